@@ -1,0 +1,1 @@
+//! Which agent acted, decided over time: timelines, occupancy, rules, evidence.

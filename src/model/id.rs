@@ -1,0 +1,177 @@
+//! Identifiers: GUIDs in every casing, REST audit ids, keys, and record hashes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::Time;
+
+/// The GUID that Azure DevOps writes where it means "none".
+pub const ZERO_GUID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// An identifier in its one canonical spelling: a GUID in lower case, anything else as it came.
+/// `None` for an empty text and for the zero GUID, which both mean "none".
+pub fn canonical(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    if text.is_empty() || text == ZERO_GUID {
+        return None;
+    }
+    if is_guid(text) && text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Some(Cow::Owned(text.to_ascii_lowercase()));
+    }
+    Some(Cow::Borrowed(text))
+}
+
+/// Whether the text is a GUID in its 36-character form, in any casing.
+pub fn is_guid(text: &str) -> bool {
+    guid_bits(text).is_some()
+}
+
+fn guid_bits(text: &str) -> Option<u128> {
+    let b: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let mut bits = 0u128;
+    for (i, c) in b.iter().enumerate() {
+        if matches!(i, 8 | 13 | 18 | 23) {
+            if *c != b'-' {
+                return None;
+            }
+            continue;
+        }
+        let nibble = match c {
+            b'0'..=b'9' => c - b'0',
+            b'a'..=b'f' => c - b'a' + 10,
+            b'A'..=b'F' => c - b'A' + 10,
+            _ => return None,
+        };
+        bits = bits << 4 | u128::from(nibble);
+    }
+    Some(bits)
+}
+
+/// 128 bits that stand for an identifier: a GUID's own bits, else the head of the text's SHA-256.
+/// What tables are deduplicated by and timelines are looked up by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u128);
+
+impl Key {
+    /// The key of an identifier; casing does not matter for a GUID.
+    pub fn of(text: &str) -> Key {
+        Key(guid_bits(text).unwrap_or_else(|| head(&RecordHash::of(text.as_bytes()))))
+    }
+
+    /// The key of a compound identifier. Parts are length-prefixed, so no two tuples meet.
+    pub fn of_parts(parts: &[&str]) -> Key {
+        let mut joined = Vec::with_capacity(parts.iter().map(|p| p.len() + 8).sum());
+        for part in parts {
+            joined.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            joined.extend_from_slice(part.as_bytes());
+        }
+        Key(head(&RecordHash::of(&joined)))
+    }
+}
+
+fn head(hash: &RecordHash) -> u128 {
+    let mut first = [0u8; 16];
+    first.copy_from_slice(&hash.0[..16]);
+    u128::from_be_bytes(first)
+}
+
+/// The SHA-256 of a record's raw bytes. Its text form is 64 lower-case hex digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordHash(pub [u8; 32]);
+
+impl RecordHash {
+    pub fn of(bytes: &[u8]) -> RecordHash {
+        use sha2::Digest as _;
+        RecordHash(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The 64 hex digits without an allocation.
+    pub fn hex(&self) -> [u8; 64] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut out = [0u8; 64];
+        for (i, byte) in self.0.iter().enumerate() {
+            out[2 * i] = DIGITS[usize::from(byte >> 4)];
+            out[2 * i + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        out
+    }
+}
+
+impl fmt::Display for RecordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hex().iter().try_for_each(|b| write!(f, "{}", char::from(*b)))
+    }
+}
+
+/// A REST or export audit id, taken apart: `{inverted ticks};{service instance};{event GUID}`.
+/// Streams carry only the event GUID, so that part is the event's key whatever the delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditId<'a> {
+    /// When the event occurred, to 100 ns, where the id says so.
+    pub occurred: Option<Time>,
+    /// The service that raised the event, for example `00000064-0000-8888-8000-000000000000`.
+    pub service: Option<Cow<'a, str>>,
+    /// The event's GUID in lower case; an id that is no GUID stays as it came.
+    pub event: Cow<'a, str>,
+}
+
+impl<'a> AuditId<'a> {
+    /// Takes either form apart; `None` for an empty id.
+    pub fn parse(text: &'a str) -> Option<AuditId<'a>> {
+        let mut parts = text.splitn(3, ';');
+        if let (Some(ticks), Some(service), Some(event)) = (parts.next(), parts.next(), parts.next())
+            && let Ok(ticks) = ticks.trim().parse::<i64>()
+            && let Some(event) = canonical(event)
+        {
+            return Some(AuditId {
+                occurred: Time::from_inverted_ticks(ticks),
+                service: canonical(service),
+                event,
+            });
+        }
+        Some(AuditId { occurred: None, service: None, event: canonical(text)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_event_has_one_key_in_all_its_spellings() {
+        let rest = AuditId::parse(
+            "2518505060978539161;00000064-0000-8888-8000-000000000000;86FBE369-3f5d-4f52-9ab0-3be7db271948",
+        )
+        .unwrap();
+        let stream = AuditId::parse("86fbe369-3f5d-4f52-9ab0-3be7db271948").unwrap();
+        assert_eq!(rest.event, stream.event);
+        assert_eq!(Key::of(&rest.event), Key::of("86FBE369-3F5D-4F52-9AB0-3BE7DB271948"));
+        assert_eq!(rest.occurred, Time::parse("2019-03-05T14:05:02.1460838Z"));
+        assert_eq!(rest.service.as_deref(), Some("00000064-0000-8888-8000-000000000000"));
+    }
+
+    #[test]
+    fn none_is_none_and_the_rest_is_kept() {
+        assert_eq!(canonical(""), None);
+        assert_eq!(canonical(ZERO_GUID), None);
+        assert_eq!(canonical("xxx").as_deref(), Some("xxx"));
+        assert_eq!(
+            canonical("ABCDEF00-0000-0000-0000-00000000000A").as_deref(),
+            Some("abcdef00-0000-0000-0000-00000000000a")
+        );
+        assert!(AuditId::parse(" ").is_none());
+    }
+
+    #[test]
+    fn compound_keys_do_not_meet() {
+        assert_ne!(Key::of_parts(&["ab", "c"]), Key::of_parts(&["a", "bc"]));
+    }
+
+    #[test]
+    fn hashes_print_as_hex() {
+        assert_eq!(
+            RecordHash::of(b"").to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+    }
+}
