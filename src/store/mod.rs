@@ -1,0 +1,42 @@
+//! Rows, by key, in one commit: Delta tables on the local disk.
+//!
+//! Invariants:
+//! 1. A table never holds a key twice, whatever is delivered again, by whichever process.
+//! 2. When [`Tables::commit`] returns, its rows survive a power cut and are visible to readers.
+//! 3. `known` never decreases within a lake; `seq` rises per writer in commit order.
+
+use arrow::array::RecordBatch;
+
+use crate::model::{Date, Key};
+use crate::schema::{FileSet, Table};
+
+/// Rows for one table. The batch holds the table's columns in schema order but for the stamps.
+#[derive(Debug)]
+pub struct Rows {
+    pub table: &'static Table,
+    pub batch: RecordBatch,
+    /// One per row.
+    pub keys: Vec<RowKey>,
+    /// One per row: its partition; all `None` for an unpartitioned table.
+    pub dates: Vec<Option<Date>>,
+}
+
+/// What a row is deduplicated by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowKey {
+    pub key: Key,
+    /// Digest of the columns that must agree when the key comes again; 0 when the table has none.
+    pub check: u64,
+}
+
+/// What became of one `Rows`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The table's version that holds them now.
+    pub version: u64,
+    pub added: u64,
+    /// Rows whose key was there already, in the table or earlier in the batch.
+    pub duplicates: u64,
+    /// Indexes of rows whose key was there with another check: not written.
+    pub conflicts: Vec<usize>,
+}
