@@ -1,1 +1,61 @@
 //! Which agent acted, decided over time: timelines, occupancy, rules, evidence.
+//!
+//! Invariants:
+//! 1. A verdict uses only what was learnt before it was asked for.
+//! 2. The same facts in any order give the same verdict.
+//! 3. `exact` and `sole` are given only where no other job can have done it.
+//! 4. Pools, agents and names are taken with their organisation.
+
+mod bindings;
+mod coverage;
+mod known;
+mod occupancy;
+mod organizations;
+mod rules;
+
+pub use bindings::{Binding, bindings_of_event, bindings_of_fact};
+
+use crate::model::{Event, Fact, Ticks, Verdict};
+use organizations::Organizations;
+
+/// How far times of different services are trusted, and how far back jobs matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// By how much the clocks of two services may differ.
+    pub clock: Ticks,
+    /// Around an event, jobs within this span are looked at.
+    pub window: Ticks,
+}
+
+impl Default for Tolerance {
+    fn default() -> Tolerance {
+        Tolerance { clock: Ticks::seconds(5), window: Ticks::days(2) }
+    }
+}
+
+/// Learns facts, decides events.
+pub struct Engine {
+    tolerance: Tolerance,
+    organizations: Organizations,
+}
+
+impl Engine {
+    pub fn new(tolerance: Tolerance) -> Engine {
+        Engine { tolerance, organizations: Organizations::default() }
+    }
+
+    /// Takes in one fact. The same fact again changes nothing.
+    pub fn learn(&mut self, fact: &Fact<'_>) {
+        self.organizations.of_fact(&fact.organization).learn(fact, self.tolerance);
+    }
+
+    /// Decides with what is known now. Registrations are learnt on the way.
+    pub fn decide(&mut self, event: &Event<'_>) -> Verdict {
+        let known = self.organizations.of_event(event);
+        known.learn_event(event);
+        rules::decide(event, known, self.tolerance)
+    }
+}
+
+#[cfg(test)]
+mod tests;

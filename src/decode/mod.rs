@@ -1,12 +1,32 @@
 //! Bytes to events, facts and rejects; nothing fails, nothing is dropped.
 //!
 //! Invariants:
-//! 1. Every record of a payload leaves as exactly one event, fact or reject (a job request inside
-//!    an agents listing, or the proof that a source was heard, is drawn beside its record).
+//! 1. Every record of a payload leaves as exactly one event, fact or reject (the proof that a
+//!    source was heard is drawn beside the records it came with).
 //! 2. Forms are told apart by content, never by file name.
 //! 3. No input panics, recurses without bound or allocates more than a small multiple of its size.
+//! 4. A fact's raw record, decoded again with its address, gives the same fact.
 
-use crate::model::{Event, Fact, Reject, Time};
+mod address;
+mod audit;
+mod cut;
+mod data;
+mod export;
+mod facts;
+mod frame;
+mod inflate;
+mod json;
+mod redact;
+mod scan;
+mod shape;
+
+pub use cut::cut;
+pub use inflate::inflate;
+
+use std::borrow::Cow;
+
+use crate::model::{Event, Fact, Org, Reason, RecordHash, Reject, Time};
+use address::Address;
 
 /// What is known about a payload besides its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +51,12 @@ pub struct Limits {
     pub depth: usize,
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { body: 256 << 20, record: 16 << 20, depth: 128 }
+    }
+}
+
 /// Everything a payload held.
 #[derive(Debug, Default)]
 pub struct Decoded<'a> {
@@ -38,3 +64,106 @@ pub struct Decoded<'a> {
     pub facts: Vec<Fact<'a>>,
     pub rejects: Vec<Reject<'a>>,
 }
+
+/// Decodes an inflated body.
+pub fn decode<'a>(body: &'a [u8], delivery: &Delivery<'_>) -> Decoded<'a> {
+    let mut sink = Sink::new(*delivery);
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if export::is_csv(body) {
+        export::walk(body, &mut sink);
+    } else {
+        frame::walk(body, &mut sink);
+    }
+    sink.out
+}
+
+/// Whether the head of a file looks like audit records rather than facts about the world, which
+/// are better learnt first.
+pub fn is_audit(prefix: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] = [b"\"actionid\"", b"\"operationname\"", b"decoratedauditlogentries", b"azuredevopsauditevent"];
+    let prefix = prefix.strip_prefix(b"\xef\xbb\xbf").unwrap_or(prefix).to_ascii_lowercase();
+    export::is_csv(&prefix) || WORDS.iter().any(|w| memchr::memmem::find(&prefix, w).is_some())
+}
+
+/// Where decoded records go, with what is known of the place they come from.
+struct Sink<'a, 'd> {
+    out: Decoded<'a>,
+    delivery: Delivery<'d>,
+    /// When what is being read was observed.
+    observed: Time,
+    address: Address,
+    /// Offset of the top-level value being read.
+    position: usize,
+    /// How deep envelopes lie inside each other.
+    nested: usize,
+}
+
+/// Envelopes inside envelopes beyond this are no form anybody sends.
+const MOST_NESTED: usize = 8;
+
+impl<'a, 'd> Sink<'a, 'd> {
+    fn new(delivery: Delivery<'d>) -> Sink<'a, 'd> {
+        let address = delivery.url.map(Address::parse).unwrap_or_default();
+        Sink { out: Decoded::default(), delivery, observed: delivery.observed, address, position: 0, nested: 0 }
+    }
+
+    /// Decodes text that does not live as long as the payload (unescaped, mended, redacted) with
+    /// `each`, and takes what it gave with `raw` as the record when it is one whole record.
+    fn owned<'t, T: ?Sized>(
+        &mut self,
+        whole: Option<&'a [u8]>,
+        text: &'t T,
+        each: impl FnOnce(&'t T, &mut Sink<'t, '_>),
+    ) {
+        let mut inner = Sink {
+            out: Decoded::default(),
+            delivery: self.delivery,
+            observed: self.observed,
+            address: self.address.clone(),
+            position: self.position,
+            nested: self.nested,
+        };
+        each(text, &mut inner);
+        let count = inner.out.events.len() + inner.out.facts.len() + inner.out.rejects.len();
+        let whole = whole.filter(|_| count == 1);
+        for event in inner.out.events {
+            let mut event = event.into_owned();
+            if let Some(raw) = whole {
+                event.raw = Cow::Borrowed(raw);
+                event.hash = RecordHash::of(raw);
+            }
+            self.out.events.push(event);
+        }
+        self.out.facts.extend(inner.out.facts.into_iter().map(Fact::into_owned));
+        for reject in inner.out.rejects {
+            let raw = whole.map_or_else(|| Cow::Owned(reject.raw.into_owned()), Cow::Borrowed);
+            self.out.rejects.push(Reject { hash: RecordHash::of(&raw), raw, ..reject });
+        }
+    }
+
+    fn reject(&mut self, reason: Reason, says: impl Into<String>, raw: &'a [u8]) {
+        self.out.rejects.push(Reject {
+            reason,
+            says: says.into(),
+            position: self.position as u64,
+            observed: self.observed,
+            raw: Cow::Borrowed(raw),
+            hash: RecordHash::of(raw),
+        });
+    }
+
+    /// The organisation as address and operator know it.
+    fn organization(&self) -> Org {
+        Org {
+            id: None,
+            name: self.address.organization.clone().or_else(|| self.delivery.organization.map(str::to_owned)),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.out.events.len() + self.out.facts.len() + self.out.rejects.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub struct Event<'a> {
     /// What Data says about agents, runs and jobs, read once, keys in any casing.
     pub hints: Hints<'a>,
     /// The whole record as delivered (with its envelope), byte for byte.
-    pub raw: &'a [u8],
+    pub raw: Cow<'a, [u8]>,
     pub hash: RecordHash,
 }
 
@@ -120,6 +120,78 @@ impl ActorKind {
             ActorKind::AgentPoolService => "agent_pool_service",
             ActorKind::Application => "application",
             ActorKind::Unknown => "unknown",
+        }
+    }
+}
+
+/// The same text, free of what it borrowed from.
+fn owned<'b>(text: Option<Text<'_>>) -> Option<Text<'b>> {
+    text.map(|t| Cow::Owned(t.into_owned()))
+}
+
+impl Event<'_> {
+    /// The same event, free of what it borrowed from.
+    pub fn into_owned<'b>(self) -> Event<'b> {
+        Event {
+            id: Cow::Owned(self.id.into_owned()),
+            occurred: self.occurred,
+            observed: self.observed,
+            action: Cow::Owned(self.action.into_owned()),
+            actor_kind: self.actor_kind,
+            hints: self.hints.into_owned(),
+            raw: Cow::Owned(self.raw.into_owned()),
+            hash: self.hash,
+            organization_id: owned(self.organization_id),
+            organization: owned(self.organization),
+            project_id: owned(self.project_id),
+            project: owned(self.project),
+            area: owned(self.area),
+            category: owned(self.category),
+            actor_id: owned(self.actor_id),
+            actor_cuid: owned(self.actor_cuid),
+            actor_name: owned(self.actor_name),
+            actor_upn: owned(self.actor_upn),
+            actor_client_id: owned(self.actor_client_id),
+            author_id: owned(self.author_id),
+            auth_mechanism: owned(self.auth_mechanism),
+            authorization_id: owned(self.authorization_id),
+            ip: owned(self.ip),
+            user_agent: owned(self.user_agent),
+            correlation_id: owned(self.correlation_id),
+            activity_id: owned(self.activity_id),
+            details: owned(self.details),
+            data: owned(self.data),
+        }
+    }
+}
+
+impl Hints<'_> {
+    /// The same hints, free of what they borrowed from.
+    pub fn into_owned<'b>(self) -> Hints<'b> {
+        Hints {
+            agent_id: self.agent_id,
+            pool_id: self.pool_id,
+            request_id: self.request_id,
+            run_id: self.run_id,
+            pipeline_id: self.pipeline_id,
+            attempt: self.attempt,
+            started: self.started,
+            finished: self.finished,
+            agent_name: owned(self.agent_name),
+            pool_name: owned(self.pool_name),
+            job_id: owned(self.job_id),
+            job_name: owned(self.job_name),
+            stage_name: owned(self.stage_name),
+            plan_id: owned(self.plan_id),
+            plan_type: owned(self.plan_type),
+            run_name: owned(self.run_name),
+            pipeline_name: owned(self.pipeline_name),
+            environment: owned(self.environment),
+            connection_id: owned(self.connection_id),
+            connection_name: owned(self.connection_name),
+            authorization_id: owned(self.authorization_id),
+            caller: owned(self.caller),
+            requester_id: owned(self.requester_id),
         }
     }
 }

@@ -10,8 +10,8 @@ pub struct Fact<'a> {
     /// Natural key and state, so that the same state reported twice is one fact; for a record
     /// without one, its hash. Starts with the kind.
     pub key: String,
-    /// When it was true, as the record says; `observed` when the record names no time.
-    pub occurred: Time,
+    /// When it was true, as the record says; `None` when the record names no time.
+    pub occurred: Option<Time>,
     pub observed: Time,
     pub organization: Org,
     pub project_id: Option<String>,
@@ -21,6 +21,29 @@ pub struct Fact<'a> {
     /// The record byte for byte, but for secrets among an agent's capabilities.
     pub raw: std::borrow::Cow<'a, [u8]>,
     pub hash: RecordHash,
+}
+
+impl Fact<'_> {
+    /// The same fact, free of what it borrowed from.
+    pub fn into_owned<'b>(self) -> Fact<'b> {
+        Fact {
+            kind: self.kind,
+            key: self.key,
+            occurred: self.occurred,
+            observed: self.observed,
+            organization: self.organization,
+            project_id: self.project_id,
+            url: self.url,
+            body: self.body,
+            raw: std::borrow::Cow::Owned(self.raw.into_owned()),
+            hash: self.hash,
+        }
+    }
+
+    /// When it was true, or else when it was seen.
+    pub fn when(&self) -> Time {
+        self.occurred.unwrap_or(self.observed)
+    }
 }
 
 /// An organisation as far as a record names it: the name from a URL, the host id from a body.
@@ -42,7 +65,7 @@ pub enum Body {
     Identity(Identity),
     Connection(Connection),
     ConnectionUse(ConnectionUse),
-    Permission(Permission),
+    Permissions(Vec<Permission>),
     SignIn(Box<SignIn>),
     /// A poll that proves a source was heard; drawn from capture lines beside their records.
     Heard(Heard),

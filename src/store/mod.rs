@@ -1,17 +1,36 @@
 //! Rows, by key, in one commit: Delta tables on the local disk.
 //!
 //! Invariants:
-//! 1. A table never holds a key twice, whatever is delivered again, by whichever process.
-//! 2. When [`Tables::commit`] returns, its rows survive a power cut and are visible to readers.
-//! 3. `known` never decreases within a lake; `seq` rises per writer in commit order.
+//! 1. A table never holds a key of one day twice, whatever is delivered again, by whichever process.
+//! 2. When [`Lake::commit`] returns, its rows survive a power cut and are visible to readers.
+//! 3. `known` never decreases within a table; `seq` rises per writer in commit order.
+//! 4. The tables are plain Delta: any reader opens them.
+
+mod columns;
+mod commit;
+mod compact;
+mod disk;
+mod error;
+mod index;
+mod lake;
+mod log;
+mod maintain;
+mod parquet;
+mod stats;
+
+pub use columns::{Builder, Cell, arrow_schema};
+pub use disk::FAILPOINTS;
+pub use error::StoreError;
+pub use lake::{Lake, Settings};
+pub use maintain::Maintained;
 
 use arrow::array::RecordBatch;
 
 use crate::model::{Date, Key};
-use crate::schema::{FileSet, Table};
+use crate::schema::Table;
 
 /// Rows for one table. The batch holds the table's columns in schema order but for the stamps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rows {
     pub table: &'static Table,
     pub batch: RecordBatch,
@@ -29,6 +48,19 @@ pub struct RowKey {
     pub check: u64,
 }
 
+impl RowKey {
+    pub fn new(key: &str) -> RowKey {
+        RowKey { key: Key::of(key), check: 0 }
+    }
+
+    /// A key with the values that must agree when it comes again.
+    pub fn checked(key: &str, check: &[Cell<'_>]) -> RowKey {
+        let texts: Vec<String> = check.iter().map(Cell::digestible).collect();
+        let parts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        RowKey { key: Key::of(key), check: Key::of_parts(&parts).0 as u64 | 1 }
+    }
+}
+
 /// What became of one `Rows`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -40,3 +72,6 @@ pub struct Committed {
     /// Indexes of rows whose key was there with another check: not written.
     pub conflicts: Vec<usize>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,18 @@
-fn main() {}
+//! One integration binary, so that DataFusion is linked once.
+
+mod house;
+
+#[cfg(feature = "io")]
+mod commands;
+#[cfg(feature = "io")]
+mod crash;
+#[cfg(feature = "io")]
+mod lake;
+#[cfg(feature = "io")]
+mod readers;
+#[cfg(feature = "io")]
+mod samples;
+#[cfg(feature = "io")]
+mod spellings;
+#[cfg(feature = "io")]
+mod webhook;

@@ -1,0 +1,148 @@
+//! Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints.
+
+mod ask;
+mod demo;
+mod failure;
+mod ingest;
+mod service;
+
+pub use failure::Failure;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, Common};
+use crate::query::{Limits, Pinned, Session};
+use crate::settings::{DEFAULTS, Settings};
+use crate::store::{Lake, arrow_schema};
+
+/// Exit codes besides 0 (done) and 1 (failed); clap itself ends with 2 (misused).
+const NOTHING_FOUND: u8 = 3;
+const NOT_SOUND: u8 = 4;
+
+/// Runs one command and returns its exit code.
+pub fn run(cli: Cli) -> Result<u8, Failure> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "agentrail", &mut std::io::stdout());
+        return Ok(0);
+    }
+    if matches!(&cli.command, Command::Check(check) if check.defaults) {
+        return ask::print(DEFAULTS.as_bytes());
+    }
+    let settings = settings(&cli.common)?;
+    log_to_stderr(&cli, &settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::of("start the runtime", e))?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Demo(demo) => demo::run(demo, settings).await,
+            Command::Ingest(ingest) => ingest::run(ingest, settings).await,
+            Command::Run => service::run(settings).await,
+            Command::Check(_) => service::check(&settings).await,
+            Command::Sql(sql) => ask::sql(sql, &settings).await,
+            Command::Report(report) => ask::report(report, &settings).await,
+            Command::Trace(trace) => ask::trace(trace, &settings).await,
+            Command::Maintain => service::maintain(&settings).await,
+            Command::Completions { .. } => Ok(0),
+        }
+    })
+}
+
+fn settings(common: &Common) -> Result<Settings, Failure> {
+    let mut settings = Settings::load(common.config.as_deref(), std::env::vars())
+        .map_err(|e| Failure::of("load the settings", e))?;
+    if let Some(lake) = &common.lake {
+        settings.lake.path.clone_from(lake);
+    }
+    if let Some(filter) = &common.log {
+        settings.log.filter.clone_from(filter);
+    }
+    Ok(settings)
+}
+
+/// Logs go to standard error, so that answers on standard output stay clean. A one-shot command is
+/// quiet unless it is asked to log; the service logs as the settings say.
+fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
+    let service = matches!(cli.command, Command::Run);
+    let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
+    // delta-rs reports an empty log folder as an error while it creates a table.
+    let filter = format!("{filter},buoyant_kernel=off,delta_kernel=off,deltalake_core=warn");
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|e| {
+        Failure::of(format!("understand the log filter `{}`; write `info` or `agentrail=debug,warn`", settings.log.filter), e)
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match settings.log.format.as_str() {
+        "json" => log.json().try_init(),
+        _ => log.with_target(false).try_init(),
+    };
+    done.map_err(|e| Failure::says(format!("start the log: {e}")))
+}
+
+/// Opens the lake for writing, and makes it when it is not there.
+async fn open(settings: &Settings) -> Result<Arc<Lake>, Failure> {
+    let path = &settings.lake.path;
+    let lake = Lake::open(path, store_settings(settings)).await;
+    lake.map(Arc::new).map_err(|e| Failure::of(format!("open the lake `{}`", path.display()), e))
+}
+
+/// Opens a lake to read: one that is not there is no lake, not an empty one.
+async fn open_existing(settings: &Settings) -> Result<Arc<Lake>, Failure> {
+    let path = &settings.lake.path;
+    if !path.join("lake.json").exists() {
+        return Err(Failure::says(format!(
+            "open the lake `{}`: there is none; name it with --lake, or make one with `agentrail ingest`",
+            path.display()
+        )));
+    }
+    open(settings).await
+}
+
+fn store_settings(settings: &Settings) -> crate::store::Settings {
+    crate::store::Settings {
+        free_floor_bytes: settings.lake.free_floor,
+        index_memory_bytes: settings.lake.index_memory,
+    }
+}
+
+/// A session over the lake as it is now.
+fn session(lake: &Lake, settings: &Settings) -> Result<Session, Failure> {
+    let tables =
+        lake.pin().into_iter().map(|files| Pinned { schema: arrow_schema(files.table), files }).collect();
+    let limits = Limits {
+        memory_bytes: settings.query.memory,
+        threads: match settings.query.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        },
+    };
+    Session::new(tables, limits).map_err(|e| Failure::of("start a query session", e))
+}
+
+fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
+    use crate::model::Ticks;
+    crate::pipeline::Settings {
+        linger: std::time::Duration::from_millis(settings.commit.linger_ms),
+        max_bytes: settings.commit.max_bytes,
+        limits: crate::decode::Limits {
+            body: settings.decode.max_inflated,
+            record: settings.decode.max_record,
+            depth: settings.decode.max_depth,
+        },
+        tolerance: crate::attribute::Tolerance {
+            clock: Ticks::seconds(i64::from(settings.attribute.clock_tolerance)),
+            window: Ticks::days(i64::from(settings.attribute.window_days)),
+        },
+        retention: (settings.lake.retention_days > 0)
+            .then(|| Ticks::days(i64::from(settings.lake.retention_days))),
+        organization: Some(settings.decode.organization.clone()).filter(|o| !o.is_empty()),
+    }
+}
+
+/// A path as its owner wrote it, absolute.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

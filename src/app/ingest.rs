@@ -1,0 +1,117 @@
+//! `ingest`: files once, with progress and an account of every record.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Failure, ask, open, pipeline_settings};
+use crate::cli::{Format, Ingest};
+use crate::pipeline::{Ledger, Pipeline};
+use crate::settings::Settings;
+use crate::source::files;
+use crate::store::Lake;
+
+/// Ingests the paths and prints the account.
+pub(super) async fn run(ingest: Ingest, mut settings: Settings) -> Result<u8, Failure> {
+    if let Some(organization) = ingest.organization {
+        settings.decode.organization = organization;
+    }
+    let lake = open(&settings).await?;
+    let (ledger, failed) = once(&lake, &settings, &ingest.paths, true).await?;
+    // Many small files slow every reader: leave the lake as `run` would keep it.
+    lake.maintain().await.map_err(|e| Failure::of("tidy the lake after the ingest", e))?;
+    ask::print(account(&ledger, ingest.format).as_bytes())?;
+    for says in &failed {
+        eprintln!("error: failed to {says}");
+    }
+    Ok(u8::from(!failed.is_empty()))
+}
+
+/// Ingests `paths` into the lake; returns the account, and what could not be taken.
+pub(super) async fn once(
+    lake: &Arc<Lake>,
+    settings: &Settings,
+    paths: &[String],
+    progress: bool,
+) -> Result<(Ledger, Vec<String>), Failure> {
+    let pipeline = Pipeline::start(lake.clone(), pipeline_settings(settings));
+    let bar = progress.then(bar).flatten();
+    let intake = pipeline.bulk.clone();
+    let positions = |partition: &str| lake.position(partition);
+    let report = files::ingest_once(&file_settings(settings), paths, intake, &super::service::classifier(), &positions, |done| {
+        if let Some(bar) = &bar {
+            bar.set_length(done.total);
+            bar.set_position(done.bytes);
+            bar.set_message(done.file.to_owned());
+        }
+    })
+    .await;
+    let ledger = pipeline.finish().await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let report = report.map_err(|e| Failure::of("ingest", e))?;
+    Ok((ledger, report.failed))
+}
+
+pub(super) fn file_settings(settings: &Settings) -> files::Settings {
+    files::Settings {
+        chunk: settings.files.chunk,
+        max_document: settings.files.max_document,
+        every: Duration::from_secs(settings.files.every),
+    }
+}
+
+fn bar() -> Option<indicatif::ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let bar = indicatif::ProgressBar::new(0);
+        let style = "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}";
+        if let Ok(style) = indicatif::ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar
+    })
+}
+
+/// The account, so that a reader can check that nothing was dropped.
+pub(super) fn account(ledger: &Ledger, format: Format) -> String {
+    if format != Format::Table {
+        return json(ledger);
+    }
+    let mut out = String::new();
+    let new = |table: &str| ledger.tables.get(table).copied().unwrap_or_default();
+    let _ = writeln!(out, "{:>12} records in {} payloads, {} bytes", ledger.records, ledger.payloads, ledger.bytes);
+    let events = new("events");
+    let _ = writeln!(
+        out,
+        "{:>12} events   {} new, {} there already, {} in conflict with the stored event",
+        ledger.events, events.added, events.known_already, ledger.conflicts
+    );
+    let _ = writeln!(out, "{:>12} facts", ledger.facts);
+    for (kind, n) in &ledger.kinds {
+        let _ = writeln!(out, "{n:>12}   {kind}");
+    }
+    let _ = writeln!(out, "{:>12} rejects", ledger.rejects);
+    for (reason, n) in &ledger.reasons {
+        let _ = writeln!(out, "{n:>12}   {reason}");
+    }
+    out
+}
+
+fn json(ledger: &Ledger) -> String {
+    let tables: serde_json::Map<String, serde_json::Value> = ledger
+        .tables
+        .iter()
+        .map(|(table, rows)| {
+            ((*table).to_owned(), serde_json::json!({"added": rows.added, "known_already": rows.known_already}))
+        })
+        .collect();
+    let account = serde_json::json!({
+        "payloads": ledger.payloads, "bytes": ledger.bytes, "records": ledger.records,
+        "events": ledger.events, "facts": ledger.facts, "rejects": ledger.rejects,
+        "conflicts": ledger.conflicts, "heard": ledger.heard,
+        "kinds": ledger.kinds, "reasons": ledger.reasons, "tables": tables,
+    });
+    format!("{account}\n")
+}

@@ -1,0 +1,163 @@
+//! `run`, `check` and `maintain`: the commands of a background service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Failure, NOT_SOUND, absolute, ask, open, open_existing, pipeline_settings, session};
+use crate::decode::is_audit;
+use crate::pipeline::Pipeline;
+use crate::settings::{Settings, Webhook};
+use crate::source::{files, webhook};
+use crate::store::Lake;
+
+/// Runs all sources until told to stop, then drains.
+pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
+    let lake = open(&settings).await?;
+    let pipeline = Pipeline::start(lake.clone(), pipeline_settings(&settings));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut sources = tokio::task::JoinSet::new();
+    if settings.webhook.enabled {
+        let checked = webhook_settings(&settings.webhook)?;
+        let (intake, stopped) = (pipeline.push.clone(), until(stopped.clone()));
+        sources.spawn(async move {
+            webhook::serve(checked, intake, stopped).await.map_err(|e| Failure::of("run the webhook listener", e))
+        });
+    }
+    if !settings.files.watch.is_empty() {
+        let (intake, stopped) = (pipeline.bulk.clone(), until(stopped.clone()));
+        let (checked, paths, lake) = (super::ingest::file_settings(&settings), settings.files.watch.clone(), lake.clone());
+        sources.spawn(async move {
+            let positions = move |partition: &str| lake.position(partition);
+            files::watch(&checked, &paths, intake, &classifier(), &positions, stopped)
+                .await
+                .map_err(|e| Failure::of("watch the files", e))
+        });
+    }
+    if sources.is_empty() {
+        return Err(Failure::says("run: no source is configured; enable [webhook] or name paths in `files.watch`"));
+    }
+    let tidy = tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped)));
+    tracing::info!(lake = %absolute(&settings.lake.path).display(), "agentrail runs");
+
+    let ended = tokio::select! {
+        () = told_to_stop() => None,
+        ended = sources.join_next() => ended,
+    };
+    tracing::info!("stopping: sources end, then what they handed over is committed");
+    let _ = stop.send(true);
+    let mut failure = None;
+    let mut next = ended;
+    while let Some(done) = match next.take() {
+        Some(done) => Some(done),
+        None => sources.join_next().await,
+    } {
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => failure = Some(e),
+            Err(e) => failure = Some(Failure::of("run a source", e)),
+        }
+    }
+    let ledger = pipeline.finish().await;
+    let _ = tidy.await;
+    tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
+    failure.map_or(Ok(0), Err)
+}
+
+async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Output = ()>) {
+    if seconds == 0 {
+        return;
+    }
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+        }
+        if let Err(error) = lake.maintain().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a maintenance pass failed; the next one tries again");
+        }
+    }
+}
+
+/// Ends when the flag turns true, or nobody can turn it any more.
+fn until(mut flag: tokio::sync::watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _ = flag.wait_for(|stop| *stop).await;
+    }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut term), Ok(mut int)) => {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// How the file source tells audit records from the rest, which is ingested first.
+pub(super) fn classifier() -> impl Fn(&[u8]) -> bool + Send + Sync + Clone + 'static {
+    is_audit
+}
+
+pub(super) fn webhook_settings(settings: &Webhook) -> Result<webhook::Settings, Failure> {
+    let checked = webhook::Settings {
+        listen: settings.listen.clone(),
+        behind_tls_proxy: settings.behind_tls_proxy,
+        hec_tokens: settings.hec_tokens.clone(),
+        event_grid_keys: settings.event_grid_keys.clone(),
+        hook_credentials: settings.hook_credentials.clone(),
+        max_body: settings.max_body,
+        max_concurrent: settings.max_concurrent,
+        request_timeout: Duration::from_secs(settings.request_timeout),
+    };
+    checked.check().map_err(|e| Failure::of("understand the settings in [webhook]", e))?;
+    Ok(checked)
+}
+
+/// Says whether configuration and lake are sound; connects to nothing.
+pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
+    let mut sound = true;
+    let mut say = |name: &str, result: Result<String, Failure>| {
+        let line = match result {
+            Ok(says) => format!("ok      {name}: {says}\n"),
+            Err(failure) => {
+                sound = false;
+                format!("wrong   {name}: {}\n", failure.to_string().trim_start_matches("error: "))
+            }
+        };
+        ask::print(line.as_bytes())
+    };
+    say("settings", Ok("understood".to_owned()))?;
+    if settings.webhook.enabled {
+        say("webhook", webhook_settings(&settings.webhook).map(|s| format!("would listen on {}", s.listen)))?;
+    }
+    for pattern in &settings.files.watch {
+        say("files", files::check(pattern).map_err(|e| Failure::of("watch the files", e)).map(|n| format!("`{pattern}` names {n} files now")))?;
+    }
+    let path = absolute(&settings.lake.path);
+    if path.join("lake.json").exists() {
+        let lake = open(settings).await;
+        match lake {
+            Err(failure) => say("lake", Err(failure)).map(drop)?,
+            Ok(lake) => {
+                let tables = lake.pin();
+                let files: usize = tables.iter().map(|t| t.files.len()).sum();
+                let rows: u64 = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum();
+                say("lake", Ok(format!("`{}` holds {rows} rows in {files} files of {} tables", path.display(), tables.len())))?;
+                say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
+            }
+        }
+    } else {
+        say("lake", Ok(format!("`{}` is not there yet; the first ingest makes it", path.display())))?;
+    }
+    Ok(if sound { 0 } else { NOT_SOUND })
+}
+
+/// One maintenance pass.
+pub(super) async fn maintain(settings: &Settings) -> Result<u8, Failure> {
+    let lake = open_existing(settings).await?;
+    let done = lake.maintain().await.map_err(|e| Failure::of("maintain the lake", e))?;
+    ask::print(format!("{done}\n").as_bytes())
+}

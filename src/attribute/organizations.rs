@@ -1,0 +1,54 @@
+//! One body of knowledge per organisation, found by its host id or by its name.
+
+use std::collections::HashMap;
+
+use super::known::Known;
+use crate::model::{Event, Org};
+
+/// Everything known, organisation by organisation.
+#[derive(Default)]
+pub(super) struct Organizations {
+    known: Vec<Known>,
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    /// Facts that name no organisation: kept apart, never evidence for another's events.
+    nameless: Known,
+}
+
+impl Organizations {
+    pub fn of_fact(&mut self, organization: &Org) -> &mut Known {
+        self.find(organization.id.as_deref(), organization.name.as_deref())
+    }
+
+    pub fn of_event(&mut self, event: &Event<'_>) -> &mut Known {
+        self.find(event.organization_id.as_deref(), event.organization.as_deref())
+    }
+
+    fn find(&mut self, id: Option<&str>, name: Option<&str>) -> &mut Known {
+        let lower = name.map(str::to_lowercase);
+        let by_id = id.and_then(|id| self.by_id.get(id).copied());
+        let by_name = lower.as_ref().and_then(|name| self.by_name.get(name).copied());
+        let index = match (by_id, by_name) {
+            // A record that names both ties together what was learnt under either.
+            (Some(a), Some(b)) if a != b => {
+                let other = std::mem::take(&mut self.known[b]);
+                self.known[a].absorb(other);
+                self.by_name.values_mut().chain(self.by_id.values_mut()).filter(|i| **i == b).for_each(|i| *i = a);
+                a
+            }
+            (Some(a), _) | (_, Some(a)) => a,
+            (None, None) if id.is_none() && name.is_none() => return &mut self.nameless,
+            (None, None) => {
+                self.known.push(Known::default());
+                self.known.len() - 1
+            }
+        };
+        if let Some(id) = id {
+            self.by_id.entry(id.to_owned()).or_insert(index);
+        }
+        if let Some(name) = lower {
+            self.by_name.entry(name).or_insert(index);
+        }
+        &mut self.known[index]
+    }
+}

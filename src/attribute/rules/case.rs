@@ -1,0 +1,277 @@
+//! One event on its way through the rules: what is asked of the known, and the verdict so far.
+
+use crate::attribute::Tolerance;
+use crate::attribute::known::{JobKnown, Known, Source, is_release};
+use crate::model::{
+    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, JobSeen, RunSeen, Subject, Text,
+    Time, Verdict,
+};
+
+pub(super) struct Case<'e, 'k> {
+    pub event: &'e Event<'e>,
+    pub known: &'k Known,
+    pub tolerance: Tolerance,
+    /// The rule at work, which evidence names.
+    pub rule: &'static str,
+    pub verdict: Verdict,
+}
+
+impl<'e, 'k> Case<'e, 'k> {
+    pub fn new(event: &'e Event<'e>, known: &'k Known, tolerance: Tolerance) -> Case<'e, 'k> {
+        let mut verdict = Verdict { raised_by: raised_by(event), ..Verdict::default() };
+        verdict.subjects = subjects(event);
+        let mut case = Case { event, known, tolerance, rule: "", verdict };
+        case.actors();
+        case
+    }
+
+    /// Settles that no agent did it.
+    pub fn not_agent(&mut self, executor: Executor, says: impl Into<String>) {
+        self.verdict.executor = executor;
+        self.verdict.grade = Grade::NotAgent;
+        self.verdict.provisional = false;
+        self.cite_event(says);
+    }
+
+    /// Cites a record.
+    pub fn cite(&mut self, source: Source, says: impl Into<String>) {
+        let evidence = Evidence {
+            kind: self.rule.to_owned(),
+            record: source.hash.to_string(),
+            says: says.into(),
+            known: source.known,
+        };
+        if !self.verdict.evidence.contains(&evidence) {
+            self.verdict.evidence.push(evidence);
+        }
+    }
+
+    /// Cites the event itself.
+    pub fn cite_event(&mut self, says: impl Into<String>) {
+        let source = Source { known: self.event.observed, hash: self.event.hash };
+        self.cite(source, says);
+    }
+
+    pub fn missing(&mut self, says: impl Into<String>) {
+        let says = says.into();
+        if !self.verdict.missing.contains(&says) {
+            self.verdict.missing.push(says);
+        }
+    }
+
+    /// Names one job as the one that did it.
+    pub fn chose(&mut self, job: &JobKnown, grade: Grade) {
+        self.verdict.executor = if job.job.agent_id.is_some() || job.job.agent_name.is_some() {
+            Executor::Agent
+        } else if job.job.finished.is_some() && job.job.received.is_none() {
+            // It ended without an agent ever taking it: an agentless job, or one never started.
+            Executor::Service
+        } else {
+            Executor::Unknown
+        };
+        self.verdict.grade = match self.verdict.executor {
+            Executor::Agent => grade,
+            Executor::Service => Grade::NotAgent,
+            _ => Grade::Run,
+        };
+        if self.verdict.executor == Executor::Unknown {
+            self.missing("the job was not given to an agent yet when it was last seen");
+            self.verdict.provisional = true;
+        }
+        self.verdict.job = Some(JobSeen {
+            job_id: job.job.job_id.clone(),
+            request_id: job.job.request_id,
+            name: job.job.name.clone().or_else(|| job.job.identifier.clone()),
+            attempt: job.job.attempt,
+        });
+        self.run_of(job);
+        self.agent_of(job);
+        let agent = job.job.agent_name.as_deref().unwrap_or("no agent");
+        self.cite(
+            job.source,
+            format!("job request {} was given to {agent}", job.job.request_id.unwrap_or_default()),
+        );
+        if let Some(timeline) = job.timeline {
+            self.cite(timeline, "the timeline of the run has this job on the same agent");
+        }
+    }
+
+    /// Names the run a job belongs to.
+    pub fn run_of(&mut self, job: &JobKnown) {
+        self.verdict.run = Some(RunSeen {
+            id: job.job.run_id,
+            kind: Some(if is_release(job.job.plan_type.as_deref()) { "release" } else { "build" }.to_owned()),
+            name: job.job.run_name.clone(),
+            pipeline_id: job.job.pipeline_id,
+            pipeline_name: job.job.pipeline_name.clone(),
+        });
+    }
+
+    /// The agent of a job as it was then, with the identities it is tied to.
+    fn agent_of(&mut self, job: &JobKnown) {
+        let job = &job.job;
+        if job.agent_id.is_none() && job.agent_name.is_none() {
+            return;
+        }
+        let known = self.known;
+        let mut seen = AgentSeen {
+            id: job.agent_id,
+            name: job.agent_name.clone(),
+            version: job.agent_version.clone(),
+            pool_id: job.pool_id,
+            pool_name: job.pool_id.and_then(|p| known.pools.get(&p)?.0.clone()).or_else(|| job.pool_name.clone()),
+            machine: None,
+        };
+        let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
+        if let Some((agent, source)) = job.agent_id.and_then(|id| known.agent_at(id, job.pool_id, at)) {
+            seen.version = seen.version.or_else(|| agent.version.clone());
+            seen.machine.clone_from(&agent.machine);
+            let machine = agent.machine.as_deref().map_or_else(String::new, |m| format!(" on {m}"));
+            self.cite(source, format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")));
+            if let Some(client) = &agent.client_id {
+                self.identity(client, seen.name.clone(), "listener", "listener");
+            }
+            if let Some(machine) = &agent.machine {
+                self.identity(machine, None, "host", "machine");
+            }
+        }
+        if let Some((node, source)) = job.agent_id.and_then(|id| known.nodes.get(&id)) {
+            seen.machine = seen.machine.or_else(|| node.machine.clone());
+            self.cite(*source, "the scale set names the machine behind the agent");
+            if let Some(compute) = &node.compute_id {
+                self.identity(compute, node.machine.clone(), "vm", "machine");
+            }
+        }
+        let registrant = job.agent_id.and_then(|id| {
+            let all = known.registrants.get(&id)?;
+            let fits = |b: &&crate::attribute::Binding| b.pool_id.is_none() || b.pool_id == job.pool_id;
+            all.range(..=at).rev().map(|(_, b)| b).find(fits)
+        });
+        match registrant {
+            Some(binding) => {
+                self.identity(&binding.identity_id, binding.identity_name.clone(), &binding.identity_kind, "registrant");
+                let who = binding.identity_name.as_deref().unwrap_or(&binding.identity_id);
+                let how = match binding.identity_kind.as_str() {
+                    "pat" => " with a personal access token",
+                    "application" => " as a service principal or managed identity",
+                    _ => "",
+                };
+                self.cite(
+                    Source { known: binding.known, hash: binding.record },
+                    format!("the agent was registered by {who}{how} at {}", binding.from),
+                );
+            }
+            None => self.missing("no record of who registered the agent"),
+        }
+        self.verdict.agent = Some(seen);
+    }
+
+    /// Lists a job among those that can have done it.
+    pub fn candidate(&mut self, job: &JobKnown, why: impl Into<String>) {
+        let candidate = Candidate {
+            agent_id: job.job.agent_id,
+            agent_name: job.job.agent_name.clone(),
+            pool_id: job.job.pool_id,
+            job_id: job.job.job_id.clone(),
+            run_id: job.job.run_id,
+            why: why.into(),
+        };
+        self.verdict.candidates.push(candidate);
+    }
+
+    pub fn identity(&mut self, id: &str, name: Option<String>, kind: &str, role: &str) {
+        let seen = IdentitySeen { id: id.to_owned(), name, kind: kind.to_owned(), role: role.to_owned() };
+        if !self.verdict.identities.contains(&seen) {
+            self.verdict.identities.push(seen);
+        }
+    }
+
+    /// The identities the record itself names.
+    fn actors(&mut self) {
+        let event = self.event;
+        let name = event.actor_name.as_deref().or(event.actor_upn.as_deref()).map(str::to_owned);
+        let known_name = |id: &str| self.known.identities.get(id).and_then(|(i, _)| i.name.clone());
+        if let Some(id) = event.actor_client_id.as_deref() {
+            let name = name.or_else(|| known_name(id));
+            self.identity(id, name, "application", "actor");
+        } else if let Some(id) = event.actor_id.as_deref().or(event.actor_cuid.as_deref()) {
+            self.identity(id, name, event.actor_kind.as_str(), "actor");
+        }
+        if let Some(id) = event.author_id.as_deref() {
+            self.identity(id, None, "user", "author");
+        }
+        if let Some(id) = event.hints.requester_id.as_deref() {
+            self.identity(id, None, "user", "requester");
+        }
+        if let Some(id) = event.authorization_id.as_deref() {
+            let is_pat = event.auth_mechanism.as_deref().is_some_and(|m| m.starts_with("PAT"));
+            let pat = self.known.identities.get(id).and_then(|(i, s)| Some((i.name.clone()?, *s)));
+            let name = pat.as_ref().map(|(name, _)| name.clone());
+            self.identity(id, name, if is_pat { "pat" } else { "session" }, "credential");
+        }
+    }
+
+    /// What keeps a negative from being certain: pools that were not heard around the event.
+    pub fn deaf(&mut self, from: Time, until: Time) -> bool {
+        match self.known.unheard(from, until) {
+            None => {
+                self.missing("the list of pools was not heard, so other agents may have been at work");
+                true
+            }
+            Some(pools) if pools.is_empty() => false,
+            Some(pools) => {
+                let names: Vec<String> = pools
+                    .iter()
+                    .take(5)
+                    .map(|p| match self.known.pools.get(p).and_then(|(name, _)| name.clone()) {
+                        Some(name) => format!("{name} ({p})"),
+                        None => p.to_string(),
+                    })
+                    .collect();
+                let more = if pools.len() > 5 { ", ..." } else { "" };
+                self.missing(format!("job requests were not heard around the event for pool {}{more}", names.join(", ")));
+                true
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Verdict {
+        self.verdict.candidates.sort_by(|a, b| (a.agent_id, &a.job_id, a.run_id).cmp(&(b.agent_id, &b.job_id, b.run_id)));
+        self.verdict
+    }
+}
+
+/// Who wrote the record.
+fn raised_by(event: &Event<'_>) -> Executor {
+    match event.actor_kind {
+        ActorKind::Service | ActorKind::AgentPoolService => Executor::Service,
+        ActorKind::ProjectBuildService | ActorKind::CollectionBuildService => Executor::Agent,
+        ActorKind::Application => Executor::Client,
+        ActorKind::User if super::actors::is_browser(event) => Executor::Human,
+        ActorKind::User => Executor::Client,
+        ActorKind::Unknown => Executor::Unknown,
+    }
+}
+
+/// What the record is about, as far as its Data names it.
+fn subjects(event: &Event<'_>) -> Vec<Subject> {
+    let hints = &event.hints;
+    let mut out = Vec::new();
+    let mut add = |kind: &str, id: Option<String>, name: &Option<Text<'_>>| {
+        let name = name.as_deref().map(str::to_owned);
+        if let Some(id) = id.or_else(|| name.clone()) {
+            out.push(Subject { kind: kind.to_owned(), id, name });
+        }
+    };
+    let number = |n: Option<i64>| n.map(|n| n.to_string());
+    let text = |t: &Option<Text<'_>>| t.as_deref().map(str::to_owned);
+    add("agent", number(hints.agent_id), &hints.agent_name);
+    add("pool", number(hints.pool_id), &hints.pool_name);
+    add("run", number(hints.run_id), &hints.run_name);
+    add("pipeline", number(hints.pipeline_id), &hints.pipeline_name);
+    add("job", text(&hints.job_id), &hints.job_name);
+    add("connection", text(&hints.connection_id), &hints.connection_name);
+    add("environment", None, &hints.environment);
+    add("credential", text(&hints.authorization_id), &None);
+    out
+}

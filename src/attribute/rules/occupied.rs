@@ -1,0 +1,173 @@
+//! Records that name only a shared identity: who of its bearers was at work at that moment.
+
+use super::Step;
+use super::case::Case;
+use crate::attribute::known::JobKnown;
+use crate::model::{ActorKind, Executor, Grade};
+
+/// `{Project} Build Service ({org})` acts for every job of a project, the collection's one for
+/// those of all projects. Which jobs were running decides; the event's project is its target, not
+/// necessarily the home of the pipeline.
+pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
+    let event = case.event;
+    let scope = match event.actor_kind {
+        ActorKind::CollectionBuildService => None,
+        ActorKind::ProjectBuildService => {
+            let home = event.actor_name.as_deref().and_then(|n| n.split(" Build Service (").next());
+            let id = match (home, event.project.as_deref()) {
+                (Some(home), Some(project)) if home == project => event.project_id.as_deref(),
+                (Some(home), _) => case.known.project_ids.get(home).map(String::as_str),
+                _ => None,
+            };
+            if id.is_none() {
+                case.missing(format!(
+                    "the id of project {}, to which the build identity belongs; jobs of all projects are listed",
+                    home.unwrap_or("?")
+                ));
+            }
+            id.map(str::to_owned)
+        }
+        _ => return Step::Next,
+    };
+    let slack = case.tolerance.clock;
+    let at = event.occurred;
+    let jobs = case.known.running(scope.as_deref(), at, slack);
+    let deaf = case.deaf(at - slack, at + slack);
+    let unresolved = scope.is_none() && event.actor_kind == ActorKind::ProjectBuildService;
+    case.cite_event("the actor is a build identity, which all jobs of its scope share");
+    list(case, &jobs, "it was running at that moment in the scope of the build identity");
+    match jobs.as_slice() {
+        [job] if !deaf && !unresolved => {
+            case.chose(job, Grade::Sole);
+        }
+        [] if !deaf => {
+            case.not_agent(Executor::Client, "no job of its scope was running: the build identity was used outside any job");
+        }
+        [] => {
+            case.verdict.executor = Executor::Unknown;
+            case.verdict.grade = Grade::None;
+            case.verdict.blind = true;
+            case.verdict.provisional = true;
+            case.missing("any job of the scope that ran at that moment");
+        }
+        _ => {
+            case.verdict.executor = Executor::Agent;
+            case.verdict.grade = Grade::Narrowed;
+            case.verdict.blind = deaf;
+            // Later records may end a job before the event, or add one.
+            case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
+            run_if_one(case, &jobs);
+        }
+    }
+    Step::Decided
+}
+
+/// An Entra service principal or managed identity: the runs that used a service connection of it,
+/// and the agents registered by it, are hints; nothing ties the identity to one machine here.
+pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
+    let event = case.event;
+    let Some(client) = event.actor_client_id.as_deref() else { return Step::Next };
+    let slack = case.tolerance.clock;
+    let at = event.occurred;
+    case.cite_event(format!("the actor is the Entra application {client}"));
+    if let Some((identity, source)) = case.known.identities.get(client) {
+        case.cite(*source, format!("{client} is {}", identity.name.as_deref().unwrap_or("a service principal")));
+    }
+    let mut jobs: Vec<&JobKnown> = Vec::new();
+    for (usage, source) in &case.known.uses {
+        let bears = case.known.connections.get(&usage.connection_id);
+        let Some((connection, _)) = bears.filter(|(c, _)| c.application_id.as_deref() == Some(client)) else { continue };
+        let during = usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
+        let Some(run) = usage.run_id.filter(|_| during) else { continue };
+        let release = crate::attribute::known::is_release(usage.plan_type.as_deref());
+        case.cite(*source, format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")));
+        for job in case.known.by_run(release, run) {
+            if job.runs_at(at, slack) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id) {
+                jobs.push(job);
+            }
+        }
+    }
+    list(case, &jobs, "its run was using a service connection of this application");
+    if is_agent_software(case) {
+        for (agent, bindings) in &case.known.registrants {
+            let Some(binding) = bindings.values().rev().find(|b| b.from <= at && b.identity_id == client) else { continue };
+            case.verdict.candidates.push(crate::model::Candidate {
+                agent_id: Some(*agent),
+                agent_name: binding.agent_name.clone(),
+                pool_id: binding.pool_id,
+                why: "it was registered by this application, and agent software sent the request".to_owned(),
+                ..Default::default()
+            });
+        }
+    }
+    outside_or_hints(case, "the application");
+    Step::Decided
+}
+
+/// A person's token or session without a browser: the credential is certain, where it was used is not.
+pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
+    let event = case.event;
+    if event.actor_kind != ActorKind::User {
+        case.missing("an actor that can be tied to an agent");
+        return Step::Next;
+    }
+    let how = event.auth_mechanism.as_deref().unwrap_or("no stated mechanism");
+    case.cite_event(format!("a credential of the user was used ({how})"));
+    if is_agent_software(case) {
+        let slack = case.tolerance.clock;
+        let jobs = case.known.running(event.project_id.as_deref(), event.occurred, slack);
+        list(case, &jobs, "agent software sent the request, and this job was running in the project");
+    }
+    outside_or_hints(case, "the credential");
+    Step::Decided
+}
+
+/// Whether agent software sent the request: its name, possibly cut short by the log.
+fn is_agent_software(case: &Case<'_, '_>) -> bool {
+    case.event.user_agent.as_deref().is_some_and(|ua| ua.contains("VstsAgentCore-") || ua.contains("vsts-agent-git"))
+}
+
+fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
+    for job in jobs {
+        case.candidate(job, why);
+        let agent = job.job.agent_name.as_deref().unwrap_or("an agent not named yet");
+        let until = job.job.finished.map_or_else(|| "is not known to have ended".to_owned(), |f| format!("ended {f}"));
+        let from = job.span().map(|(from, _)| from.to_string()).unwrap_or_default();
+        let abandoned = if job.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
+        case.cite(
+            job.source,
+            format!("job request {} ran on {agent} from {from} and {until}{abandoned}", job.job.request_id.unwrap_or_default()),
+        );
+    }
+}
+
+fn run_if_one(case: &mut Case<'_, '_>, jobs: &[&JobKnown]) {
+    let first = &jobs[0].job;
+    if first.run_id.is_some() && jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type) {
+        case.run_of(jobs[0]);
+    }
+}
+
+/// Without candidates, a credential used outside any job is a `client`, once every pool was heard;
+/// with candidates, they are hints.
+fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
+    let slack = case.tolerance.clock;
+    let at = case.event.occurred;
+    if !case.verdict.candidates.is_empty() {
+        case.verdict.executor = Executor::Unknown;
+        case.verdict.grade = Grade::Corroborated;
+        case.missing(format!("a record that ties {what} to one machine"));
+        return;
+    }
+    let deaf = case.deaf(at - slack, at + slack);
+    let busy = !case.known.running(None, at, slack).is_empty();
+    if !deaf && !busy {
+        case.not_agent(Executor::Client, format!("no job of the organisation was running: {what} was used outside any job"));
+        return;
+    }
+    case.verdict.executor = Executor::Unknown;
+    case.verdict.grade = Grade::None;
+    case.verdict.blind = deaf;
+    case.verdict.provisional = deaf;
+    case.missing(format!("a record that ties {what} to a machine or a job"));
+}

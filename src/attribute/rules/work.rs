@@ -1,0 +1,196 @@
+//! Records that report the work of a job: the ids or names in them lead to the job request.
+
+use super::Step;
+use super::case::Case;
+use crate::attribute::known::{JobKnown, is_release};
+use crate::model::{Event, Executor, Grade, Time};
+
+/// Actions that report what a job did, though a service writes them. Other actions that name a run
+/// (it was queued, retained, deleted) are about the run, not done by it.
+const WORK: [&str; 3] =
+    ["Library.ServiceConnectionExecuted", "Pipelines.DeploymentJobCompleted", "Release.DeploymentCompleted"];
+
+fn reports_work(event: &Event<'_>) -> bool {
+    let hints = &event.hints;
+    WORK.iter().any(|w| event.action.eq_ignore_ascii_case(w))
+        || hints.request_id.is_some()
+        || hints.job_id.is_some()
+        || hints.plan_type.is_some() && hints.run_id.is_some()
+}
+
+/// A request id, or a job id with its plan or run, is one job.
+pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
+    let hints = &case.event.hints;
+    if let Some(request) = hints.request_id {
+        match case.known.by_request(request) {
+            Some(job) => return one(case, job, format!("the record names job request {request}"), Grade::Exact),
+            None => case.missing(format!("job request {request} is not known")),
+        }
+    }
+    if let Some(id) = hints.job_id.as_deref() {
+        let jobs: Vec<&JobKnown> = case
+            .known
+            .by_job_id(id)
+            .into_iter()
+            .filter(|j| hints.plan_id.as_deref().is_none_or(|p| j.job.plan_id.as_deref() == Some(p)))
+            .filter(|j| hints.run_id.is_none_or(|r| j.job.run_id == Some(r) && same_kind(case.event, j)))
+            .filter(|j| hints.attempt.is_none_or(|a| j.job.attempt.is_none_or(|b| a == b)))
+            .collect();
+        let tied = hints.plan_id.is_some() || hints.run_id.is_some();
+        match jobs.as_slice() {
+            [] => case.missing(format!("no job request with job id {id} is known")),
+            [job] if tied => return one(case, job, format!("the record names job {id} of one plan or run"), Grade::Exact),
+            // Job ids repeat from run to run: without a plan or run they only list.
+            jobs => return several(case, jobs, format!("the record names job {id}")),
+        }
+    }
+    Step::Next
+}
+
+/// The owner id with its plan type is one run; stage, job name and times pick among its jobs.
+pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
+    let hints = &case.event.hints;
+    let Some(run) = hints.run_id.filter(|_| reports_work(case.event)) else { return Step::Next };
+    let release = is_release(hints.plan_type.as_deref());
+    let kind = if release { "release" } else { "build" };
+    let jobs = case.known.by_run(release, run);
+    if let Some((known, source)) = case.known.runs.get(&(release, run)) {
+        case.cite(*source, format!("{kind} {run} is {}", known.name.as_deref().unwrap_or("known")));
+    }
+    if jobs.is_empty() {
+        case.missing(format!("no job request of {kind} {run} is known"));
+        case.verdict.provisional = true;
+        return Step::Next;
+    }
+    let says = format!("the record names {kind} {run}");
+    let named = named_jobs(case.event, &jobs);
+    let in_time = |list: &[&'_ JobKnown]| -> usize { list.iter().filter(|j| overlaps(case, j)).count() };
+    let narrowed_by_name = hints.job_name.is_some() && hints.stage_name.is_some();
+    match named.as_slice() {
+        // Stage and job name within a run are its job; attempts of it would be several requests.
+        [job] if narrowed_by_name => one(case, job, format!("{says}, its stage and its job"), Grade::Exact),
+        [job] if jobs.len() == 1 => {
+            let deaf = case.deaf(span(case).0, span(case).1);
+            let grade = if deaf { Grade::Run } else { Grade::Sole };
+            case.verdict.provisional = deaf;
+            one(case, job, format!("{says}, of which one job is known"), grade)
+        }
+        [] => several(case, &jobs, says),
+        named if in_time(named) > 0 => {
+            let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
+            several(case, &fitting, format!("{says}; these of its jobs ran at the time"))
+        }
+        named => several(case, named, says),
+    }
+}
+
+/// Pipeline, run name, stage and job name; run names are not unique, so this never is `exact`.
+pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
+    let hints = &case.event.hints;
+    if !reports_work(case.event) {
+        return Step::Next;
+    }
+    if let Some(name) = hints.run_name.as_deref() {
+        let release = is_release(hints.plan_type.as_deref());
+        let jobs: Vec<&JobKnown> = case
+            .known
+            .by_run_name(name)
+            .into_iter()
+            .filter(|j| is_release(j.job.plan_type.as_deref()) == release)
+            .filter(|j| hints.pipeline_id.is_none_or(|p| j.job.pipeline_id.is_none_or(|q| p == q)))
+            .filter(|j| same_project(case.event, j))
+            .collect();
+        let named = named_jobs(case.event, &jobs);
+        let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
+        let says = format!("the record names run {name} of its pipeline");
+        match fitting.as_slice() {
+            [] if jobs.is_empty() => case.missing(format!("no job request of a run named {name} is known")),
+            [] => return several(case, &jobs, says),
+            [job] => {
+                let (from, until) = span(case);
+                let deaf = case.deaf(from, until);
+                let grade = if deaf { Grade::Run } else { Grade::Sole };
+                case.verdict.provisional = deaf;
+                return one(case, job, format!("{says}; one job of that stage and name fits its time"), grade);
+            }
+            jobs => return several(case, jobs, says),
+        }
+    }
+    // The record reports a job's work and the job is not known: no guess, and not "the service".
+    case.verdict.executor = Executor::Unknown;
+    case.verdict.grade = Grade::None;
+    case.verdict.provisional = true;
+    case.cite_event("the record reports the work of a job");
+    case.missing("the job requests of the pool at that time");
+    Step::Decided
+}
+
+fn one(case: &mut Case<'_, '_>, job: &JobKnown, says: String, grade: Grade) -> Step {
+    case.cite_event(says.clone());
+    case.candidate(job, says);
+    case.chose(job, grade);
+    Step::Decided
+}
+
+/// Lists several jobs; of one run, the verdict is exact to the run.
+fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
+    case.cite_event(says.clone());
+    case.verdict.executor = Executor::Agent;
+    let first = &jobs[0].job;
+    let one_run = jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type);
+    case.verdict.grade = if one_run && first.run_id.is_some() { Grade::Run } else { Grade::Narrowed };
+    if one_run {
+        case.run_of(jobs[0]);
+    }
+    for job in jobs {
+        case.candidate(job, says.clone());
+        case.cite(job.source, format!("job request {} belongs to the run", job.job.request_id.unwrap_or_default()));
+    }
+    case.missing("which of the jobs of the run it was");
+    Step::Decided
+}
+
+fn same_kind(event: &Event<'_>, job: &JobKnown) -> bool {
+    event.hints.plan_type.is_none()
+        || is_release(event.hints.plan_type.as_deref()) == is_release(job.job.plan_type.as_deref())
+}
+
+fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {
+    match (event.project_id.as_deref(), job.project_id.as_deref()) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    }
+}
+
+/// The jobs that stage and job name of the record fit; all of them when it names neither.
+fn named_jobs<'k>(event: &Event<'_>, jobs: &[&'k JobKnown]) -> Vec<&'k JobKnown> {
+    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b) || a.replace(' ', "_").eq_ignore_ascii_case(b);
+    let stage = event.hints.stage_name.as_deref();
+    let name = event.hints.job_name.as_deref();
+    let fits = |j: &JobKnown| {
+        let in_stage = stage.is_none_or(|s| j.job.stage.as_deref().is_none_or(|t| same(s, t)));
+        let names = [j.job.name.as_deref(), j.job.identifier.as_deref()];
+        let is_named = name.is_none_or(|n| names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t))));
+        in_stage && is_named
+    };
+    jobs.iter().copied().filter(|j| fits(j)).collect()
+}
+
+/// The job of `stage.job`.
+fn tail(identifier: &str) -> Option<&str> {
+    identifier.rsplit_once('.').map(|(_, tail)| tail)
+}
+
+/// When the reported work was done: as the record says, else at the record itself.
+fn span(case: &Case<'_, '_>) -> (Time, Time) {
+    let hints = &case.event.hints;
+    let end = hints.finished.unwrap_or(case.event.occurred);
+    (hints.started.unwrap_or(end).min(end), end)
+}
+
+fn overlaps(case: &Case<'_, '_>, job: &JobKnown) -> bool {
+    let (from, until) = span(case);
+    let slack = case.tolerance.clock;
+    let Some((start, end)) = job.span() else { return true };
+    start <= until + slack && end.is_none_or(|end| from <= end + slack)
+}

@@ -1,0 +1,164 @@
+//! The command line: what may be asked, and how to say it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Which build agent did this, as whom, and how sure are we?
+///
+/// agentrail ingests Azure DevOps audit and job records, joins them with the agents and identities
+/// of their time, keeps them in Delta tables, and traces any action back to its agent and identity
+/// with the evidence shown.
+#[derive(Debug, Parser)]
+#[command(name = "agentrail", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 2 misused; 3 nothing found; 4 not sound (check).\n\
+    Start with: agentrail demo")]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Folder of the lake [default: `lake.path` of the settings, which is `lake`]
+    #[arg(long, global = true, env = "AGENTRAIL_LAKE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub lake: Option<PathBuf>,
+    /// Configuration file (TOML); `agentrail check --defaults` prints every setting
+    #[arg(long, global = true, env = "AGENTRAIL_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// What is logged, as `level` or `target=level,...`
+    #[arg(long, global = true, env = "AGENTRAIL_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show it all on a small simulated organisation; needs nothing
+    ///
+    /// Ingests the recording of a small organisation through the webhook and the file source into
+    /// a fresh lake, traces one action in full, shows three reports, and says what to try next.
+    Demo(Demo),
+    /// Ingest files, folders and patterns once; `-` is standard input
+    ///
+    /// Any form Azure DevOps, Event Grid, Log Analytics or Splunk writes is told apart by content:
+    /// audit pages and exports (JSON, NDJSON, CSV), hooks, REST bodies, sign-in logs, recorded REST
+    /// traffic; gzip of any of them. A file taken before goes on where it was.
+    Ingest(Ingest),
+    /// Run all sources of the configuration until told to stop
+    ///
+    /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
+    Run,
+    /// Say whether the configuration and the lake are sound, without a connection to anything
+    Check(Check),
+    /// Ask in SQL; without a query, a prompt
+    ///
+    /// Views: actions, jobs, runs, agents, agents_now, pools, identities, bindings, grants,
+    /// findings, coverage, rejects. Functions: trace(id), agent_at(organization, agent, time),
+    /// actions_as_known(time).
+    Sql(Sql),
+    /// Show a ready-made report; without a name, the list of them
+    Report(Report),
+    /// Trace an action, a run or an agent
+    ///
+    /// Prints the chain action -> job -> run -> pipeline and agent -> pool -> machine -> identity
+    /// -> how it was registered, with all candidates, the grade, the evidence and what was missing.
+    Trace(Trace),
+    /// Compact small files, write checkpoints, remove what is expired; `run` does so by itself
+    Maintain,
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep the lake in this folder, which must be new or empty [default: a fresh folder below the system's temporary one]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Ingest {
+    /// Files, folders, patterns such as `exports/**/*.json.gz`, or `-`
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<String>,
+    /// Organisation of payloads that do not name theirs
+    #[arg(long, value_name = "NAME")]
+    pub organization: Option<String>,
+    /// Form of the account
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Print every setting with its default and meaning, then stop
+    #[arg(long)]
+    pub defaults: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// The statement
+    pub query: Option<String>,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Name of the report
+    pub name: Option<String>,
+    /// A parameter of the report; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub params: Vec<(String, String)>,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// Event id (GUID or REST form), correlation id, run id (also `build:7` or `release:7`), or agent name
+    pub id: String,
+    /// How many actions at most
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: usize,
+    /// `table` prints for people; `json` is stable and documented in the README
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people
+    Table,
+    /// One JSON array
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as name=value")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

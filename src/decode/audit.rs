@@ -1,0 +1,340 @@
+//! An audit record in any of its spellings to one canonical event.
+
+use std::borrow::Cow;
+
+use super::data::hints;
+use super::json::{Borrowed, compact, string, text};
+use crate::model::{ActorKind, AuditId, Event, Reason, RecordHash, Text, Ticks, Time, ZERO_GUID, canonical};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members that are read, each in every name it goes by.
+#[derive(Clone, Copy)]
+enum Member {
+    Id,
+    CorrelationId,
+    ActivityId,
+    ActorCuid,
+    ActorUserId,
+    ActorClientId,
+    ActorUpn,
+    ActorDisplayName,
+    AuthenticationMechanism,
+    Timestamp,
+    ScopeDisplayName,
+    ScopeId,
+    ProjectId,
+    ProjectName,
+    IpAddress,
+    UserAgent,
+    ActionId,
+    Data,
+    Details,
+    Area,
+    Category,
+    /// Of an envelope: Event Grid's `eventType`, CloudEvents' `type`.
+    EventType,
+    /// Of a Splunk HEC envelope.
+    Event,
+}
+
+const NAMES: [(&str, Member); 25] = [
+    ("id", Member::Id),
+    ("correlationid", Member::CorrelationId),
+    ("activityid", Member::ActivityId),
+    ("actorcuid", Member::ActorCuid),
+    ("actoruserid", Member::ActorUserId),
+    ("actorclientid", Member::ActorClientId),
+    ("actorupn", Member::ActorUpn),
+    ("actordisplayname", Member::ActorDisplayName),
+    ("authenticationmechanism", Member::AuthenticationMechanism),
+    ("timestamp", Member::Timestamp),
+    ("scopedisplayname", Member::ScopeDisplayName),
+    ("scopeid", Member::ScopeId),
+    ("projectid", Member::ProjectId),
+    ("projectname", Member::ProjectName),
+    ("ipaddress", Member::IpAddress),
+    ("useragent", Member::UserAgent),
+    ("actionid", Member::ActionId),
+    ("data", Member::Data),
+    ("details", Member::Details),
+    ("area", Member::Area),
+    ("category", Member::Category),
+    // Log Analytics renames two columns.
+    ("operationname", Member::ActionId),
+    ("timegenerated", Member::Timestamp),
+    // Envelopes.
+    ("eventtype", Member::EventType),
+    ("event", Member::Event),
+];
+
+/// The values of an audit record, unread.
+#[derive(Default)]
+pub(super) struct Members<'a>([Option<&'a str>; 23]);
+
+impl<'a> Members<'a> {
+    /// Reads one JSON object; `None` when it is none.
+    pub fn parse(text: &'a str) -> Option<Members<'a>> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn get(&self, member: Member) -> Option<&'a str> {
+        self.0[member as usize]
+    }
+
+    fn text(&self, member: Member) -> Option<Text<'a>> {
+        text(self.get(member)?)
+    }
+
+    /// Sets a member that comes as JSON; the first of two wins, a null is none.
+    pub fn set(&mut self, name: &str, value: &'a str) {
+        let known = NAMES.iter().find(|(n, _)| n.len() == name.len() && n.eq_ignore_ascii_case(name));
+        if let Some((_, member)) = known
+            && value != "null"
+        {
+            self.0[*member as usize].get_or_insert(value);
+        }
+    }
+
+    /// The Data object, which in an Event Grid envelope is the record itself.
+    pub fn data(&self) -> Option<&'a str> {
+        self.get(Member::Data).filter(|v| v.starts_with('{'))
+    }
+
+    /// The record inside a Splunk HEC envelope.
+    pub fn wrapped(&self) -> Option<&'a str> {
+        self.get(Member::Event)
+    }
+
+    pub fn id(&self) -> Option<Text<'a>> {
+        self.text(Member::Id)
+    }
+
+    /// Whether an envelope says that it holds an audit record.
+    pub fn claims_audit(&self) -> bool {
+        self.text(Member::EventType).is_some_and(|t| t == "AzureDevOpsAuditEvent")
+    }
+
+    /// Whether this is an audit record at all: it names an action and has something of the rest.
+    pub fn is_audit(&self) -> bool {
+        self.get(Member::ActionId).is_some()
+            && [Member::Timestamp, Member::ScopeId, Member::ActorUserId, Member::ActorCuid]
+                .iter()
+                .any(|m| self.get(*m).is_some())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Seen;
+        impl<'de> Visitor<'de> for Seen {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an audit record")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
+                let mut members = Members::default();
+                while let Some(Borrowed(key)) = map.next_key::<Borrowed<'de>>()? {
+                    if NAMES.iter().any(|(n, _)| n.len() == key.len() && n.eq_ignore_ascii_case(&key)) {
+                        members.set(&key, map.next_value::<&'de RawValue>()?.get());
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Seen)
+    }
+}
+
+/// Where a record lies and when it came.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The whole record with its envelope.
+    pub raw: &'a [u8],
+    pub observed: Time,
+    /// Id of the envelope, for a record that has none of its own.
+    pub envelope_id: Option<&'a str>,
+}
+
+/// What a record lacks to be an event.
+pub(super) type Lack = (Reason, String);
+
+/// Earlier than any audit log; later than the receiver's clock by more than this is implausible.
+const EARLIEST: &str = "2010-01-01T00:00:00Z";
+const AHEAD: Ticks = Ticks::days(2);
+
+/// The event of a record.
+pub(super) fn event<'a>(members: &Members<'a>, place: Place<'a>) -> Result<Event<'a>, Lack> {
+    let id = members.text(Member::Id).or(place.envelope_id.map(Cow::Borrowed));
+    let id = id
+        .and_then(event_id)
+        .ok_or_else(|| (Reason::NoId, "the audit record has no `Id`; send the record as Azure DevOps wrote it".to_owned()))?;
+    let action = members
+        .text(Member::ActionId)
+        .ok_or_else(|| (Reason::NoAction, "the audit record has no `ActionId`".to_owned()))?;
+    let occurred = occurred(members, place.observed)?;
+    let actor_id = id_of(members, Member::ActorUserId);
+    let actor_cuid = id_of(members, Member::ActorCuid);
+    let actor_client_id = id_of(members, Member::ActorClientId);
+    let actor_name = members.text(Member::ActorDisplayName);
+    let actor_upn = members.text(Member::ActorUpn);
+    let auth_mechanism = members.text(Member::AuthenticationMechanism);
+    let data = members.get(Member::Data).and_then(data_text);
+    let (hints, author_id) = match &data {
+        Some(Cow::Borrowed(text)) => hints(text),
+        Some(Cow::Owned(text)) => {
+            let (hints, author) = hints(text);
+            (hints.into_owned(), author.map(|a| Cow::Owned(a.into_owned())))
+        }
+        None => Default::default(),
+    };
+    Ok(Event {
+        id,
+        occurred,
+        observed: place.observed,
+        organization_id: id_of(members, Member::ScopeId),
+        organization: members.text(Member::ScopeDisplayName).map(organization),
+        project_id: id_of(members, Member::ProjectId),
+        project: members.text(Member::ProjectName),
+        action,
+        area: members.text(Member::Area),
+        category: members.text(Member::Category).map(category),
+        actor_kind: actor_kind(
+            actor_client_id.is_some(),
+            actor_id.as_deref(),
+            actor_cuid.is_some(),
+            [actor_name.as_deref(), actor_upn.as_deref()],
+        ),
+        actor_id,
+        actor_cuid,
+        actor_name,
+        actor_upn,
+        actor_client_id,
+        author_id,
+        authorization_id: auth_mechanism.as_ref().and_then(|m| authorization(m)).map(Cow::Owned),
+        auth_mechanism,
+        ip: members.text(Member::IpAddress),
+        user_agent: members.text(Member::UserAgent),
+        correlation_id: id_of(members, Member::CorrelationId),
+        activity_id: id_of(members, Member::ActivityId),
+        details: members.text(Member::Details),
+        data,
+        hints,
+        hash: RecordHash::of(place.raw),
+        raw: Cow::Borrowed(place.raw),
+    })
+}
+
+fn event_id(text: Text<'_>) -> Option<Text<'_>> {
+    match text {
+        Cow::Borrowed(text) => Some(AuditId::parse(text)?.event),
+        Cow::Owned(text) => Some(Cow::Owned(AuditId::parse(&text)?.event.into_owned())),
+    }
+}
+
+pub(super) fn canonical_text(text: Text<'_>) -> Option<Text<'_>> {
+    match text {
+        Cow::Borrowed(text) => canonical(text),
+        Cow::Owned(text) => Some(Cow::Owned(canonical(&text)?.into_owned())),
+    }
+}
+
+fn id_of<'a>(members: &Members<'a>, member: Member) -> Option<Text<'a>> {
+    // The common case costs a comparison: most records name a zero GUID somewhere.
+    let value = members.get(member)?;
+    if value.len() == 38 && &value[1..37] == ZERO_GUID {
+        return None;
+    }
+    canonical_text(text(value)?)
+}
+
+fn occurred(members: &Members<'_>, observed: Time) -> Result<Time, Lack> {
+    let bad = |says: String| (Reason::BadTime, says);
+    let text = members
+        .text(Member::Timestamp)
+        .ok_or_else(|| bad("the audit record has no `Timestamp`; its place in time cannot be known".to_owned()))?;
+    let time = Time::parse(&text).ok_or_else(|| bad(format!("the timestamp `{text:.40}` is no RFC 3339 time")))?;
+    let earliest = Time::parse(EARLIEST).unwrap_or_default();
+    if time < earliest || time > observed + AHEAD {
+        return Err(bad(format!("the timestamp `{text:.40}` is implausible; check the sender's clock")));
+    }
+    Ok(time)
+}
+
+/// `fabrikam (Organization)` is how every delivery spells the organisation fabrikam.
+fn organization(text: Text<'_>) -> Text<'_> {
+    const TAIL: &str = " (Organization)";
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_suffix(TAIL).unwrap_or(text)),
+        Cow::Owned(text) => Cow::Owned(text.strip_suffix(TAIL).unwrap_or(&text).to_owned()),
+    }
+}
+
+/// Event Grid writes the category as its number in the REST contract's enumeration.
+fn category(text: Text<'_>) -> Text<'_> {
+    let name = match text.as_ref() {
+        "0" => "unknown",
+        "1" => "modify",
+        "2" => "remove",
+        "3" => "create",
+        "4" => "access",
+        "5" => "execute",
+        other if other.bytes().any(|b| b.is_ascii_uppercase()) => return Cow::Owned(other.to_ascii_lowercase()),
+        _ => return text,
+    };
+    Cow::Borrowed(name)
+}
+
+/// The Data object as compact JSON; some pipelines deliver it as a string that holds the JSON.
+fn data_text(value: &str) -> Option<Text<'_>> {
+    if !value.starts_with('"') {
+        return Some(compact(value));
+    }
+    let inner = string(value)?;
+    if inner.is_empty() {
+        return None;
+    }
+    if inner.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(&inner).is_ok() {
+        return Some(Cow::Owned(compact(&inner).into_owned()));
+    }
+    Some(compact(value))
+}
+
+/// The GUID behind `authorizationId:`, with or without a blank; none when it is cut short.
+fn authorization(mechanism: &str) -> Option<String> {
+    const MARK: &str = "authorizationId:";
+    let at = mechanism.find(MARK)? + MARK.len();
+    let guid = mechanism[at..].trim_start().get(..36)?;
+    crate::model::is_guid(guid).then(|| guid.to_ascii_lowercase())
+}
+
+/// Services act as `0000000n-0000-8888-8000-000000000000`.
+fn is_service_id(id: &str) -> bool {
+    id.len() == 36 && id.ends_with("-0000-8888-8000-000000000000")
+}
+
+fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 2]) -> ActorKind {
+    if client {
+        return ActorKind::Application;
+    }
+    if id.is_some_and(is_service_id) {
+        return ActorKind::Service;
+    }
+    for name in names.into_iter().flatten() {
+        if name == "Azure DevOps Service" {
+            return ActorKind::Service;
+        }
+        if name.starts_with("Project Collection Build Service") {
+            return ActorKind::CollectionBuildService;
+        }
+        if name.contains(" Build Service (") || name.contains("ServiceIdentity;") && name.contains(":Build:") {
+            return ActorKind::ProjectBuildService;
+        }
+        if name.starts_with("Agent Pool Service (") {
+            return ActorKind::AgentPoolService;
+        }
+    }
+    if id.is_some() || cuid { ActorKind::User } else { ActorKind::Unknown }
+}

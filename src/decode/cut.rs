@@ -1,0 +1,69 @@
+//! Where a long body can be cut between two records, so that it need not be held whole.
+
+use super::export;
+
+/// The length of the prefix of `bytes` that ends between two records of a stream or top-level
+/// array; 0 when there is no such place (a page that is one object, a CSV export). `first` says
+/// that `bytes` is the start of the body. The rest goes before what is read next.
+pub fn cut(bytes: &[u8], first: bool) -> usize {
+    if first && export::is_csv(bytes) {
+        return 0;
+    }
+    // NDJSON: a line break outside of objects is followed by the next object.
+    let head = memchr::memchr(b'\n', bytes).map(|end| &bytes[..end]);
+    if let Some(line) = head
+        && serde_json::from_slice::<&serde_json::value::RawValue>(line).is_ok()
+        && line.trim_ascii_start().starts_with(b"{")
+    {
+        return memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    }
+    let (mut depth, mut last, mut i) = (0usize, 0usize, 0usize);
+    while let Some(&byte) = bytes.get(i) {
+        match byte {
+            b'"' => match string_end(bytes, i) {
+                Some(end) => {
+                    i = end;
+                    continue;
+                }
+                None => break,
+            },
+            // An array that holds the records is no nesting.
+            b'[' if depth == 0 => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 && byte == b'}' {
+                    last = i + 1;
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    last
+}
+
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut i = at + 1;
+    loop {
+        i += memchr::memchr2(b'"', b'\\', bytes.get(i..)?)?;
+        match bytes[i] {
+            b'"' => return Some(i + 1),
+            _ => i += 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_between_records_only() {
+        assert_eq!(cut(b"{\"a\":1}\n{\"b\":2}\n{\"c", true), 16);
+        assert_eq!(cut(b"[{\"a\":1},\n {\"b\":\"}\"}, {\"c", true), 20);
+        assert_eq!(cut(b"{\"value\":[{\"a\":1},{\"b", true), 0);
+        assert_eq!(cut(b"{\"a\":{}}{\"b\":[1]}{", true), 17);
+        assert_eq!(cut(b"Id,ActionId,Timestamp\n1,2,3\n", true), 0);
+    }
+}

@@ -1,0 +1,284 @@
+//! Records that are no audit events: told apart by their members, typed as far as they are known.
+
+mod agents;
+mod grants;
+mod hooks;
+mod identities;
+mod jobs;
+
+use std::borrow::Cow;
+
+use super::address::Address;
+use super::json::{Fields, integer};
+use super::redact::redact;
+use super::{Sink, audit};
+use crate::model::{Body, Fact, Heard, Org, Reason, RecordHash, Text, Time, canonical};
+
+/// A fact before it is tied to its raw record.
+pub(super) struct Draft {
+    pub kind: String,
+    /// Natural id in the organisation.
+    pub id: String,
+    /// What tells one state of it from another.
+    pub state: String,
+    pub occurred: Option<Time>,
+    pub organization: Org,
+    pub project_id: Option<String>,
+    pub body: Body,
+}
+
+/// What is known of a record besides its members.
+pub(super) struct Around<'s> {
+    pub address: &'s Address,
+    pub organization: Org,
+}
+
+impl Draft {
+    fn new(kind: &str, id: impl Into<String>, body: Body, around: &Around<'_>) -> Draft {
+        Draft {
+            kind: kind.to_owned(),
+            id: id.into(),
+            state: String::new(),
+            occurred: None,
+            organization: around.organization.clone(),
+            project_id: around.address.project_id.clone(),
+            body,
+        }
+    }
+
+    /// The key: kind, organisation, natural id and state.
+    fn key(&self, hash: &RecordHash) -> String {
+        let organization = self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
+        if self.id.is_empty() {
+            return format!("{}/{organization}/{hash}", self.kind);
+        }
+        let mut key = format!("{}/{organization}/{}", self.kind, self.id);
+        if !self.state.is_empty() {
+            key.push('/');
+            key.push_str(&self.state);
+        }
+        key
+    }
+}
+
+/// Takes an object that is neither audit record nor envelope.
+pub(super) fn take<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
+    match redact(raw) {
+        None => keep(raw, fields, sink),
+        Some(clean) => sink.owned(None, clean.as_str(), |clean, inner| {
+            let fields = Fields::parse(clean).unwrap_or_default();
+            keep(clean, &fields, inner);
+        }),
+    }
+}
+
+fn keep<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
+    let around = Around { address: &sink.address, organization: sink.organization() };
+    let draft = own(fields, &around)
+        .or_else(|| hooks::draft(fields, &around))
+        .or_else(|| identities::sign_in(fields, &around))
+        .or_else(|| jobs::draft(fields, &around))
+        .or_else(|| agents::draft(fields, &around))
+        .or_else(|| identities::draft(fields, &around))
+        .or_else(|| grants::draft(fields, &around))
+        .or_else(|| plain(fields, &around));
+    match draft {
+        Some(draft) => push(draft, raw, sink),
+        None => unknown(raw, fields, sink),
+    }
+}
+
+fn push<'a>(draft: Draft, raw: &'a str, sink: &mut Sink<'a, '_>) {
+    let hash = RecordHash::of(raw.as_bytes());
+    sink.out.facts.push(Fact {
+        key: draft.key(&hash),
+        kind: draft.kind,
+        occurred: draft.occurred,
+        observed: sink.observed,
+        organization: draft.organization,
+        project_id: draft.project_id,
+        url: sink.address.url.clone(),
+        body: draft.body,
+        raw: Cow::Borrowed(raw.as_bytes()),
+        hash,
+    });
+}
+
+/// A record of a known origin from which nothing typed is drawn.
+pub(super) fn other<'a>(kind: &str, raw: &'a str, sink: &mut Sink<'a, '_>) {
+    let around = Around { address: &sink.address, organization: sink.organization() };
+    push(Draft::new(kind, "", Body::Other, &around), raw, sink);
+}
+
+/// What fits nothing: a damaged audit record is named as such, a body from a known address is kept
+/// as a fact, the rest is refused.
+fn unknown<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
+    let inner = fields.get("data").or_else(|| fields.get("event")).unwrap_or(raw);
+    for text in [raw, inner] {
+        if let Some(members) = audit::Members::parse(text)
+            && (fields.has("actionId") || members.is_audit() || fields.has("scopeId") && fields.has("actorUserId"))
+        {
+            let place = audit::Place { raw: raw.as_bytes(), observed: sink.observed, envelope_id: None };
+            if let Err((reason, says)) = audit::event(&members, place) {
+                return sink.reject(reason, says, raw.as_bytes());
+            }
+        }
+    }
+    if sink.address.path.is_empty() {
+        let names: Vec<&str> = fields.0.iter().take(5).map(|(k, _)| k.as_ref()).collect();
+        let says = format!("an object with the members {} is of no known form", names.join(", "));
+        return sink.reject(Reason::UnknownShape, says, raw.as_bytes());
+    }
+    let tail: Vec<&str> = sink.address.path.split('/').filter(|p| p.bytes().all(|b| b.is_ascii_alphabetic())).collect();
+    other(&format!("rest.{}", tail.join(".")), raw, sink);
+}
+
+/// Draws from the records of a capture line, those since `from`, that their source was heard.
+pub(super) fn heard(from: usize, sink: &mut Sink<'_, '_>) {
+    let address = &sink.address;
+    let jobs = address.names("jobrequests");
+    let source = match address.pool_id {
+        Some(_) if jobs => "jobs",
+        Some(_) if address.path.ends_with("/agents") => "agents",
+        None if address.path.ends_with("distributedtask/pools") => "pools",
+        _ => return,
+    };
+    let until = sink.observed;
+    // A pool lists what runs and the jobs finished last: it speaks for the time since the oldest of those.
+    let oldest = sink.out.facts.get(from..).unwrap_or_default().iter().filter_map(|f| match &f.body {
+        Body::Job(job) if jobs => job.finished,
+        _ => None,
+    });
+    let from = oldest.min().unwrap_or(until).min(until);
+    let organization = sink.organization();
+    let mut members = serde_json::Map::new();
+    members.insert("heard".into(), source.into());
+    if let Some(name) = &organization.name {
+        members.insert("organization".into(), name.as_str().into());
+    }
+    if let Some(pool) = address.pool_id {
+        members.insert("poolId".into(), pool.into());
+    }
+    members.insert("from".into(), from.to_string().into());
+    members.insert("until".into(), until.to_string().into());
+    let raw = serde_json::Value::Object(members).to_string();
+    sink.owned(None, raw.as_str(), |raw, inner| {
+        let fields = Fields::parse(raw).unwrap_or_default();
+        let around = Around { address: &inner.address, organization: inner.organization() };
+        if let Some(draft) = own(&fields, &around) {
+            push(draft, raw, inner);
+        }
+    });
+}
+
+/// Our own record of a source that was heard.
+fn own(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
+    let source = fields.text("heard")?.into_owned();
+    let (from, until) = (time(fields, "from")?, time(fields, "until")?);
+    let pool_id = int(fields, "poolId");
+    let kind = format!("heard.{source}");
+    let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
+    let mut draft = Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until }), around);
+    if let Some(name) = fields.text("organization") {
+        draft.organization.name = Some(name.into_owned());
+    }
+    draft.occurred = Some(until);
+    Some(draft)
+}
+
+/// Kinds that are kept for what they say, without a table of their own.
+fn plain(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
+    let has = |names: &[&str]| names.iter().all(|n| fields.has(n));
+    let id = fields.text("id").map(Cow::into_owned).unwrap_or_default();
+    let (kind, id) = if has(&["checkRuns"]) {
+        ("check_suite", id)
+    } else if has(&["steps"]) && (fields.has("minRequiredApprovers") || fields.has("executionOrder")) {
+        ("approval", id)
+    } else if has(&["publisherId", "consumerId"]) {
+        ("hook_subscription", id)
+    } else if has(&["publisherId"]) && (fields.has("inputDescriptors") || fields.has("supportedResourceVersions")) {
+        ("hook_event_type", id)
+    } else if has(&["deliveryTracing"]) {
+        ("hook_diagnostics", String::new())
+    } else if has(&["consumerType", "consumerInputs"]) {
+        ("audit_stream", id)
+    } else if has(&["actionId", "area"]) && !fields.has("timestamp") && !fields.has("id") {
+        ("audit_action", fields.text("actionId")?.into_owned())
+    } else if has(&["variables", "name"]) && fields.has("type") {
+        ("variable_group", id)
+    } else if has(&["iss", "sub"]) && (fields.has("prj_id") || fields.has("org_id")) {
+        ("oidc_claims", String::new())
+    } else if has(&["value", "_links"]) && fields.object("_links").is_some_and(|l| l.has("descriptor")) {
+        ("graph_storage_key", fields.text("value")?.into_owned())
+    } else if has(&["name", "jobId"]) && fields.text("name").is_some_and(|n| n.starts_with("Job") || n.starts_with("Task")) {
+        ("job_event", String::new())
+    } else if has(&["message"]) && (fields.has("typeKey") || fields.has("innerException")) {
+        ("rest.error", String::new())
+    } else {
+        return None;
+    };
+    let mut draft = Draft::new(kind, id, Body::Other, around);
+    if !draft.id.is_empty() {
+        draft.state = digest(fields, &["_links", "url"]);
+    }
+    Some(draft)
+}
+
+/// A digest of an object's members but for those that change without meaning.
+pub(super) fn digest(fields: &Fields<'_>, without: &[&str]) -> String {
+    let mut members: Vec<(&str, &str)> = fields
+        .0
+        .iter()
+        .filter(|(key, _)| !without.iter().any(|w| w.eq_ignore_ascii_case(key)))
+        .map(|(key, value)| (key.as_ref(), value.get()))
+        .collect();
+    members.sort_unstable();
+    let mut text = String::new();
+    for (key, value) in members {
+        text.push_str(key);
+        text.push('\0');
+        text.push_str(&super::json::compact(value));
+        text.push('\0');
+    }
+    short(&text)
+}
+
+/// Sixteen hex digits that stand for a text.
+pub(super) fn short(text: &str) -> String {
+    RecordHash::of(text.as_bytes()).to_string()[..16].to_owned()
+}
+
+pub(super) fn int(fields: &Fields<'_>, name: &str) -> Option<i64> {
+    fields.get(name).and_then(integer)
+}
+
+pub(super) fn string(fields: &Fields<'_>, name: &str) -> Option<String> {
+    fields.text(name).map(Text::into_owned)
+}
+
+pub(super) fn id(fields: &Fields<'_>, name: &str) -> Option<String> {
+    fields.text(name).and_then(|t| canonical(&t).map(Text::into_owned))
+}
+
+pub(super) fn flag(fields: &Fields<'_>, name: &str) -> Option<bool> {
+    let text = fields.text(name)?;
+    if text.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// A time; .NET's `0001-01-01` means that there is none.
+pub(super) fn time(fields: &Fields<'_>, name: &str) -> Option<Time> {
+    fields.get(name).and_then(super::json::time).filter(|t| *t > Time::default())
+}
+
+/// The address a record names itself by.
+pub(super) fn own_address(fields: &Fields<'_>) -> Option<Address> {
+    let links = fields.object("_links")?;
+    let link = links.object("self").or_else(|| links.object("web"))?;
+    Some(Address::parse(&link.text("href")?))
+}

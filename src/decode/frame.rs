@@ -1,0 +1,241 @@
+//! Top-level values of a body, one after another; a broken one costs only itself.
+//!
+//! Brackets and commas between records separate like white space, so an array, a stream of
+//! concatenated objects, NDJSON, and any part of them that was cut between two records read alike.
+
+use memchr::memmem;
+use serde_json::value::RawValue;
+
+use super::audit::Members;
+use super::json::mend;
+use super::scan::{skip, value_end};
+use super::{Sink, shape};
+use crate::model::Reason;
+
+const SEPARATORS: &[u8] = b",[]\x1e\0";
+
+/// Failed attempts to find the next record may read this many times the body, no more.
+const PATIENCE: usize = 16;
+
+/// Reads the whole body into the sink.
+pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
+    let mut walker = Walker { bytes, breaks: breaks(bytes), patience: bytes.len().saturating_mul(PATIENCE) };
+    let mut at = 0;
+    loop {
+        at = skip(bytes, at, SEPARATORS);
+        if at >= bytes.len() {
+            return;
+        }
+        sink.position = at;
+        at = match walker.whole(at) {
+            Some((members, end)) => {
+                shape::record(&walker.text(at)[..end - at], Some(members), sink);
+                end
+            }
+            None => walker.odd(at, sink),
+        };
+    }
+}
+
+struct Walker<'a> {
+    bytes: &'a [u8],
+    /// Where the bytes are not UTF-8.
+    breaks: Vec<usize>,
+    patience: usize,
+}
+
+fn breaks(bytes: &[u8]) -> Vec<usize> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    if simdutf8::basic::from_utf8(bytes).is_ok() {
+        return out;
+    }
+    while let Err(e) = std::str::from_utf8(&bytes[at..]) {
+        at += e.valid_up_to();
+        out.push(at);
+        at += e.error_len().unwrap_or(1);
+    }
+    out
+}
+
+impl<'a> Walker<'a> {
+    /// The text from `at` to the next byte that is not UTF-8.
+    fn text(&self, at: usize) -> &'a str {
+        let next = self.breaks.partition_point(|b| *b < at);
+        let end = self.breaks.get(next).copied().unwrap_or(self.bytes.len());
+        std::str::from_utf8(&self.bytes[at..end]).unwrap_or_default()
+    }
+
+    /// The object that starts here, and where it ends, when it is sound.
+    fn whole(&self, at: usize) -> Option<(Members<'a>, usize)> {
+        if self.bytes.get(at) != Some(&b'{') {
+            return None;
+        }
+        let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<Members<'a>>();
+        let members = values.next()?.ok()?;
+        Some((members, at + values.byte_offset()))
+    }
+
+    /// Takes what is no sound object; returns where to go on.
+    fn odd(&mut self, at: usize, sink: &mut Sink<'a, '_>) -> usize {
+        let bytes = self.bytes;
+        if bytes[at] != b'{' {
+            let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<&RawValue>();
+            if let Some(Ok(value)) = values.next() {
+                let end = at + values.byte_offset();
+                if value.get() != "null" {
+                    sink.reject(Reason::UnknownShape, "a bare value is no record", &bytes[at..end]);
+                }
+                return end;
+            }
+        }
+        if let Some(start) = list_inside(&bytes[at..]) {
+            return self.list(at, at + start, sink);
+        }
+        let bounds = value_end(bytes, at, usize::MAX);
+        let end = bounds.unwrap_or(bytes.len());
+        if bounds.is_ok()
+            && let Ok(text) = std::str::from_utf8(&bytes[at..end])
+            && let Some(mended) = mend(text)
+            && Members::parse(&mended).is_some()
+        {
+            sink.owned(Some(&bytes[at..end]), mended.as_str(), |text, inner| shape::record(text, None, inner));
+            return end;
+        }
+        let next = self.next_record(at + 1, end).unwrap_or(end);
+        let broken = trim_end(&bytes[at..next]);
+        match std::str::from_utf8(broken) {
+            Err(e) => sink.reject(
+                Reason::Encoding,
+                format!("the record is not UTF-8 (byte {}); send it as UTF-8", e.valid_up_to()),
+                broken,
+            ),
+            Ok(text) => {
+                // The line before the next record may only need mending: its neighbour was not part of it.
+                if let Some(mended) = mend(text)
+                    && Members::parse(&mended).is_some()
+                {
+                    sink.owned(Some(broken), mended.as_str(), |text, inner| shape::record(text, None, inner));
+                } else {
+                    let says = serde_json::from_str::<&RawValue>(text)
+                        .err()
+                        .map_or_else(|| "the record is no JSON object".to_owned(), |e| e.to_string());
+                    sink.reject(Reason::Syntax, format!("the record is no JSON: {says}"), broken);
+                }
+            }
+        }
+        next
+    }
+
+    /// Reads a list inside an object that is broken somewhere: its records one by one, then past
+    /// the rest of the object. `start` is the index after the list's opening bracket.
+    fn list(&mut self, open: usize, start: usize, sink: &mut Sink<'a, '_>) -> usize {
+        let bytes = self.bytes;
+        let mut at = start;
+        let taken = sink.count();
+        loop {
+            at = skip(bytes, at, b",");
+            match bytes.get(at) {
+                None => {
+                    if sink.count() == taken {
+                        sink.position = open;
+                        sink.reject(Reason::Syntax, "the list breaks off before its first record", &bytes[open..]);
+                    }
+                    return bytes.len();
+                }
+                Some(b']') => break,
+                Some(_) => {
+                    sink.position = at;
+                    at = match self.whole(at) {
+                        Some((members, end)) => {
+                            shape::record(&self.text(at)[..end - at], Some(members), sink);
+                            end
+                        }
+                        None => self.odd(at, sink),
+                    };
+                }
+            }
+        }
+        // The rest of the envelope holds no records: a token, a count, the closing braces.
+        let mut depth = braces(&bytes[open..start]);
+        at += 1;
+        while depth > 0 && at < bytes.len() {
+            match bytes[at] {
+                b'"' => match value_end(bytes, at, 1) {
+                    Ok(end) => {
+                        at = end;
+                        continue;
+                    }
+                    Err(_) => return bytes.len(),
+                },
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        at
+    }
+
+    /// The next place from which a whole object of a known shape can be read: after a line break,
+    /// or after the end of another object.
+    fn next_record(&mut self, from: usize, until: usize) -> Option<usize> {
+        let bytes = self.bytes;
+        let mut at = from;
+        while at < until {
+            at += memchr::memchr(b'{', &bytes[at..until])?;
+            let before = bytes[from - 1..at].iter().rev().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b','));
+            if matches!(before, Some(b'\n' | b'}' | b'[')) {
+                if self.patience == 0 {
+                    return None;
+                }
+                let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<Members<'a>>();
+                let read = values.next();
+                self.patience = self.patience.saturating_sub(match &read {
+                    Some(Ok(_)) => values.byte_offset(),
+                    Some(Err(e)) => line_offset(&bytes[at..], e.line(), e.column()),
+                    None => 0,
+                });
+                if let Some(Ok(members)) = read
+                    && (members.is_audit()
+                        || shape::is_known(&self.text(at)[..values.byte_offset()])
+                        || bytes[..at].ends_with(b"\n"))
+                {
+                    return Some(at);
+                }
+            }
+            at += 1;
+        }
+        None
+    }
+}
+
+/// How many bytes a parser read before its error.
+fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
+    let start = if line <= 1 { 0 } else { memchr::memchr_iter(b'\n', bytes).nth(line - 2).map_or(bytes.len(), |i| i + 1) };
+    start + column
+}
+
+/// Where the list of records of an object starts, when the object opens with one.
+fn list_inside(object: &[u8]) -> Option<usize> {
+    const HEAD: usize = 4096;
+    let head = &object[..object.len().min(HEAD)];
+    ["\"decoratedAuditLogEntries\"", "\"records\"", "\"patTokens\"", "\"value\""].iter().find_map(|name| {
+        let after = memmem::find(head, name.as_bytes())? + name.len();
+        let colon = skip(object, after, &[]);
+        let open = skip(object, colon + 1, &[]);
+        // Records hold `value` lists of their own, but then after a line or a brace of other members.
+        let plain = memchr::memchr(b'[', &head[..after]).is_none() && braces(&head[..after]) <= 4;
+        (object.get(colon) == Some(&b':') && object.get(open) == Some(&b'[') && plain).then_some(open + 1)
+    })
+}
+
+fn braces(bytes: &[u8]) -> usize {
+    let count = |b| memchr::memchr_iter(b, bytes).count();
+    count(b'{').saturating_sub(count(b'}'))
+}
+
+fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',')).map_or(0, |i| i + 1);
+    &bytes[..end.max(1).min(bytes.len())]
+}

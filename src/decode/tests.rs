@@ -1,0 +1,156 @@
+//! Cases of the whole decoder.
+
+use super::*;
+
+fn delivery() -> Delivery<'static> {
+    Delivery {
+        observed: Time::parse("2026-03-06T00:00:00Z").unwrap(),
+        url: None,
+        organization: None,
+        limits: Limits::default(),
+    }
+}
+
+fn rest(n: u32) -> String {
+    format!(
+        r#"{{"id":"2517000000000000000;00000064-0000-8888-8000-000000000000;A0000000-0000-4000-8000-{n:012x}","correlationId":"c","activityId":"7a000000-0000-4000-8000-0000000000aa","actorCUID":"a718550e-4777-4058-8298-bff88d0cb524","actorUserId":"d6a98b6c-6932-485c-a986-aea9fc981df0","actorClientId":"00000000-0000-0000-0000-000000000000","timestamp":"2026-03-05T14:05:02.1460838+00:00","scopeType":"organization","scopeDisplayName":"fabrikam (Organization)","scopeId":"73638cd5-0dda-4128-9fd6-48c","actionId":"X.New","data":{{"pipelineId":"18"}},"category":"modify","actorDisplayName":"N","extra":[1]}}"#
+    )
+}
+
+fn counts(decoded: &Decoded<'_>) -> (usize, usize, usize) {
+    (decoded.events.len(), decoded.facts.len(), decoded.rejects.len())
+}
+
+fn read(body: &str) -> (usize, usize, usize) {
+    counts(&decode(body.as_bytes(), &delivery()))
+}
+
+#[test]
+fn every_framing_gives_the_same_records() {
+    let (a, b) = (rest(1), rest(2));
+    for body in [
+        format!("{a}\n{b}\n"),
+        format!("{a}{b}"),
+        format!("[{a},{b}]"),
+        format!("\u{feff}[{a},\r\n{b}]"),
+        format!(r#"{{"decoratedAuditLogEntries":[{a},{b}],"continuationToken":5,"hasMore":false}}"#),
+        format!(r#"{{"value":{{"decoratedAuditLogEntries":[{a},{b}],"hasMore":false}}}}"#),
+        format!(r#"{{"records":[{a},{b}]}}"#),
+        format!(r#"{{"event":{a}}}{{"event":{b},"time":1}}"#),
+        format!(r#"{{"event":{},"sourcetype":"x"}} {{"event":{b}}}"#, serde_json::Value::from(a.as_str())),
+        format!(r#"[{{"id":"1","eventType":"AzureDevOpsAuditEvent","data":{a}}},{{"specversion":"1.0","type":"t","data":{b}}}]"#),
+        format!(r#"{{"url":"https://auditservice.dev.azure.com/f/_apis/audit/auditlog","observed":"2026-03-05T15:00:00Z","status":200,"body":{{"decoratedAuditLogEntries":[{a},{b}]}}}}"#),
+    ] {
+        let decoded = decode(body.as_bytes(), &delivery());
+        assert_eq!(counts(&decoded), (2, 0, 0), "{body}\n{:?}", decoded.rejects);
+        assert_eq!(decoded.events[0].id, "a0000000-0000-4000-8000-000000000001");
+        assert_eq!(decoded.events[1].hints.pipeline_id, Some(18));
+        assert_eq!(decoded.events[0].hash, RecordHash::of(&decoded.events[0].raw));
+    }
+}
+
+#[test]
+fn a_broken_record_costs_only_itself() {
+    let (a, b, c) = (rest(1), rest(2), rest(3));
+    let cut = &b[..b.len() - 30];
+    let bad = b.replacen("\"timestamp\":", "\"timestamp\" ", 1);
+    for (body, events) in [
+        (format!("{a}\n{cut}\n{c}\n"), 2),
+        (format!("[{a},{bad},{c}]"), 2),
+        (format!("{a}{bad}{c}"), 2),
+        (format!(r#"{{"decoratedAuditLogEntries":[{a},{bad},{c}],"hasMore":false}}{c}"#), 3),
+        (format!(r#"{{"value":{{"decoratedAuditLogEntries":[{a},{bad},{c}],"x":"]}}"}}}}"#), 2),
+        (format!("{a}\n{cut}"), 1),
+    ] {
+        let decoded = decode(body.as_bytes(), &delivery());
+        assert_eq!((decoded.events.len(), decoded.rejects.len()), (events, 1), "{body}\n{:#?}", decoded.rejects);
+        let reject = &decoded.rejects[0];
+        assert!(body.as_bytes()[reject.position as usize..].starts_with(&reject.raw), "{reject:?}");
+    }
+}
+
+#[test]
+fn what_can_be_mended_is_an_event_with_its_own_bytes() {
+    let broken = rest(1).replace("X.New", r"X.\New \ud800");
+    let body = format!("{broken}\n{}", rest(2));
+    let decoded = decode(body.as_bytes(), &delivery());
+    assert_eq!(counts(&decoded), (2, 0, 0));
+    assert_eq!(decoded.events[0].action, "X.\\New \u{fffd}");
+    assert_eq!(decoded.events[0].raw, broken.as_bytes());
+}
+
+#[test]
+fn bytes_that_are_no_text_cost_only_their_record() {
+    let mut body = rest(1).into_bytes();
+    body.push(b'\n');
+    body.extend(rest(2).replace("X.New", "X.?").into_bytes().iter().map(|b| if *b == b'?' { 0xff } else { *b }));
+    body.push(b'\n');
+    body.extend(rest(3).into_bytes());
+    let decoded = decode(&body, &delivery());
+    assert_eq!((decoded.events.len(), decoded.rejects.len()), (2, 1));
+    assert_eq!(decoded.rejects[0].reason, Reason::Encoding);
+}
+
+#[test]
+fn hostile_input_neither_panics_nor_takes_for_ever() {
+    let deep = "[".repeat(200_000) + &"{\"a\":".repeat(100_000);
+    for body in [
+        "", " ", "null", "\u{0}", "{", "}", "[", "]", "{}", "[[[]]]", "\"", "{\"a\"", "{\"a\":}", "1e999", "{\"url\":1,\"body\":2,\"status\":3}",
+        r#"{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":1}}}}}}}}}}"#,
+        r#"{"requestId":99999999999999999999,"planId":"p"}"#,
+        r#"{"id":"x","actionId":"y","timestamp":"2026-03-05T14:05:02Z","ID":"z"}"#,
+        &deep,
+        &"{\"a\":\n".repeat(20_000),
+        &"\u{feff}".repeat(100),
+    ] {
+        let decoded = decode(body.as_bytes(), &delivery());
+        for event in &decoded.events {
+            assert_eq!(event.hash, RecordHash::of(&event.raw));
+        }
+    }
+    let big = rest(1).replace("\"N\"", &format!("\"{}\"", "x".repeat(2 << 20)));
+    assert_eq!(read(&big), (1, 0, 0));
+}
+
+#[test]
+fn lacking_records_say_what_they_lack() {
+    let reason = |body: String| decode(body.as_bytes(), &delivery()).rejects.first().map(|r| r.reason);
+    assert_eq!(reason(rest(1).replace("\"id\"", "\"no\"")), Some(Reason::NoId));
+    assert_eq!(reason(rest(1).replace("2026-03-05T14", "2099-03-05T14")), Some(Reason::BadTime));
+    assert_eq!(reason(rest(1).replace("\"timestamp\"", "\"when\"")), Some(Reason::BadTime));
+    assert_eq!(reason(rest(1).replace("\"actionId\"", "\"a\"")), Some(Reason::NoAction));
+    assert_eq!(reason(r#"{"some":1}"#.to_owned()), Some(Reason::UnknownShape));
+}
+
+#[test]
+fn a_capture_line_gives_its_address_to_every_record() {
+    let body = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents","observed":"2026-03-05T14:00:00Z","status":200,"body":{"count":1,"value":[{"id":7,"name":"build-7","version":"4.1","osDescription":"Linux","maxParallelism":1,"systemCapabilities":{"Agent.ComputerName":"vm7","PASSWORD":"hush"},"status":"online"}]}}"#;
+    let decoded = decode(body.as_bytes(), &delivery());
+    assert_eq!(counts(&decoded), (0, 2, 0));
+    let fact = &decoded.facts[0];
+    assert_eq!(fact.kind, "agent");
+    let crate::model::Body::Agent(agent) = &fact.body else { panic!("{fact:?}") };
+    assert_eq!((agent.pool_id, agent.machine.as_deref()), (Some(44), Some("vm7")));
+    assert_eq!(fact.organization.name.as_deref(), Some("contoso"));
+    assert!(!String::from_utf8_lossy(&fact.raw).contains("hush"));
+    assert_eq!(decoded.facts[1].kind, "heard.agents");
+
+    // Invariant 4: what is stored reads as it read.
+    for fact in &decoded.facts {
+        let again = decode(&fact.raw, &Delivery { url: fact.url.as_deref(), ..delivery() });
+        assert_eq!((&again.facts[0].kind, &again.facts[0].key), (&fact.kind, &fact.key));
+        assert_eq!(again.facts[0].body, fact.body);
+    }
+}
+
+#[test]
+fn a_csv_export_keeps_its_lines() {
+    let body = "Id,CorrelationId,ActorUserId,Timestamp,ScopeDisplayName,ScopeId,ActionId,Data,Category\r\n\
+        2517;s;A0000000-0000-4000-8000-000000000001,c,d6a98b6c-6932-485c-a986-aea9fc981df0,2026-03-05T14:05:02.1460838Z,fabrikam (Organization),73638cd5-0dda-4128-9fd6-48c,X.New,\"{\"\"PipelineId\"\":\"\"18\"\"}\",Modify\r\n\
+        short,row\r\n";
+    let decoded = decode(body.as_bytes(), &delivery());
+    assert_eq!((decoded.events.len(), decoded.rejects.len()), (1, 1), "{decoded:?}");
+    assert_eq!(decoded.events[0].data.as_deref(), Some(r#"{"PipelineId":"18"}"#));
+    assert!(decoded.events[0].raw.starts_with(b"2517;s"));
+    assert!(is_audit(body.as_bytes()));
+}

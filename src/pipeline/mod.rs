@@ -1,0 +1,123 @@
+//! Payloads to attributed rows in one commit, and only then the acknowledgement.
+//!
+//! Two lanes share one attributor and one lake: push senders wait for their answer, files do not,
+//! and the two never share a commit. In each lane one batch is prepared while the one before it is
+//! committed, so under load batches grow by themselves and an idle pipeline commits at once.
+//!
+//! Invariants:
+//! 1. A payload is acknowledged after the commit of its last row, a position saved after that.
+//! 2. Every record of a payload is an event, a fact or a reject of the ledger.
+//! 3. Within a batch, facts are learnt before events are decided.
+
+mod lane;
+mod ledger;
+mod paging;
+mod plan;
+mod prepare;
+mod rows;
+
+pub use ledger::{Ledger, Rows};
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::attribute::Tolerance;
+use crate::decode::Limits;
+use crate::model::Ticks;
+use crate::source::Payload;
+use crate::store::{Lake, StoreError};
+use plan::Plan;
+use prepare::Attributor;
+
+/// How payloads are taken, decided and committed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a push delivery may wait for others to share its commit.
+    pub linger: Duration,
+    /// Payload bytes of one commit.
+    pub max_bytes: usize,
+    pub limits: Limits,
+    pub tolerance: Tolerance,
+    /// Older events are refused at the door; `None` keeps everything.
+    pub retention: Option<Ticks>,
+    /// Organisation of payloads that do not name theirs.
+    pub organization: Option<String>,
+}
+
+/// A running pipeline. Dropping its two intakes lets it finish what it holds and end.
+pub struct Pipeline {
+    /// For sources whose sender waits.
+    pub push: mpsc::Sender<Payload>,
+    /// For files.
+    pub bulk: mpsc::Sender<Payload>,
+    shared: Arc<Shared>,
+    lanes: Vec<JoinHandle<()>>,
+}
+
+/// What both lanes use.
+struct Shared {
+    lake: Arc<Lake>,
+    settings: Settings,
+    attributor: Mutex<Attributor>,
+    ledger: Mutex<Ledger>,
+}
+
+/// Payloads that may wait in each lane; a full lane is back-pressure.
+const PUSH_QUEUE: usize = 1024;
+const BULK_QUEUE: usize = 4;
+
+impl Pipeline {
+    /// Starts the two lanes on the current runtime.
+    pub fn start(lake: Arc<Lake>, settings: Settings) -> Pipeline {
+        let attributor = Mutex::new(Attributor::new(&settings, &lake));
+        let plans = [Plan::push(settings.linger, settings.max_bytes), Plan::bulk(settings.max_bytes)];
+        let shared = Arc::new(Shared { lake, settings, attributor, ledger: Mutex::default() });
+        let (push, push_intake) = mpsc::channel(PUSH_QUEUE);
+        let (bulk, bulk_intake) = mpsc::channel(BULK_QUEUE);
+        let lanes = [push_intake, bulk_intake]
+            .into_iter()
+            .zip(plans)
+            .map(|(intake, plan)| tokio::spawn(lane::run(intake, plan, shared.clone())))
+            .collect();
+        Pipeline { push, bulk, shared, lanes }
+    }
+
+    /// The account so far.
+    pub fn ledger(&self) -> Ledger {
+        self.shared.ledger().clone()
+    }
+
+    /// Takes nothing more, finishes what is held, and returns the account.
+    pub async fn finish(self) -> Ledger {
+        drop((self.push, self.bulk));
+        for lane in self.lanes {
+            if let Err(error) = lane.await {
+                tracing::error!(%error, "an ingest lane ended early; what it held was not acknowledged");
+            }
+        }
+        self.shared.ledger().clone()
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        // Counts stay counts even when a thread panicked while holding them.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attributor(&self) -> std::sync::MutexGuard<'_, Attributor> {
+        self.attributor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a batch could not be stored.
+#[derive(Debug, thiserror::Error)]
+enum IngestError {
+    #[error("commit to the lake")]
+    Store(#[from] StoreError),
+    #[error("prepare a batch: its task ended early")]
+    Task(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,116 @@
+//! Rows of `agents`, `pools`, `identities` and `bindings`.
+
+use super::{end, organization};
+use crate::attribute::Binding;
+use crate::model::{Agent, Fact, Identity, Pool, Queue};
+use crate::store::{Builder, Cell, RowKey};
+
+pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &str) {
+    row.text(Some(&fact.key));
+    organization(row, fact);
+    row.int(Some(agent.agent_id));
+    row.text(agent.name.as_deref());
+    row.int(agent.pool_id);
+    row.text(None);
+    row.text(agent.version.as_deref());
+    row.text(agent.os.as_deref());
+    row.flag(agent.enabled);
+    row.text(agent.status.as_deref());
+    row.text(agent.provisioning_state.as_deref());
+    row.time(agent.created);
+    row.time(agent.status_changed);
+    row.int(agent.max_parallelism);
+    row.text(agent.client_id.as_deref());
+    row.text(agent.key_fingerprint.as_deref());
+    row.text(agent.machine.as_deref());
+    row.int(agent.deployment_group_id);
+    row.items(agent.capabilities.iter().map(|(name, value)| [Cell::Text(Some(name)), Cell::Text(value.as_deref())]));
+    row.text(None);
+    row.time(Some(fact.observed));
+    end(row, fact, hash);
+}
+
+pub(super) fn pool(row: &mut Builder, fact: &Fact<'_>, pool: &Pool, hash: &str) {
+    row.text(Some(&fact.key));
+    organization(row, fact);
+    row.text(fact.project_id.as_deref());
+    row.int(Some(pool.pool_id));
+    row.int(None);
+    row.text(pool.name.as_deref());
+    row.flag(pool.is_hosted);
+    row.text(pool.pool_type.as_deref());
+    row.text(pool.options.as_deref());
+    row.int(pool.size);
+    row.int(pool.agent_cloud_id);
+    row.text(pool.azure_id.as_deref());
+    row.time(Some(fact.observed));
+    end(row, fact, hash);
+}
+
+pub(super) fn queue(row: &mut Builder, fact: &Fact<'_>, queue: &Queue, hash: &str) {
+    row.text(Some(&fact.key));
+    organization(row, fact);
+    row.text(fact.project_id.as_deref());
+    row.int(queue.pool_id);
+    row.int(Some(queue.queue_id));
+    row.text(queue.name.as_deref());
+    row.flag(None);
+    row.text(None);
+    row.text(None);
+    row.int(None);
+    row.int(None);
+    row.text(None);
+    row.time(Some(fact.observed));
+    end(row, fact, hash);
+}
+
+pub(super) fn identity(row: &mut Builder, fact: &Fact<'_>, identity: &Identity, hash: &str) {
+    row.text(Some(&fact.key));
+    organization(row, fact);
+    row.text(Some(&identity.kind));
+    row.text(Some(&identity.id));
+    row.text(identity.cuid.as_deref());
+    row.text(identity.application_id.as_deref());
+    row.text(identity.object_id.as_deref());
+    row.text(identity.tenant_id.as_deref());
+    row.text(identity.name.as_deref());
+    row.text(identity.principal_name.as_deref());
+    row.text(identity.scopes.as_deref());
+    row.time(identity.valid_from);
+    row.time(identity.valid_until);
+    row.time(Some(fact.observed));
+    end(row, fact, hash);
+}
+
+pub(super) fn binding(row: &mut Builder, binding: &Binding, hash: &str) {
+    let agent = binding.agent_id.map(|id| id.to_string()).unwrap_or_default();
+    let key = [
+        binding.organization.id.as_deref().or(binding.organization.name.as_deref()).unwrap_or_default(),
+        &agent,
+        binding.agent_name.as_deref().unwrap_or_default(),
+        binding.machine.as_deref().unwrap_or_default(),
+        &binding.role,
+        &binding.identity_kind,
+        &binding.identity_id,
+        // An event says when it became true; a listing only that it is, so seeing it again is no news.
+        &if binding.role == "registrant" { binding.from.to_string() } else { String::new() },
+    ]
+    .join("/");
+    row.text(Some(&key));
+    row.text(binding.organization.id.as_deref());
+    row.text(binding.organization.name.as_deref());
+    row.int(binding.agent_id);
+    row.text(binding.agent_name.as_deref());
+    row.int(binding.pool_id);
+    row.text(binding.pool_name.as_deref());
+    row.text(binding.machine.as_deref());
+    row.text(Some(&binding.identity_id));
+    row.text(Some(&binding.identity_kind));
+    row.text(binding.identity_name.as_deref());
+    row.text(Some(&binding.role));
+    row.time(Some(binding.from));
+    row.time(binding.until);
+    row.time(Some(binding.known));
+    row.text(Some(hash));
+    row.end_row(RowKey::new(&key), None);
+}

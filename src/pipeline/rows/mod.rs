@@ -1,0 +1,115 @@
+//! Values to rows: what an event, a fact or a reject writes into which table.
+//!
+//! Each function appends one row, its columns in the order of the table's schema file.
+
+mod agents;
+mod events;
+mod facts;
+mod jobs;
+mod refused;
+
+use std::collections::BTreeMap;
+
+use crate::attribute::{Binding, bindings_of_event, bindings_of_fact};
+use crate::model::{Body, Date, Event, Fact, Reject, Time, Verdict};
+use crate::schema::{Table, table, tables};
+use crate::store::{Builder, RowKey, Rows};
+
+pub(super) use refused::{Refusal, conflicts};
+
+/// Rows under construction, a builder per table that has any.
+#[derive(Default)]
+pub(super) struct RowSet {
+    builders: BTreeMap<&'static str, Builder>,
+}
+
+impl RowSet {
+    fn table(&mut self, name: &'static str) -> &mut Builder {
+        self.builders.entry(name).or_insert_with(|| Builder::new(known_table(name)))
+    }
+
+    /// The row of an audit event, and those of the bindings it tells of.
+    pub(super) fn event(&mut self, event: &Event<'_>, verdict: &Verdict, decided: Time) {
+        events::append(self.table("events"), event, verdict, decided);
+        for binding in bindings_of_event(event) {
+            self.binding(&binding, &event.hash.to_string());
+        }
+    }
+
+    /// The row of a fact, and those of the typed tables it speaks to.
+    pub(super) fn fact(&mut self, fact: &Fact<'_>) {
+        let hash = fact.hash.to_string();
+        facts::append(self.table("facts"), fact, &hash);
+        match &fact.body {
+            Body::Job(job) => jobs::job(self.table("jobs"), fact, job, &hash),
+            Body::Run(run) => jobs::run(self.table("runs"), fact, run, &hash),
+            Body::Agent(agent) => agents::agent(self.table("agents"), fact, agent, &hash),
+            Body::Pool(pool) => agents::pool(self.table("pools"), fact, pool, &hash),
+            Body::Queue(queue) => agents::queue(self.table("pools"), fact, queue, &hash),
+            Body::Identity(identity) => agents::identity(self.table("identities"), fact, identity, &hash),
+            Body::Connection(connection) => facts::connection(self.table("grants"), fact, connection, &hash),
+            Body::Permissions(list) => {
+                list.iter().for_each(|permission| facts::permission(self.table("grants"), fact, permission, &hash));
+            }
+            Body::SignIn(sign_in) => facts::sign_in(self.table("signins"), fact, sign_in, &hash),
+            Body::Heard(heard) => facts::heard(self.table("coverage"), fact, heard, &hash),
+            Body::ElasticNode(_) | Body::ConnectionUse(_) | Body::Other => {}
+        }
+        for binding in bindings_of_fact(fact) {
+            self.binding(&binding, &hash);
+        }
+    }
+
+    pub(super) fn reject(&mut self, reject: &Reject<'_>, source: &str) {
+        refused::reject(self.table("rejects"), &Refusal::of(reject, source));
+    }
+
+    pub(super) fn refusal(&mut self, refusal: &Refusal<'_>) {
+        refused::reject(self.table("rejects"), refusal);
+    }
+
+    pub(super) fn id_conflict(&mut self, conflict: &refused::Conflict) {
+        refused::reject(self.table("rejects"), &conflict.refusal());
+        refused::finding(self.table("findings"), conflict);
+    }
+
+    fn binding(&mut self, binding: &Binding, hash: &str) {
+        agents::binding(self.table("bindings"), binding, hash);
+    }
+
+    /// All rows, in the order in which a commit writes the tables.
+    pub(super) fn finish(mut self) -> Vec<Rows> {
+        tables().iter().filter_map(|t| self.builders.remove(t.name)?.finish()).collect()
+    }
+}
+
+fn known_table(name: &'static str) -> &'static Table {
+    table(name).unwrap_or_else(|| unreachable!("`{name}` is a table of this program"))
+}
+
+/// Organisation columns, the first two after the key in most tables.
+fn organization(row: &mut Builder, fact: &Fact<'_>) {
+    row.text(fact.organization.id.as_deref());
+    row.text(fact.organization.name.as_deref());
+}
+
+/// Closes a row drawn from a fact: its key is the fact's, its partition the fact's own day.
+fn end(row: &mut Builder, fact: &Fact<'_>, hash: &str) {
+    row.text(Some(hash));
+    row.end_row(RowKey::new(&fact.key), None);
+}
+
+fn end_dated(row: &mut Builder, fact: &Fact<'_>, hash: &str) {
+    row.text(Some(hash));
+    row.end_row(RowKey::new(&fact.key), day(fact));
+}
+
+/// The day of a fact that names a time of its own. One that does not has no day: the same state
+/// seen again tomorrow must have the same place, or it would be stored twice.
+fn day(fact: &Fact<'_>) -> Option<Date> {
+    fact.occurred.map(Time::date)
+}
+
+fn kind_of_run(plan_type: Option<&str>) -> Option<&'static str> {
+    plan_type.map(|t| if t.eq_ignore_ascii_case("release") { "release" } else { "build" })
+}

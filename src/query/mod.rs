@@ -1,0 +1,52 @@
+//! The SQL session over pinned files: views, functions, the catalogue of queries/.
+//!
+//! Invariants:
+//! 1. A session sees one version of every table, whatever is committed meanwhile.
+//! 2. Nothing a statement says writes, reads a file or changes a setting.
+//! 3. A file is read only if its partition and statistics allow a match.
+
+mod catalogue;
+mod function;
+mod pruning;
+mod render;
+mod session;
+mod table;
+mod trace;
+mod write;
+
+pub use catalogue::{Catalogue, Param, Query};
+pub use render::render;
+pub use session::{Answer, Limits, Session};
+pub use trace::Trace;
+pub use write::{Format, WriteError, write};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
+
+use crate::schema::FileSet;
+
+/// A table's files with the Arrow schema they were written in.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    pub files: FileSet,
+    pub schema: SchemaRef,
+}
+
+/// A query that could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error("{0}")]
+    Plan(String),
+    #[error("read the query `{name}`: {says}")]
+    Catalogue { name: String, says: String },
+    #[error("find the report `{name}`{hint}; `agentrail report` lists them")]
+    NoReport { name: String, hint: String },
+    #[error("understand the parameter `{name}`: {says}")]
+    Param { name: String, says: String },
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> QueryError {
+        QueryError::Plan(error.strip_backtrace())
+    }
+}

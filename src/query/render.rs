@@ -1,0 +1,163 @@
+//! A trace for people.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value as Json};
+
+use super::Trace;
+
+type Object = Map<String, Json>;
+
+/// The trace as text; `color` adds terminal emphasis.
+pub fn render(trace: &Trace, color: bool) -> String {
+    let mut out = String::new();
+    let bold = |text: &str| if color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() };
+    if trace.is_empty() {
+        let _ = writeln!(
+            out,
+            "nothing is known of `{}`: it is no event id, correlation id, run id or agent name of this lake",
+            trace.asked
+        );
+        return out;
+    }
+    for (i, action) in trace.actions.iter().enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        one(&mut out, action, &bold);
+    }
+    if !trace.agents.is_empty() {
+        let _ = writeln!(out, "\n{}", bold("agents of this name"));
+        for agent in &trace.agents {
+            let _ = writeln!(
+                out,
+                "  {} in pool {}, machine {}, version {}, seen {}",
+                line(agent, &["agent_id", "name"]),
+                line(agent, &["pool_name", "pool_id"]),
+                text(agent, "machine"),
+                text(agent, "version"),
+                text(agent, "observed")
+            );
+        }
+    }
+    if !trace.jobs.is_empty() {
+        let _ = writeln!(out, "\n{}", bold("jobs"));
+        for job in &trace.jobs {
+            let _ = writeln!(
+                out,
+                "  request {} {} of run {} ({}) on {}: {} to {}, {}",
+                text(job, "request_id"),
+                text(job, "name"),
+                text(job, "run_id"),
+                text(job, "pipeline_name"),
+                text(job, "agent_name"),
+                text(job, "received"),
+                text(job, "finished"),
+                text(job, "result")
+            );
+        }
+    }
+    out
+}
+
+fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
+    let mut say = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "  {name:<10} {value}");
+        }
+    };
+    let none = Object::new();
+    let part = |name: &str| action.get(name).and_then(Json::as_object).unwrap_or(&none);
+    let (job, run) = (part("job"), part("run"));
+    say("", String::new());
+    let head = format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
+    say("action", bold(&head));
+    say("", text(action, "details"));
+    say("project", join(&[text(action, "organization"), text(action, "project")], " / "));
+    let grade = text(action, "grade");
+    let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
+    let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
+    say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
+    say("raised by", join(&[text(action, "raised_by"), text(action, "actor_name"), text(action, "auth_mechanism")], ", "));
+    if !text(action, "request_id").is_empty() || !text(action, "job_id").is_empty() {
+        let name = join(&[text(job, "stage"), text(job, "name")], " / ");
+        let when = join(&[text(job, "received"), text(job, "finished")], " to ");
+        say("job", join(&[name, labelled("request", action, "request_id"), labelled("attempt", action, "attempt"), when], ", "));
+    }
+    if !text(action, "run_id").is_empty() {
+        let name = first(&[text(run, "name"), text(job, "run_name")]);
+        say("run", join(&[format!("{} {}", text(action, "run_kind"), text(action, "run_id")), name], ", "));
+        let pipeline = first(&[text(run, "pipeline_name"), text(job, "pipeline_name")]);
+        say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
+    }
+    let agent = join(
+        &[text(action, "agent_name"), labelled("id", action, "agent_id"), labelled("version", action, "agent_version")],
+        ", ",
+    );
+    if !text(action, "agent_name").is_empty() {
+        say("agent", bold(&agent));
+        say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
+        say("machine", text(action, "machine"));
+    }
+    for identity in items(action, "identities") {
+        let value = join(&[first(&[text(identity, "name"), text(identity, "id")]), text(identity, "kind"), text(identity, "id")], ", ");
+        say("identity", format!("{}: {value}", text(identity, "role")));
+    }
+    let subjects: Vec<String> = items(action, "subjects")
+        .map(|s| format!("{} {}", text(s, "kind"), first(&[text(s, "name"), text(s, "id")])))
+        .collect();
+    say("about", subjects.join(", "));
+    for candidate in items(action, "candidates") {
+        let who = join(
+            &[
+                first(&[text(candidate, "agent_name"), labelled("agent", candidate, "agent_id")]),
+                labelled("pool", candidate, "pool_id"),
+                labelled("run", candidate, "run_id"),
+            ],
+            ", ",
+        );
+        say("candidate", format!("{who}: {}", text(candidate, "why")));
+    }
+    for evidence in items(action, "evidence") {
+        let record = text(evidence, "record");
+        let short = record.get(..12).unwrap_or(&record).to_owned();
+        say("evidence", format!("{} [{}, record {short}, known {}]", text(evidence, "says"), text(evidence, "kind"), text(evidence, "known")));
+    }
+    for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
+        say("missing", missing.as_str().unwrap_or_default().to_owned());
+    }
+}
+
+fn items<'o>(object: &'o Object, name: &str) -> impl Iterator<Item = &'o Object> {
+    object.get(name).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_object)
+}
+
+fn is_true(object: &Object, name: &str) -> bool {
+    object.get(name).and_then(Json::as_bool).unwrap_or(false)
+}
+
+fn text(object: &Object, name: &str) -> String {
+    match object.get(name) {
+        // What a record says goes to a terminal: nothing in it may steer that.
+        Some(Json::String(text)) => text.chars().filter(|c| !c.is_control()).collect(),
+        Some(Json::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn labelled(label: &str, object: &Object, name: &str) -> String {
+    let value = text(object, name);
+    if value.is_empty() { value } else { format!("{label} {value}") }
+}
+
+fn line(object: &Object, names: &[&str]) -> String {
+    join(&names.iter().map(|n| text(object, n)).collect::<Vec<_>>(), " ")
+}
+
+fn join(parts: &[String], between: &str) -> String {
+    parts.iter().filter(|p| !p.is_empty()).cloned().collect::<Vec<_>>().join(between)
+}
+
+fn first(parts: &[String]) -> String {
+    parts.iter().find(|p| !p.is_empty()).cloned().unwrap_or_default()
+}

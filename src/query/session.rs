@@ -1,0 +1,139 @@
+//! One session: pinned tables under `lake`, the views over them, and statements that only read.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::FutureExt as _;
+
+use super::catalogue::{Catalogue, Query};
+use super::function::{Function, typed};
+use super::table::PinnedTable;
+use super::{Pinned, QueryError};
+
+/// What one session may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory of one session; sorts and aggregates spill beyond it.
+    pub memory_bytes: usize,
+    pub threads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory_bytes: 1 << 30, threads: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
+/// Rows as they come.
+pub struct Answer {
+    pub schema: SchemaRef,
+    pub stream: SendableRecordBatchStream,
+}
+
+/// A session over one version of every table.
+pub struct Session {
+    context: SessionContext,
+}
+
+/// The schema of the raw tables.
+const RAW: &str = "lake";
+
+impl Session {
+    pub fn new(tables: Vec<Pinned>, limits: Limits) -> Result<Session, QueryError> {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema("agentrail", "public")
+            .with_target_partitions(limits.threads.max(1));
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".into());
+        options.execution.parquet.pushdown_filters = true;
+        options.execution.parquet.reorder_filters = true;
+        options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        if let Some(catalog) = context.catalog("agentrail") {
+            catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
+        }
+        for pinned in tables {
+            let name = format!("{RAW}.{}", pinned.files.table.name);
+            context.register_table(name, Arc::new(PinnedTable::new(pinned)))?;
+        }
+        let session = Session { context };
+        for view in Catalogue::embedded().views() {
+            session.register(view)?;
+        }
+        Ok(session)
+    }
+
+    fn register(&self, view: &Query) -> Result<(), QueryError> {
+        let says = |says: String| QueryError::Catalogue { name: view.name.clone(), says };
+        let plan = self.plan(&view.sql).map_err(|e| says(e.to_string()))?;
+        if view.params.is_empty() {
+            self.context.register_table(&view.name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
+        } else {
+            self.context.register_udtf(&view.name, Arc::new(Function::new(view, plan)));
+        }
+        Ok(())
+    }
+
+    fn plan(&self, sql: &str) -> Result<LogicalPlan, QueryError> {
+        // All tables are in memory, so planning never waits for anything.
+        let state = self.context.state();
+        let plan = state.create_logical_plan(sql).now_or_never();
+        let plan = plan.ok_or_else(|| QueryError::Plan("planning waited for something".to_owned()))??;
+        options().verify_plan(&plan)?;
+        Ok(plan)
+    }
+
+    /// Answers one statement, which can only read.
+    pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
+        self.run(self.plan(text)?).await
+    }
+
+    /// Answers a statement with named parameters (`$name`).
+    pub(super) async fn sql_with(&self, text: &str, values: Vec<(&str, ScalarValue)>) -> Result<Answer, QueryError> {
+        self.run(self.plan(text)?.with_param_values(values)?).await
+    }
+
+    async fn run(&self, plan: LogicalPlan) -> Result<Answer, QueryError> {
+        let stream = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        Ok(Answer { schema: stream.schema(), stream })
+    }
+
+    /// Answers a report of the catalogue. Parameters not given take their defaults.
+    pub async fn report(&self, name: &str, given: &[(String, String)]) -> Result<Answer, QueryError> {
+        let report = Catalogue::embedded().report(name)?;
+        if let Some((unknown, _)) = given.iter().find(|(n, _)| !report.params.iter().any(|(p, _)| p == n)) {
+            let names: Vec<&str> = report.params.iter().map(|(p, _)| p.as_str()).collect();
+            let says = format!("the report has no such parameter; it has: {}", names.join(", "));
+            return Err(QueryError::Param { name: unknown.clone(), says });
+        }
+        let mut values = Vec::new();
+        for (name, param) in &report.params {
+            let text = given.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v).or(param.default.as_ref());
+            let text = text.ok_or_else(|| QueryError::Param {
+                name: name.clone(),
+                says: format!("it must be given: --param {name}=<{}>", param.kind),
+            })?;
+            let value = typed(&ScalarValue::Utf8(Some(text.clone())), &param.kind).map_err(|_| QueryError::Param {
+                name: name.clone(),
+                says: format!("`{text}` is no {}", param.kind),
+            })?;
+            values.push((name.as_str(), value));
+        }
+        if values.is_empty() { self.sql(&report.sql).await } else { self.sql_with(&report.sql, values).await }
+    }
+}
+
+fn options() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}

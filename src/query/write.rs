@@ -1,0 +1,145 @@
+//! Answers as text: a table for people, JSON, NDJSON or CSV for programs.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::csv::WriterBuilder;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::json::writer::{LineDelimited, JsonArray, WriterBuilder as JsonBuilder};
+use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
+use datafusion::arrow::util::display::FormatOptions;
+use futures::StreamExt as _;
+
+use super::{Answer, QueryError};
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Table,
+    Json,
+    Csv,
+    Ndjson,
+}
+
+/// An answer that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("write the answer")]
+    Io(#[from] std::io::Error),
+    #[error("write the answer")]
+    Arrow(#[from] ArrowError),
+}
+
+impl WriteError {
+    /// Whether the reader left early, which is its right.
+    pub fn is_broken_pipe(&self) -> bool {
+        let io = match self {
+            WriteError::Io(e) => Some(e.kind()),
+            WriteError::Arrow(ArrowError::IoError(_, e)) => Some(e.kind()),
+            _ => None,
+        };
+        io == Some(std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Writes all rows; returns how many.
+pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> Result<u64, WriteError> {
+    let mut rows = 0;
+    let mut kept = Vec::new();
+    let mut first = true;
+    let mut json = JsonBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
+    if format == Format::Json {
+        while let Some(batch) = answer.stream.next().await {
+            let batch = batch.map_err(QueryError::from)?;
+            rows += batch.num_rows() as u64;
+            json.write(&batch)?;
+        }
+        json.finish()?;
+        if rows == 0 {
+            // The writer opens its array with the first row.
+            drop(json);
+        }
+        writeln!(out)?;
+        return Ok(rows);
+    }
+    drop(json);
+    while let Some(batch) = answer.stream.next().await {
+        let batch = batch.map_err(QueryError::from)?;
+        rows += batch.num_rows() as u64;
+        match format {
+            Format::Table | Format::Json => kept.push(flat(&batch)?),
+            Format::Ndjson => {
+                let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
+                lines.write(&batch)?;
+                lines.finish()?;
+            }
+            Format::Csv => {
+                WriterBuilder::new().with_header(first).build(&mut *out).write(&flat(&batch)?)?;
+                first = false;
+            }
+        }
+    }
+    if format == Format::Csv && first {
+        let empty = flat(&RecordBatch::new_empty(answer.schema.clone()))?;
+        WriterBuilder::new().with_header(true).build(&mut *out).write(&empty)?;
+    }
+    if format == Format::Table {
+        if kept.is_empty() {
+            kept.push(flat(&RecordBatch::new_empty(answer.schema.clone()))?);
+        }
+        let options = FormatOptions::default().with_null("");
+        writeln!(out, "{}", pretty_format_batches_with_options(&kept, &options)?)?;
+        writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
+    }
+    out.flush()?;
+    Ok(rows)
+}
+
+/// The batch with its lists and structs as JSON text, which is what a cell can hold.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if matches!(field.data_type(), DataType::List(_) | DataType::Struct(_) | DataType::LargeList(_) | DataType::Map(..)) {
+            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+            columns.push(Arc::new(as_json(field, column)?));
+        } else {
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+    }
+    RecordBatch::try_new_with_options(
+        Arc::new(Schema::new(fields)),
+        columns,
+        &datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+    )
+}
+
+fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<StringArray, ArrowError> {
+    let renamed = Arc::new(Field::new("v", field.data_type().clone(), true));
+    let one = RecordBatch::try_new(Arc::new(Schema::new(vec![renamed])), vec![column.clone()])?;
+    let mut text = Vec::new();
+    let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+    lines.write(&one)?;
+    lines.finish()?;
+    drop(lines);
+    let text = String::from_utf8_lossy(&text);
+    let value = |line: &str| line.strip_prefix("{\"v\":").and_then(|l| l.strip_suffix('}')).map(str::to_owned);
+    Ok(text.lines().enumerate().map(|(i, line)| if column.is_null(i) { None } else { value(line) }).collect())
+}
+
+/// All rows as JSON objects, nulls included.
+pub(super) async fn objects(mut answer: Answer) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, QueryError> {
+    let mut text = Vec::new();
+    while let Some(batch) = answer.stream.next().await {
+        let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+        let done = lines.write(&batch?).and_then(|()| lines.finish());
+        done.map_err(|e| QueryError::Plan(e.to_string()))?;
+    }
+    let read = serde_json::Deserializer::from_slice(&text).into_iter().collect::<Result<Vec<_>, _>>();
+    read.map_err(|e| QueryError::Plan(e.to_string()))
+}

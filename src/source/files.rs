@@ -1,0 +1,419 @@
+//! Files, folders, patterns and standard input: once, or watched; resumed where they were.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use globset::GlobBuilder;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Outcome, Payload, Position};
+use crate::decode::cut;
+use crate::model::RecordHash;
+
+/// How files are read.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes read and handed over at a time.
+    pub chunk: usize,
+    /// Bytes of one document that cannot be cut between records.
+    pub max_document: usize,
+    /// Time between two looks at watched files.
+    pub every: Duration,
+}
+
+/// Files that cannot be found or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    #[error("find `{pattern}`: there is no such file or folder")]
+    Missing { pattern: String },
+    #[error("understand the pattern `{pattern}`")]
+    Pattern { pattern: String, source: globset::Error },
+    #[error("read `{path}`")]
+    Io { path: String, source: std::io::Error },
+    #[error("take `{path}`: {says}")]
+    NotTaken { path: String, says: String },
+}
+
+/// What one pass could not take: fragments that finish "failed to ...".
+#[derive(Debug, Default)]
+pub struct Report {
+    pub failed: Vec<String>,
+}
+
+/// How far a pass is.
+pub struct Progress<'p> {
+    pub bytes: u64,
+    pub total: u64,
+    pub file: &'p str,
+}
+
+/// Where a file was left.
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
+struct Left {
+    offset: u64,
+    /// Digest of the first bytes, by which a file replaced under the same name is noticed.
+    head: String,
+    head_bytes: u64,
+}
+
+const HEAD: u64 = 4096;
+/// How much of a file tells whether it holds audit records.
+const SNIFF: u64 = 64 << 10;
+/// Payloads under way at once.
+const WINDOW: usize = 4;
+/// Payloads between two saved positions.
+const SAVE_EVERY: usize = 16;
+
+/// Ingests all that `patterns` name, once: records about the world first, audit records after them.
+pub async fn ingest_once<C, P>(
+    settings: &Settings,
+    patterns: &[String],
+    intake: mpsc::Sender<Payload>,
+    is_audit: &C,
+    positions: &P,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Report, FilesError>
+where
+    C: Fn(&[u8]) -> bool,
+    P: Fn(&str) -> Option<String>,
+{
+    let mut report = Report::default();
+    let mut files = Vec::new();
+    for pattern in patterns {
+        match (pattern.as_str(), list(pattern)) {
+            ("-", _) => {}
+            (_, Ok(found)) if found.is_empty() => report.failed.push(says(&FilesError::Missing { pattern: pattern.clone() })),
+            (_, Ok(found)) => files.extend(found),
+            (_, Err(e)) => report.failed.push(says(&e)),
+        }
+    }
+    sort(&mut files, is_audit);
+    let total = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    let mut done = 0;
+    for file in &files {
+        let name = file.display().to_string();
+        progress(Progress { bytes: done, total, file: &name });
+        let base = done;
+        let mut step = |bytes| progress(Progress { bytes: base + bytes, total, file: &name });
+        if let Err(e) = take(settings, file, &intake, positions, true, &mut step).await {
+            report.failed.push(says(&e));
+        }
+        done = base + file.metadata().map_or(0, |m| m.len());
+    }
+    if patterns.iter().any(|p| p == "-") {
+        let mut reader = std::io::stdin();
+        let mut sender = Sending::new(&intake, "stdin");
+        let read = pump(settings, &mut reader, "standard input", &mut sender, true, &mut |_| {}).await;
+        let read = match read {
+            Ok(_) => sender.drain().await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = read {
+            report.failed.push(says(&e));
+        }
+    }
+    Ok(report)
+}
+
+/// Watches what `patterns` name until `stopped` ends: new files and what is appended to known ones.
+pub async fn watch<C, P>(
+    settings: &Settings,
+    patterns: &[String],
+    intake: mpsc::Sender<Payload>,
+    is_audit: &C,
+    positions: &P,
+    stopped: impl Future<Output = ()>,
+) -> Result<(), FilesError>
+where
+    C: Fn(&[u8]) -> bool,
+    P: Fn(&str) -> Option<String>,
+{
+    tokio::pin!(stopped);
+    let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    loop {
+        let mut files = Vec::new();
+        for pattern in patterns {
+            files.extend(list(pattern)?);
+        }
+        sort(&mut files, is_audit);
+        for file in files {
+            let size = file.metadata().map_or(0, |m| m.len());
+            // A file that still grows may end within a record: its tail waits for the next look.
+            let settled = sizes.insert(file.clone(), size) == Some(size);
+            if let Err(error) = take(settings, &file, &intake, positions, settled, &mut |_| {}).await {
+                tracing::warn!(error = says(&error), "a watched file was not taken; the next look tries again");
+            }
+        }
+        tokio::select! {
+            () = &mut stopped => return Ok(()),
+            () = tokio::time::sleep(settings.every) => {}
+        }
+    }
+}
+
+/// How many files a pattern names now.
+pub fn check(pattern: &str) -> Result<usize, FilesError> {
+    list(pattern).map(|files| files.len())
+}
+
+fn says(error: &FilesError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The files of a path, a folder or a pattern, by name.
+fn list(pattern: &str) -> Result<Vec<PathBuf>, FilesError> {
+    let path = Path::new(pattern);
+    let mut out = Vec::new();
+    if path.is_file() {
+        out.push(absolute(path));
+    } else if path.is_dir() {
+        walk(path, &mut |file| out.push(file))?;
+    } else if pattern.contains(['*', '?', '[', '{']) {
+        let full = absolute(path).display().to_string();
+        let glob = GlobBuilder::new(&full).literal_separator(true).build();
+        let glob = glob.map_err(|source| FilesError::Pattern { pattern: pattern.to_owned(), source })?.compile_matcher();
+        let fixed: PathBuf = Path::new(&full)
+            .components()
+            .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
+            .collect();
+        if fixed.is_dir() {
+            walk(&fixed, &mut |file| {
+                if glob.is_match(&file) {
+                    out.push(file);
+                }
+            })?;
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn walk(folder: &Path, each: &mut impl FnMut(PathBuf)) -> Result<(), FilesError> {
+    let fail = |source| FilesError::Io { path: folder.display().to_string(), source };
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let kind = entry.file_type().map_err(fail)?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if kind.is_dir() && !hidden {
+            walk(&entry.path(), each)?;
+        } else if kind.is_file() && !hidden {
+            each(absolute(&entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// Records about the world are learnt before the events they explain.
+fn sort(files: &mut Vec<PathBuf>, is_audit: &impl Fn(&[u8]) -> bool) {
+    files.sort();
+    files.dedup();
+    files.sort_by_cached_key(|file| {
+        let mut head = Vec::new();
+        let read = File::open(file).and_then(|f| f.take(SNIFF).read_to_end(&mut head));
+        if head.starts_with(&[0x1f, 0x8b]) {
+            let mut inflated = vec![0; SNIFF as usize];
+            let mut reader = flate2::read::GzDecoder::new(head.as_slice());
+            let mut filled = 0;
+            while let Ok(n @ 1..) = reader.read(&mut inflated[filled..]) {
+                filled += n;
+            }
+            inflated.truncate(filled);
+            head = inflated;
+        }
+        read.is_ok() && is_audit(&head)
+    });
+}
+
+/// Takes what of a file is not taken yet.
+async fn take(
+    settings: &Settings,
+    path: &Path,
+    intake: &mpsc::Sender<Payload>,
+    positions: &impl Fn(&str) -> Option<String>,
+    settled: bool,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), FilesError> {
+    let name = path.display().to_string();
+    let fail = |source| FilesError::Io { path: name.clone(), source };
+    let partition = format!("file:{name}");
+    let mut file = File::open(path).map_err(fail)?;
+    let size = file.metadata().map_err(fail)?.len();
+    let left: Option<Left> = positions(&partition).and_then(|p| serde_json::from_str(&p).ok());
+    let mut start = 0;
+    if let Some(left) = &left
+        && left.offset <= size
+        && digest(&mut file, left.head_bytes).map_err(fail)? == left.head
+    {
+        start = left.offset;
+    }
+    if start == size {
+        return Ok(());
+    }
+    let mut magic = [0; 2];
+    file.seek(SeekFrom::Start(0)).map_err(fail)?;
+    let gzip = file.read(&mut magic).map_err(fail)? == 2 && magic == [0x1f, 0x8b];
+    if gzip && !settled {
+        return Ok(());
+    }
+    // A compressed file cannot be entered in the middle.
+    file.seek(SeekFrom::Start(if gzip { 0 } else { start })).map_err(fail)?;
+    let head_bytes = size.min(HEAD);
+    let head = {
+        let mut second = File::open(path).map_err(fail)?;
+        digest(&mut second, head_bytes).map_err(fail)?
+    };
+    let mut sender = Sending::new(intake, &partition);
+    let position = (Left { offset: if gzip { size } else { start }, head, head_bytes }, partition.clone());
+    if gzip {
+        let mut reader = flate2::read::MultiGzDecoder::new(std::io::BufReader::new(file));
+        match pump(settings, &mut reader, &name, &mut sender, true, progress).await {
+            // Damaged: the whole file goes in as it is, and the decoder says what is wrong with it.
+            Err(FilesError::Io { .. }) => {
+                let bytes = std::fs::read(path).map_err(fail)?;
+                sender.send(bytes.into(), size).await?;
+            }
+            other => other?,
+        }
+        sender.position = Some(position);
+    } else {
+        sender.position = Some(position);
+        pump(settings, &mut file, &name, &mut sender, settled, progress).await?;
+    }
+    sender.finish().await
+}
+
+fn digest(file: &mut File, bytes: u64) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(bytes).read_to_end(&mut head)?;
+    Ok(RecordHash::of(&head).to_string())
+}
+
+/// Reads in chunks, cuts between records, and sends. `whole` says that the end is the end.
+async fn pump(
+    settings: &Settings,
+    reader: &mut (impl std::io::Read + Send),
+    name: &str,
+    sender: &mut Sending<'_>,
+    whole: bool,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), FilesError> {
+    let fail = |source| FilesError::Io { path: name.to_owned(), source };
+    let mut buffer: Vec<u8> = Vec::new();
+    let mut sent = 0u64;
+    let mut first = true;
+    loop {
+        let before = buffer.len();
+        // Reading is short next to decoding, and the runtime has other threads.
+        let read = tokio::task::block_in_place(|| (&mut *reader).take(settings.chunk as u64).read_to_end(&mut buffer));
+        read.map_err(fail)?;
+        let end = buffer.len() == before;
+        let mut n = if end { if whole { buffer.len() } else { cut(&buffer, first) } } else { cut(&buffer, first) };
+        if n == 0 && buffer.len() > settings.max_document {
+            // No record ends within the limit: it is handed over as it is, and what can be saved is.
+            n = buffer.len();
+        }
+        if n > 0 {
+            let rest = buffer.split_off(n);
+            let chunk = std::mem::replace(&mut buffer, rest);
+            sent += chunk.len() as u64;
+            sender.send(chunk.into(), n as u64).await?;
+            progress(sent);
+            first = false;
+        }
+        if end {
+            return Ok(());
+        }
+    }
+}
+
+/// Payloads of one file on their way, a few at a time; its position is saved behind them.
+struct Sending<'s> {
+    intake: &'s mpsc::Sender<Payload>,
+    source: String,
+    position: Option<(Left, String)>,
+    waiting: VecDeque<(Bytes, oneshot::Receiver<Outcome>)>,
+    since_saved: usize,
+}
+
+impl<'s> Sending<'s> {
+    fn new(intake: &'s mpsc::Sender<Payload>, source: &str) -> Sending<'s> {
+        Sending { intake, source: source.to_owned(), position: None, waiting: VecDeque::new(), since_saved: 0 }
+    }
+
+    /// Sends a chunk that moves the position by `bytes`.
+    async fn send(&mut self, chunk: Bytes, bytes: u64) -> Result<(), FilesError> {
+        while self.waiting.len() >= WINDOW {
+            self.settle().await?;
+        }
+        self.hand_over(chunk, None).await?;
+        if let Some((left, _)) = &mut self.position {
+            left.offset += bytes;
+        }
+        self.since_saved += 1;
+        if self.since_saved >= SAVE_EVERY && self.source.starts_with("file:") {
+            self.finish().await?;
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&mut self, chunk: Bytes, position: Option<Position>) -> Result<(), FilesError> {
+        let (mut payload, outcome) = Payload::new(chunk.clone(), &self.source);
+        payload.position = position;
+        if self.intake.send(payload).await.is_err() {
+            return Err(self.lost("the pipeline has stopped".to_owned()));
+        }
+        self.waiting.push_back((chunk, outcome));
+        Ok(())
+    }
+
+    /// Waits for the oldest payload; one that was refused for now is sent again.
+    async fn settle(&mut self) -> Result<(), FilesError> {
+        let Some((chunk, outcome)) = self.waiting.pop_front() else { return Ok(()) };
+        match outcome.await {
+            Ok(Outcome::Committed(_)) => Ok(()),
+            Ok(Outcome::Busy { retry_after, .. }) => {
+                tokio::time::sleep(retry_after).await;
+                self.hand_over(chunk, None).await
+            }
+            Ok(Outcome::Full { says } | Outcome::Failed { says }) => Err(self.lost(says)),
+            Err(_) => Err(self.lost("the pipeline gave it up; see the log".to_owned())),
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), FilesError> {
+        while !self.waiting.is_empty() {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all payloads, then saves the position they reached.
+    async fn finish(&mut self) -> Result<(), FilesError> {
+        self.drain().await?;
+        self.since_saved = 0;
+        if let Some((left, partition)) = &self.position {
+            let value = serde_json::to_string(left).unwrap_or_default();
+            let position = Position { partition: partition.clone(), value };
+            self.hand_over(Bytes::new(), Some(position)).await?;
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    fn lost(&self, says: String) -> FilesError {
+        FilesError::NotTaken { path: self.source.trim_start_matches("file:").to_owned(), says }
+    }
+}

@@ -1,0 +1,90 @@
+//! Many small files into few: per day, files of like size together, the open day included.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
+
+use super::commit::TableState;
+use super::disk::{self, Turn, failpoint};
+use super::lake::now_micros;
+use super::{StoreError, arrow_schema, log, parquet};
+use crate::model::Date;
+use crate::schema::{DataFile, Table};
+
+/// So many files of one tier become one of the next.
+const FAN: usize = 8;
+/// Larger files are left alone.
+const LARGE: u64 = 128 << 20;
+
+/// Files of one day that should become one.
+pub(super) struct Group {
+    pub table: &'static Table,
+    pub folder: PathBuf,
+    pub date: Option<Date>,
+    pub files: Vec<Arc<DataFile>>,
+}
+
+/// The groups of a table that are worth merging now. A tier spans a factor of eight in size, so a
+/// row is rewritten a few times in its life, and a day holds a bounded number of files.
+pub(super) fn groups(state: &TableState) -> Vec<Group> {
+    let mut tiers: BTreeMap<(Option<Date>, u32), Vec<Arc<DataFile>>> = BTreeMap::new();
+    for file in state.active.files.values().filter(|f| f.bytes < LARGE) {
+        // Below 64 KiB the size says more about the footer than about the rows.
+        let tier = (file.bytes >> 16).max(1).ilog2() / 3;
+        tiers.entry((file.date, tier)).or_default().push(file.clone());
+    }
+    tiers
+        .into_iter()
+        .filter(|(_, files)| files.len() >= FAN)
+        .map(|((date, _), files)| Group { table: state.table, folder: state.folder.clone(), date, files })
+        .collect()
+}
+
+/// Merges a group: reads and writes without holding anybody up, then swaps the files in one entry,
+/// unless one of them is gone by then.
+pub(super) fn merge(group: &Group, with: &dyn Fn(&mut dyn FnMut(&mut TableState) -> Result<bool, StoreError>) -> Result<bool, StoreError>) -> Result<bool, StoreError> {
+    let schema = arrow_schema(group.table);
+    let mut batches = Vec::with_capacity(group.files.len());
+    for file in &group.files {
+        match parquet::read(group.table, &group.folder.join(&file.path), None) {
+            Ok(batch) => batches.push(batch),
+            // Somebody else merged and vacuumed it meanwhile.
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
+        }
+    }
+    let all = concat_batches(&schema, &batches).map_err(|source| StoreError::Arrow { table: group.table.name, source })?;
+    drop(batches);
+    let all = parquet::sorted(group.table, &all)?;
+    let path = format!("{}part-{}.parquet", log::partition_folder(group.table, group.date), super::lake::random_hex(16));
+    let bytes = parquet::write(group.table, &group.folder.join(&path), &all)?;
+    let ranges = super::stats::ranges(group.table, &all);
+    let new = Arc::new(DataFile { path, bytes, rows: all.num_rows() as u64, date: group.date, ranges });
+    failpoint("compacted_written");
+    let done = with(&mut |state: &mut TableState| swap(state, group, &new))?;
+    if !done {
+        let _ = std::fs::remove_file(group.folder.join(&new.path));
+    }
+    Ok(done)
+}
+
+fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -> Result<bool, StoreError> {
+    let _turn = Turn::take(&state.folder.join("_delta_log").join("_writer.lock"))?;
+    loop {
+        state.refresh()?;
+        if !group.files.iter().all(|f| state.active.files.contains_key(&f.path)) {
+            return Ok(false);
+        }
+        let version = state.active.version.map_or(0, |v| v + 1);
+        let entry = log::entry(state.table, std::slice::from_ref(new), &group.files, now_micros() / 1000);
+        if disk::create(&log::entry_path(&state.folder, version), entry.as_bytes())? {
+            failpoint("compacted_committed");
+            state.refresh()?;
+            let old: Vec<String> = group.files.iter().map(|f| f.path.clone()).collect();
+            state.index.replaced(group.date, &old, &new.path);
+            return Ok(true);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The Delta log: one JSON file a version, each line an action; a checkpoint sums up what came before.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array as _, AsArray as _, StructArray};
+use arrow::datatypes::Int64Type;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value as Json, json};
+
+use super::{StoreError, stats};
+use crate::model::Date;
+use crate::schema::{DataFile, Kind, PARTITION, Table};
+
+/// What hive-style folders are called for a null.
+const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+pub(super) fn entry_path(folder: &Path, version: u64) -> PathBuf {
+    folder.join("_delta_log").join(format!("{version:020}.json"))
+}
+
+/// The folder of a day, relative to the table's.
+pub(super) fn partition_folder(table: &Table, date: Option<Date>) -> String {
+    match date {
+        _ if !table.partitioned => String::new(),
+        Some(date) => format!("{PARTITION}={date}/"),
+        None => format!("{PARTITION}={NULL_PARTITION}/"),
+    }
+}
+
+/// The first entry of a table: protocol and metadata.
+pub(super) fn creation(table: &Table, id: &str, millis: i64) -> String {
+    let fields: Vec<Json> = table
+        .columns
+        .iter()
+        .map(|c| json!({"name": c.name, "type": delta_type(&c.kind), "nullable": !c.required, "metadata": {"comment": c.doc}}))
+        .chain(table.partitioned.then(|| {
+            json!({"name": PARTITION, "type": "date", "nullable": true, "metadata": {"comment": "UTC day, the partition."}})
+        }))
+        .collect();
+    let schema = json!({"type": "struct", "fields": fields}).to_string();
+    let partitions: Vec<&str> = table.partitioned.then_some(PARTITION).into_iter().collect();
+    let actions = [
+        json!({"commitInfo": {"timestamp": millis, "operation": "CREATE TABLE", "engineInfo": engine()}}),
+        json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+        json!({"metaData": {
+            "id": id, "name": table.name, "description": table.doc, "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema, "partitionColumns": partitions, "configuration": {}, "createdTime": millis,
+        }}),
+    ];
+    lines(&actions)
+}
+
+fn engine() -> String {
+    format!("agentrail/{}", env!("CARGO_PKG_VERSION"))
+}
+
+fn delta_type(kind: &Kind) -> Json {
+    let list = |item: Json| json!({"type": "array", "elementType": item, "containsNull": true});
+    match kind {
+        Kind::Text => json!("string"),
+        Kind::Bigint => json!("long"),
+        Kind::Boolean => json!("boolean"),
+        Kind::Timestamp => json!("timestamp"),
+        Kind::Binary => json!("binary"),
+        Kind::TextList => list(json!("string")),
+        Kind::StructList(fields) => {
+            let fields: Vec<Json> = fields
+                .iter()
+                .map(|(name, kind)| json!({"name": name, "type": delta_type(kind), "nullable": true, "metadata": {}}))
+                .collect();
+            list(json!({"type": "struct", "fields": fields}))
+        }
+    }
+}
+
+fn lines(actions: &[Json]) -> String {
+    actions.iter().map(|a| a.to_string() + "\n").collect()
+}
+
+/// An entry that adds files and, for a compaction, removes those they stand for.
+pub(super) fn entry(table: &Table, added: &[Arc<DataFile>], removed: &[Arc<DataFile>], millis: i64) -> String {
+    let compaction = !removed.is_empty();
+    let operation = if compaction { "OPTIMIZE" } else { "WRITE" };
+    let mut actions = vec![json!({"commitInfo": {
+        "timestamp": millis, "operation": operation, "operationParameters": {}, "engineInfo": engine(),
+        "isBlindAppend": !compaction,
+    }})];
+    for file in removed {
+        actions.push(json!({"remove": {
+            "path": file.path, "deletionTimestamp": millis, "dataChange": false, "extendedFileMetadata": true,
+            "partitionValues": partition_values(table, file), "size": file.bytes,
+        }}));
+    }
+    for file in added {
+        actions.push(json!({"add": {
+            "path": file.path, "partitionValues": partition_values(table, file), "size": file.bytes,
+            "modificationTime": millis, "dataChange": !compaction, "stats": stats::to_json(table, file.rows, &file.ranges),
+        }}));
+    }
+    lines(&actions)
+}
+
+fn partition_values(table: &Table, file: &DataFile) -> Json {
+    if table.partitioned { json!({PARTITION: file.date.map(|d| d.to_string())}) } else { json!({}) }
+}
+
+/// The active files of a table as its log is read on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Active {
+    /// The version read last; `None` before the first.
+    pub version: Option<u64>,
+    pub files: BTreeMap<String, Arc<DataFile>>,
+}
+
+impl Active {
+    /// Reads every version after the one read last. Returns whether there was any.
+    pub fn read_on(&mut self, table: &Table, folder: &Path) -> Result<bool, StoreError> {
+        let before = self.version;
+        loop {
+            let next = self.version.map_or(0, |v| v + 1);
+            let path = entry_path(folder, next);
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
+                Err(e) => return Err(StoreError::io("read", &path)(e)),
+            };
+            self.apply(table, &text, &path)?;
+            self.version = Some(next);
+        }
+        // The entries in between may have been cleaned up behind a checkpoint.
+        if let Some(checkpoint) = last_checkpoint(folder)
+            && self.version.is_none_or(|v| v < checkpoint)
+        {
+            self.files = read_checkpoint(table, folder, checkpoint)?;
+            self.version = Some(checkpoint);
+            self.read_on(table, folder)?;
+        }
+        Ok(self.version != before)
+    }
+
+    fn apply(&mut self, table: &Table, text: &str, path: &Path) -> Result<(), StoreError> {
+        let wrong = |says: String| StoreError::Log { path: path.to_owned(), says };
+        for line in text.lines().filter(|l| !l.trim().is_empty()) {
+            let action: Json = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
+            if let Some(add) = action.get("add") {
+                if add.get("deletionVector").is_some_and(|d| !d.is_null()) {
+                    return Err(wrong("deletion vectors are not supported; purge them with the writer that made them".into()));
+                }
+                let file = file_of(table, add).ok_or_else(|| wrong(format!("an added file cannot be understood: {add}")))?;
+                self.files.insert(file.path.clone(), Arc::new(file));
+            } else if let Some(remove) = action.get("remove") {
+                if let Some(path) = remove.get("path").and_then(Json::as_str) {
+                    self.files.remove(path);
+                }
+            } else if let Some(protocol) = action.get("protocol") {
+                let version = |name: &str| protocol.get(name).and_then(Json::as_u64).unwrap_or(0);
+                if version("minReaderVersion") > 1 || version("minWriterVersion") > 2 {
+                    return Err(wrong(format!("another program raised the table's protocol to {protocol}, which this one cannot write")));
+                }
+            } else if let Some(meta) = action.get("metaData")
+                && meta.pointer("/configuration/delta.columnMapping.mode").is_some_and(|m| m != "none")
+            {
+                return Err(wrong("column mapping is not supported".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_of(table: &Table, add: &Json) -> Option<DataFile> {
+    let path = add.get("path")?.as_str()?.to_owned();
+    let bytes = add.get("size")?.as_u64()?;
+    let date = add.pointer(&format!("/partitionValues/{PARTITION}")).and_then(Json::as_str);
+    let (rows, ranges) = add.get("stats").and_then(Json::as_str).map(|s| stats::from_json(table, s)).unwrap_or_default();
+    Some(DataFile { path, bytes, rows: rows.unwrap_or(0), date: date.and_then(Date::parse), ranges })
+}
+
+pub(super) fn last_checkpoint(folder: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(folder.join("_delta_log/_last_checkpoint")).ok()?;
+    serde_json::from_str::<Json>(&text).ok()?.get("version")?.as_u64()
+}
+
+fn read_checkpoint(table: &Table, folder: &Path, version: u64) -> Result<BTreeMap<String, Arc<DataFile>>, StoreError> {
+    let path = folder.join("_delta_log").join(format!("{version:020}.checkpoint.parquet"));
+    let fail = |source| StoreError::Parquet { path: path.clone(), source };
+    let file = std::fs::File::open(&path).map_err(StoreError::io("read", &path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
+    let columns = ["add.path", "add.size", "add.stats", "add.partitionValues"];
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+    let reader = builder.with_projection(mask).build().map_err(fail)?;
+    let mut files = BTreeMap::new();
+    for batch in reader {
+        let batch = batch.map_err(|e| fail(e.into()))?;
+        let Some(adds) = batch.column_by_name("add").and_then(|a| a.as_any().downcast_ref::<StructArray>()) else {
+            continue;
+        };
+        let text = |name: &str| adds.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8));
+        let (Some(Ok(paths)), Some(Ok(stats)), Some(sizes)) = (text("path"), text("stats"), adds.column_by_name("size")) else {
+            let says = "the checkpoint has no paths, sizes or statistics".to_owned();
+            return Err(StoreError::Log { path, says });
+        };
+        let (paths, stats) = (paths.as_string::<i32>(), stats.as_string::<i32>());
+        let sizes = sizes.as_primitive::<Int64Type>();
+        for i in (0..adds.len()).filter(|i| adds.is_valid(*i) && paths.is_valid(*i)) {
+            let path = paths.value(i).to_owned();
+            // The folder names the day as well, and is simpler to read than a map.
+            let date = path.strip_prefix(&format!("{PARTITION}=")).and_then(|p| Date::parse(p.split('/').next()?));
+            let (rows, ranges) = if stats.is_valid(i) { stats::from_json(table, stats.value(i)) } else { Default::default() };
+            let bytes = u64::try_from(sizes.value(i)).unwrap_or(0);
+            files.insert(path.clone(), Arc::new(DataFile { path, bytes, rows: rows.unwrap_or(0), date, ranges }));
+        }
+    }
+    Ok(files)
+}

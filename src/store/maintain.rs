@@ -1,0 +1,87 @@
+//! What keeps a lake quick over years: compaction, checkpoints, vacuum, log clean-up.
+
+use std::fmt;
+
+use super::compact::{groups, merge};
+use super::lake::Lake;
+use super::{StoreError, log};
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintained {
+    pub merged_files: usize,
+    pub into_files: usize,
+    pub checkpoints: usize,
+    pub vacuumed_files: usize,
+}
+
+impl fmt::Display for Maintained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} files merged into {}, {} checkpoints written, {} files vacuumed",
+            self.merged_files, self.into_files, self.checkpoints, self.vacuumed_files
+        )
+    }
+}
+
+/// Versions between two checkpoints.
+const CHECKPOINT_EVERY: u64 = 100;
+/// Checkpoints between two vacuums, which list all files.
+const VACUUM_EVERY: u64 = 10;
+
+impl Lake {
+    /// One pass over all tables. Ingestion goes on beside it.
+    pub async fn maintain(&self) -> Result<Maintained, StoreError> {
+        let mut done = Maintained::default();
+        for name in self.names() {
+            let inner = self.inner.clone();
+            let (merged, into) = tokio::task::spawn_blocking(move || {
+                let (mut merged, mut into) = (0, 0);
+                // Merged files may in turn fill the next tier.
+                loop {
+                    let found = inner.with(name, |state| {
+                        state.refresh()?;
+                        Ok(groups(state))
+                    })?;
+                    let before = into;
+                    for group in &found {
+                        if merge(group, &|swap| inner.with(name, |state| swap(state)))? {
+                            merged += group.files.len();
+                            into += 1;
+                        }
+                    }
+                    if into == before {
+                        return Ok::<_, StoreError>((merged, into));
+                    }
+                }
+            })
+            .await??;
+            done.merged_files += merged;
+            done.into_files += into;
+            self.checkpoint(name, &mut done).await?;
+        }
+        Ok(done)
+    }
+
+    async fn checkpoint(&self, name: &'static str, done: &mut Maintained) -> Result<(), StoreError> {
+        let files = self.files(name);
+        let folder = self.inner.folder.join(name);
+        let last = log::last_checkpoint(&folder).unwrap_or(0);
+        if files.version < last + CHECKPOINT_EVERY {
+            return Ok(());
+        }
+        let fail = |what| move |source| StoreError::Delta { what, table: name, source: Box::new(source) };
+        let Ok(url) = files.root.parse() else { return Ok(()) };
+        let table = deltalake::open_table(url).await.map_err(fail("open the table"))?;
+        deltalake::checkpoints::create_checkpoint(&table, None).await.map_err(fail("write a checkpoint of"))?;
+        deltalake::checkpoints::cleanup_metadata(&table, None).await.map_err(fail("clean up the log of"))?;
+        done.checkpoints += 1;
+        if (files.version / CHECKPOINT_EVERY).is_multiple_of(VACUUM_EVERY) {
+            // The default keeps what a reader of the last seven days may still need.
+            let (_, vacuumed) = table.vacuum().await.map_err(fail("vacuum"))?;
+            done.vacuumed_files += vacuumed.files_deleted.len();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Parquet files, with what the trace queries prune by.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::ProjectionMask;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::disk::{failpoint, sync_folder};
+use super::{StoreError, arrow_schema};
+use crate::schema::Table;
+
+/// Smaller files are read whole faster than their filters are consulted.
+const BLOOM_FROM: usize = 20_000;
+const ROW_GROUP: usize = 131_072;
+
+/// The rows in the table's order.
+pub(super) fn sorted(table: &'static Table, batch: &RecordBatch) -> Result<RecordBatch, StoreError> {
+    let columns: Vec<SortColumn> = table
+        .sort
+        .iter()
+        .filter_map(|name| Some(SortColumn { values: batch.column_by_name(name)?.clone(), options: None }))
+        .collect();
+    let fail = |source| StoreError::Arrow { table: table.name, source };
+    if columns.is_empty() || batch.num_rows() < 2 {
+        return Ok(batch.clone());
+    }
+    let order = lexsort_to_indices(&columns, None).map_err(fail)?;
+    take_record_batch(batch, &order).map_err(fail)
+}
+
+fn properties(table: &Table, rows: usize) -> WriterProperties {
+    let sorting = table
+        .sort
+        .iter()
+        .filter_map(|name| {
+            let column_idx = table.column(name)?.0 as i32;
+            Some(SortingColumn { column_idx, descending: false, nulls_first: true })
+        })
+        .collect();
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_sorting_columns(Some(sorting))
+        .set_created_by(format!("agentrail {}", env!("CARGO_PKG_VERSION")));
+    for name in ["raw", "data", "details"] {
+        // Nobody compares these; their bounds would only fill the footer.
+        properties = properties.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
+    }
+    if rows >= BLOOM_FROM {
+        for name in &table.bloom {
+            let path = ColumnPath::from(name.as_str());
+            properties = properties
+                .set_column_bloom_filter_enabled(path.clone(), true)
+                .set_column_bloom_filter_max_ndv(path, ROW_GROUP.min(rows) as u64);
+        }
+    }
+    properties.build()
+}
+
+/// Writes rows to a new file and makes it durable; returns its size.
+pub(super) fn write(table: &'static Table, path: &Path, batch: &RecordBatch) -> Result<u64, StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
+    let file = File::create(path).map_err(StoreError::io("write", path))?;
+    let fail = |source| StoreError::Parquet { path: path.to_owned(), source };
+    let mut writer =
+        ArrowWriter::try_new(file, batch.schema(), Some(properties(table, batch.num_rows()))).map_err(fail)?;
+    writer.write(batch).map_err(fail)?;
+    let file = writer.into_inner().map_err(fail)?;
+    failpoint("parquet_written");
+    file.sync_all().map_err(StoreError::io("sync", path))?;
+    sync_folder(folder)?;
+    failpoint("parquet_synced");
+    file.metadata().map(|m| m.len()).map_err(StoreError::io("measure", path))
+}
+
+/// Reads a file; `columns` `None` means all.
+pub(super) fn read(table: &'static Table, path: &Path, columns: Option<&[&str]>) -> Result<RecordBatch, StoreError> {
+    let fail = |source| StoreError::Parquet { path: path.to_owned(), source };
+    let file = File::open(path).map_err(StoreError::io("read", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
+    let mask = columns.map(|c| ProjectionMask::columns(builder.parquet_schema(), c.iter().copied()));
+    let schema = match columns {
+        None => arrow_schema(table),
+        Some(columns) => {
+            let all = arrow_schema(table);
+            let fields: arrow::datatypes::Fields =
+                all.fields().iter().filter(|f| columns.contains(&f.name().as_str())).cloned().collect();
+            std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
+        }
+    };
+    let builder = match mask {
+        Some(mask) => builder.with_projection(mask),
+        None => builder,
+    };
+    let batches: Vec<RecordBatch> =
+        builder.with_batch_size(65_536).build().map_err(fail)?.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
+    let batches: Vec<RecordBatch> = batches
+        .into_iter()
+        .map(|b| RecordBatch::try_new(schema.clone(), b.columns().to_vec()))
+        .collect::<Result<_, _>>()
+        .map_err(|source| StoreError::Arrow { table: table.name, source })?;
+    concat_batches(&schema, &batches).map_err(|source| StoreError::Arrow { table: table.name, source })
+}

@@ -1,0 +1,172 @@
+//! The command line as a stranger uses it: what it prints, how it ends.
+
+use crate::lake::{Scratch, audit_record};
+
+fn says(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_file_goes_in_and_comes_out_through_sql_and_trace() {
+    let scratch = Scratch::new();
+    let records: Vec<String> = (0..25).map(audit_record).collect();
+    let file = scratch.file("events.json", format!("[{}]", records.join(",")));
+    let account = scratch.ingest(&file);
+    assert_eq!((account["records"].as_u64(), account["events"].as_u64()), (Some(25), Some(25)));
+    assert_eq!(account["tables"]["events"]["added"], 25);
+
+    let rows = scratch.sql("select event_id, actor_name, category, organization, occurred from actions order by occurred limit 1");
+    assert_eq!(rows[0]["event_id"], "a1000000-0000-4000-8000-000000000000");
+    assert_eq!(rows[0]["actor_name"], "Ada");
+    assert_eq!(rows[0]["category"], "create");
+    assert_eq!(rows[0]["organization"], "contoso");
+
+    let trace = scratch.ok(&["trace", "A1000000-0000-4000-8000-000000000003", "--format", "json"]);
+    let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+    assert_eq!(trace["actions"].as_array().unwrap().len(), 1);
+    let text = scratch.ok(&["trace", "a1000000-0000-4000-8000-000000000003"]);
+    assert!(text.contains("Git.RepositoryCreated") && text.contains("Ada"), "{text}");
+}
+
+#[test]
+fn the_same_file_again_adds_nothing() {
+    let scratch = Scratch::new();
+    let file = scratch.file("events.ndjson", (0..10).map(|n| audit_record(n) + "\n").collect::<String>());
+    scratch.ingest(&file);
+    let copy = scratch.file("copy.ndjson", std::fs::read(&file).unwrap());
+    let account = scratch.ingest(&copy);
+    assert_eq!(account["tables"]["events"]["known_already"], 10);
+    // The first file again: it is remembered, not even read.
+    assert_eq!(scratch.ingest(&file)["records"], 0);
+    assert_eq!(scratch.count("select count(*) from actions"), 10);
+}
+
+#[test]
+fn a_growing_file_goes_on_where_it_was() {
+    let scratch = Scratch::new();
+    let line = |n| audit_record(n) + "\n";
+    let file = scratch.file("grows.ndjson", (0..5).map(line).collect::<String>());
+    assert_eq!(scratch.ingest(&file)["records"], 5);
+    std::fs::write(&file, (0..8).map(line).collect::<String>()).unwrap();
+    assert_eq!(scratch.ingest(&file)["records"], 3);
+    assert_eq!(scratch.count("select count(*) from actions"), 8);
+}
+
+#[test]
+fn standard_input_and_gzip_are_taken() {
+    use std::io::Write as _;
+    let scratch = Scratch::new();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(audit_record(1).as_bytes()).unwrap();
+    let bytes = gzip.finish().unwrap();
+    let file = scratch.file("one.json.gz", &bytes);
+    assert_eq!(scratch.ingest(&file)["events"], 1);
+
+    let mut child = scratch
+        .command(&["ingest", "--format", "json", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(audit_record(2).as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(account["events"], 1);
+    assert_eq!(scratch.count("select count(*) from actions"), 2);
+}
+
+#[test]
+fn broken_input_is_data_and_its_neighbours_survive() {
+    let scratch = Scratch::new();
+    let text = format!("{}\n{{\"id\": broken\n{}\n", audit_record(1), audit_record(2));
+    let account = scratch.ingest(&scratch.file("mixed.ndjson", text));
+    assert_eq!((account["events"].as_u64(), account["rejects"].as_u64()), (Some(2), Some(1)));
+    let rows = scratch.sql("select reason, position from rejects");
+    assert_eq!(rows[0]["reason"], "syntax");
+    assert_eq!(rows[0]["position"].as_u64(), Some(audit_record(1).len() as u64 + 1));
+}
+
+#[test]
+fn one_id_with_two_contents_is_kept_twice_and_found() {
+    let scratch = Scratch::new();
+    scratch.ingest(&scratch.file("a.json", audit_record(7)));
+    let other = audit_record(7).replace("Git.RepositoryCreated", "Git.RepositoryDeleted");
+    let account = scratch.ingest(&scratch.file("b.json", other));
+    assert_eq!(account["conflicts"], 1);
+    assert_eq!(scratch.sql("select reason from rejects")[0]["reason"], "id_conflict");
+    assert_eq!(scratch.sql("select detection from findings")[0]["detection"], "id_conflict");
+    assert_eq!(scratch.sql("select action from actions")[0]["action"], "Git.RepositoryCreated");
+}
+
+#[test]
+fn what_goes_wrong_is_said_with_its_remedy() {
+    let scratch = Scratch::new();
+    let missing = scratch.run(&["sql", "select 1"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(says(&missing).starts_with("error: failed to open the lake"), "{}", says(&missing));
+    assert!(says(&missing).contains("agentrail ingest"));
+
+    let nothing = scratch.run(&["ingest", "not-there.json"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(says(&nothing).contains("not-there.json"), "{}", says(&nothing));
+
+    scratch.ingest(&scratch.file("a.json", audit_record(1)));
+    let column = scratch.run(&["sql", "select agent_nam from actions"]);
+    assert_eq!(column.status.code(), Some(1));
+    assert!(says(&column).contains("agent_name"), "{}", says(&column));
+    for statement in ["insert into lake.events select * from lake.events", "create table x as select 1", "copy (select 1) to '/tmp/x'", "set datafusion.execution.batch_size = 1"] {
+        assert_eq!(scratch.run(&["sql", statement]).status.code(), Some(1), "{statement}");
+    }
+    assert_eq!(scratch.run(&["trace", "ffffffff-0000-4000-8000-000000000000"]).status.code(), Some(3));
+    assert_eq!(scratch.run(&["no-such-command"]).status.code(), Some(2));
+    let report = scratch.run(&["report", "no_such_report"]);
+    assert_eq!(report.status.code(), Some(1));
+}
+
+#[test]
+fn check_is_honest_and_offline() {
+    let scratch = Scratch::new();
+    assert!(scratch.ok(&["check"]).contains("not there yet"));
+    scratch.ingest(&scratch.file("a.json", audit_record(1)));
+    assert!(scratch.ok(&["check"]).contains("all views stand"));
+    let config = scratch.file("agentrail.toml", "[webhook]\nlisten = \"0.0.0.0:8088\"\n");
+    let open = scratch.run(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(open.status.code(), Some(4));
+    let config = scratch.file("agentrail.toml", "[webhook]\nlisten_on = \"x\"\n");
+    let unknown = scratch.run(&["check", "--config", config.to_str().unwrap()]);
+    assert!(says(&unknown).contains("did you mean"), "{}", says(&unknown));
+    assert!(scratch.ok(&["check", "--defaults"]).contains("retention_days = 0"));
+}
+
+#[test]
+fn every_report_runs_on_an_ingested_lake() {
+    let scratch = Scratch::new();
+    scratch.ingest(&scratch.file("a.json", audit_record(1)));
+    let list = scratch.ok(&["report"]);
+    let names: Vec<&str> = list.lines().filter(|l| !l.starts_with(' ')).filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(names.len() >= 10, "{list}");
+}
+
+#[test]
+fn the_demo_answers_by_itself() {
+    let scratch = Scratch::new();
+    let keep = scratch.path("kept");
+    let text = scratch.ok(&["demo", "--keep", keep.to_str().unwrap()]);
+    for word in ["agent", "evidence", "identity", "agentrail trace"] {
+        assert!(text.contains(word), "no `{word}` in\n{text}");
+    }
+    assert!(keep.join("lake.json").exists());
+}
+
+#[test]
+fn old_input_is_refused_at_the_door() {
+    let scratch = Scratch::new();
+    let file = scratch.file("old.json", audit_record(1).replace("2026-03-05", "2020-03-05"));
+    let output = scratch
+        .command(&["ingest", "--format", "json", file.to_str().unwrap()])
+        .env("AGENTRAIL_LAKE__RETENTION_DAYS", "400")
+        .output()
+        .unwrap();
+    let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((account["events"].as_u64(), account["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
+}
