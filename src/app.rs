@@ -72,7 +72,13 @@ fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
     // delta-rs reports an empty log folder as an error while it creates a table.
     let filter = format!("{filter},buoyant_kernel=off,delta_kernel=off,deltalake_core=warn");
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|e| {
-        Failure::of(format!("understand the log filter `{}`; write `info` or `agentrail=debug,warn`", settings.log.filter), e)
+        Failure::of(
+            format!(
+                "understand the log filter `{}`; write `info` or `agentrail=debug,warn`",
+                settings.log.filter
+            ),
+            e,
+        )
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = match settings.log.format.as_str() {

@@ -11,7 +11,8 @@ pub const DEFAULTS: &str = include_str!("settings/default.toml");
 pub const ENVIRONMENT: &str = "AGENTRAIL_";
 
 /// Variables of that prefix which are not settings.
-const NOT_SETTINGS: [&str; 4] = ["AGENTRAIL_LAKE", "AGENTRAIL_CONFIG", "AGENTRAIL_LOG", "AGENTRAIL_FAILPOINT"];
+const NOT_SETTINGS: [&str; 4] =
+    ["AGENTRAIL_LAKE", "AGENTRAIL_CONFIG", "AGENTRAIL_LOG", "AGENTRAIL_FAILPOINT"];
 
 /// The whole configuration; `settings/default.toml` says what each means.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -160,7 +161,10 @@ fn merge(base: &mut toml::Table, over: toml::Table, path: &str, from: &str) -> R
                     key: full,
                     from: from.to_owned(),
                     want: kind(slot),
-                    example: format!("{key} = {}", if slot.is_table() { "{}".to_owned() } else { slot.to_string() }),
+                    example: format!(
+                        "{key} = {}",
+                        if slot.is_table() { "{}".to_owned() } else { slot.to_string() }
+                    ),
                 });
             }
         }
@@ -239,7 +243,11 @@ mod tests {
     fn a_file_and_then_the_environment_win() {
         let settings = load(
             "[webhook]\nlisten = \"127.0.0.1:1\"\nmax_concurrent = 7\n",
-            &[("AGENTRAIL_WEBHOOK__LISTEN", "127.0.0.1:2"), ("AGENTRAIL_FILES__WATCH", "a, b"), ("AGENTRAIL_LAKE", "x")],
+            &[
+                ("AGENTRAIL_WEBHOOK__LISTEN", "127.0.0.1:2"),
+                ("AGENTRAIL_FILES__WATCH", "a, b"),
+                ("AGENTRAIL_LAKE", "x"),
+            ],
         )
         .unwrap();
         assert_eq!((settings.webhook.listen.as_str(), settings.webhook.max_concurrent), ("127.0.0.1:2", 7));

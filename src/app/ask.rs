@@ -42,7 +42,10 @@ async fn prompt(lake: &Lake, settings: &Settings, format: Format) -> Result<u8, 
     let mut editor = rustyline::DefaultEditor::new().map_err(|e| Failure::of("start the prompt", e))?;
     let terminal = std::io::stdin().is_terminal();
     if terminal {
-        println!("agentrail {}: SQL ends with `;`, \\q leaves, \\d lists the tables, \\d NAME its columns.", env!("CARGO_PKG_VERSION"));
+        println!(
+            "agentrail {}: SQL ends with `;`, \\q leaves, \\d lists the tables, \\d NAME its columns.",
+            env!("CARGO_PKG_VERSION")
+        );
     }
     let mut pending = String::new();
     loop {
@@ -66,9 +69,12 @@ async fn prompt(lake: &Lake, settings: &Settings, format: Format) -> Result<u8, 
             let name = word.trim_start_matches("\\d").trim().replace('\'', "''");
             pending = if name.is_empty() {
                 "select table_schema, table_name from information_schema.tables \
-                 where table_schema <> 'information_schema' order by 1, 2;".to_owned()
+                 where table_schema <> 'information_schema' order by 1, 2;"
+                    .to_owned()
             } else {
-                format!("select column_name, data_type from information_schema.columns where table_name = '{name}' order by ordinal_position;")
+                format!(
+                    "select column_name, data_type from information_schema.columns where table_name = '{name}' order by ordinal_position;"
+                )
             };
         } else {
             pending.push_str(&line);
@@ -97,15 +103,22 @@ pub(super) async fn report(report: cli::Report, settings: &Settings) -> Result<u
         for query in catalogue.reports() {
             text.push_str(&format!("{:<28} {}\n", query.name, query.title));
             for (name, param) in &query.params {
-                let default = param.default.as_deref().map_or_else(String::new, |d| format!(" [default: {d}]"));
-                text.push_str(&format!("{:<28}   --param {name}=<{}>  {}{default}\n", "", param.kind, param.doc));
+                let default =
+                    param.default.as_deref().map_or_else(String::new, |d| format!(" [default: {d}]"));
+                text.push_str(&format!(
+                    "{:<28}   --param {name}=<{}>  {}{default}\n",
+                    "", param.kind, param.doc
+                ));
             }
         }
         return print(text.as_bytes());
     };
     let lake = open_existing(settings).await?;
     let session = session(&lake, settings)?;
-    let answer = session.report(&name, &report.params).await.map_err(|e| Failure::of(format!("show the report `{name}`"), e))?;
+    let answer = session
+        .report(&name, &report.params)
+        .await
+        .map_err(|e| Failure::of(format!("show the report `{name}`"), e))?;
     let mut out = std::io::stdout().lock();
     match write(answer, report.format.into(), &mut out).await {
         Err(e) if e.is_broken_pipe() => Ok(0),
@@ -121,7 +134,10 @@ pub(super) async fn trace(asked: cli::Trace, settings: &Settings) -> Result<u8, 
     let trace = session.trace(&asked.id, asked.limit).await.map_err(fail)?;
     let text = match asked.format {
         cli::Format::Table => render(&trace, std::io::stdout().is_terminal()),
-        _ => serde_json::to_string_pretty(&trace).map_err(|e| Failure::of("write the trace as JSON", e))? + "\n",
+        _ => {
+            serde_json::to_string_pretty(&trace).map_err(|e| Failure::of("write the trace as JSON", e))?
+                + "\n"
+        }
     };
     print(text.as_bytes())?;
     Ok(if trace.is_empty() { NOTHING_FOUND } else { 0 })
@@ -130,7 +146,9 @@ pub(super) async fn trace(asked: cli::Trace, settings: &Settings) -> Result<u8, 
 /// Prints to standard output; a reader that left early is no failure.
 pub(super) fn print(text: &[u8]) -> Result<u8, Failure> {
     match std::io::stdout().lock().write_all(text) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of("write to standard output", e)),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::of("write to standard output", e))
+        }
         _ => Ok(0),
     }
 }

@@ -50,13 +50,18 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
     let sent = (hooks.len(), half);
     let posted = tokio::task::spawn_blocking(move || {
         hooks.iter().try_for_each(|body| post(address, "/hooks", "", body))?;
-        hec.iter().try_for_each(|body| post(address, "/services/collector", "Authorization: Splunk demo-token\r\n", body))
+        hec.iter().try_for_each(|body| {
+            post(address, "/services/collector", "Authorization: Splunk demo-token\r\n", body)
+        })
     });
     posted.await.map_err(|e| Failure::of("send to the demo's webhook", e))??;
     let _ = stop.send(());
     server.await.map_err(|e| Failure::of("stop the demo's webhook", e))?.map_err(fail)?;
     pipeline.finish().await;
-    say(&format!("  webhook  {} service hooks and {} audit events in Splunk's form, each durable before its 200\n", sent.0, sent.1))?;
+    say(&format!(
+        "  webhook  {} service hooks and {} audit events in Splunk's form, each durable before its 200\n",
+        sent.0, sent.1
+    ))?;
 
     let (events, failed) = ingest::once(&lake, &settings, &files[1..], false).await?;
     stop_if(failed)?;
@@ -64,14 +69,19 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
 
     let session = session(&lake, &settings)?;
     say(&format!("Who did this? $ agentrail trace {}\n", world.highlight()))?;
-    let trace = session.trace(world.highlight(), 1).await.map_err(|e| Failure::of("trace an action of the demo", e))?;
+    let trace = session
+        .trace(world.highlight(), 1)
+        .await
+        .map_err(|e| Failure::of("trace an action of the demo", e))?;
     say(&render(&trace, std::io::IsTerminal::is_terminal(&std::io::stdout())))?;
     for name in SHOWN {
         say(&format!("\n$ agentrail report {name}\n"))?;
         let fail = |e| Failure::of(format!("show the report `{name}`"), e);
         let answer = session.report(name, &[]).await.map_err(fail)?;
         let mut text = Vec::new();
-        write(answer, Format::Table, &mut text).await.map_err(|e| Failure::of(format!("show the report `{name}`"), e))?;
+        write(answer, Format::Table, &mut text)
+            .await
+            .map_err(|e| Failure::of(format!("show the report `{name}`"), e))?;
         ask::print(&text)?;
     }
     let lake = folder.display();
@@ -95,9 +105,11 @@ fn stop_if(failed: Vec<String>) -> Result<(), Failure> {
 }
 
 fn fresh_folder() -> Result<PathBuf, Failure> {
-    let number = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let number =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
     let folder = std::env::temp_dir().join(format!("agentrail-demo-{number}"));
-    std::fs::create_dir_all(&folder).map_err(|e| Failure::of(format!("make the folder `{}`", folder.display()), e))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| Failure::of(format!("make the folder `{}`", folder.display()), e))?;
     Ok(folder)
 }
 
@@ -108,7 +120,10 @@ fn record(world: &World, folder: &std::path::Path) -> Result<Vec<String>, Failur
     let fail = |e| Failure::of(format!("write the recording to `{}`", folder.display()), e);
     std::fs::create_dir_all(folder).map_err(fail)?;
     let parts: [(&str, Vec<u8>); 3] = [
-        ("rest-traffic.ndjson", world.captures().iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect()),
+        (
+            "rest-traffic.ndjson",
+            world.captures().iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect(),
+        ),
         ("audit-page.json", page(&events[half..most])),
         ("audit-export.csv", export_csv(&events[most..])),
     ];
@@ -147,5 +162,8 @@ fn post(address: std::net::SocketAddr, path: &str, headers: &str, body: &str) ->
     if answer.starts_with("HTTP/1.1 200") {
         return Ok(());
     }
-    Err(Failure::says(format!("send to {path} of the demo's webhook: it answered {}", answer.lines().next().unwrap_or_default())))
+    Err(Failure::says(format!(
+        "send to {path} of the demo's webhook: it answered {}",
+        answer.lines().next().unwrap_or_default()
+    )))
 }

@@ -39,13 +39,20 @@ pub(super) async fn once(
     let bar = progress.then(bar).flatten();
     let intake = pipeline.bulk.clone();
     let positions = |partition: &str| lake.position(partition);
-    let report = files::ingest_once(&file_settings(settings), paths, intake, &super::service::classifier(), &positions, |done| {
-        if let Some(bar) = &bar {
-            bar.set_length(done.total);
-            bar.set_position(done.bytes);
-            bar.set_message(done.file.to_owned());
-        }
-    })
+    let report = files::ingest_once(
+        &file_settings(settings),
+        paths,
+        intake,
+        &super::service::classifier(),
+        &positions,
+        |done| {
+            if let Some(bar) = &bar {
+                bar.set_length(done.total);
+                bar.set_position(done.bytes);
+                bar.set_message(done.file.to_owned());
+            }
+        },
+    )
     .await;
     let ledger = pipeline.finish().await;
     if let Some(bar) = bar {
@@ -81,7 +88,11 @@ pub(super) fn account(ledger: &Ledger, format: Format) -> String {
     }
     let mut out = String::new();
     let new = |table: &str| ledger.tables.get(table).copied().unwrap_or_default();
-    let _ = writeln!(out, "{:>12} records in {} payloads, {} bytes", ledger.records, ledger.payloads, ledger.bytes);
+    let _ = writeln!(
+        out,
+        "{:>12} records in {} payloads, {} bytes",
+        ledger.records, ledger.payloads, ledger.bytes
+    );
     let events = new("events");
     let _ = writeln!(
         out,
@@ -104,7 +115,10 @@ fn json(ledger: &Ledger) -> String {
         .tables
         .iter()
         .map(|(table, rows)| {
-            ((*table).to_owned(), serde_json::json!({"added": rows.added, "known_already": rows.known_already}))
+            (
+                (*table).to_owned(),
+                serde_json::json!({"added": rows.added, "known_already": rows.known_already}),
+            )
         })
         .collect();
     let account = serde_json::json!({

@@ -20,12 +20,15 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
         let checked = webhook_settings(&settings.webhook)?;
         let (intake, stopped) = (pipeline.push.clone(), until(stopped.clone()));
         sources.spawn(async move {
-            webhook::serve(checked, intake, stopped).await.map_err(|e| Failure::of("run the webhook listener", e))
+            webhook::serve(checked, intake, stopped)
+                .await
+                .map_err(|e| Failure::of("run the webhook listener", e))
         });
     }
     if !settings.files.watch.is_empty() {
         let (intake, stopped) = (pipeline.bulk.clone(), until(stopped.clone()));
-        let (checked, paths, lake) = (super::ingest::file_settings(&settings), settings.files.watch.clone(), lake.clone());
+        let (checked, paths, lake) =
+            (super::ingest::file_settings(&settings), settings.files.watch.clone(), lake.clone());
         sources.spawn(async move {
             let positions = move |partition: &str| lake.position(partition);
             files::watch(&checked, &paths, intake, &classifier(), &positions, stopped)
@@ -34,7 +37,9 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
         });
     }
     if sources.is_empty() {
-        return Err(Failure::says("run: no source is configured; enable [webhook] or name paths in `files.watch`"));
+        return Err(Failure::says(
+            "run: no source is configured; enable [webhook] or name paths in `files.watch`",
+        ));
     }
     let tidy = tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped)));
     tracing::info!(lake = %absolute(&settings.lake.path).display(), "agentrail runs");
@@ -74,7 +79,10 @@ async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Outp
             () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
         }
         if let Err(error) = lake.maintain().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a maintenance pass failed; the next one tries again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a maintenance pass failed; the next one tries again"
+            );
         }
     }
 }
@@ -134,7 +142,12 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
         say("webhook", webhook_settings(&settings.webhook).map(|s| format!("would listen on {}", s.listen)))?;
     }
     for pattern in &settings.files.watch {
-        say("files", files::check(pattern).map_err(|e| Failure::of("watch the files", e)).map(|n| format!("`{pattern}` names {n} files now")))?;
+        say(
+            "files",
+            files::check(pattern)
+                .map_err(|e| Failure::of("watch the files", e))
+                .map(|n| format!("`{pattern}` names {n} files now")),
+        )?;
     }
     let path = absolute(&settings.lake.path);
     if path.join("lake.json").exists() {
@@ -145,7 +158,14 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
                 let tables = lake.pin();
                 let files: usize = tables.iter().map(|t| t.files.len()).sum();
                 let rows: u64 = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum();
-                say("lake", Ok(format!("`{}` holds {rows} rows in {files} files of {} tables", path.display(), tables.len())))?;
+                say(
+                    "lake",
+                    Ok(format!(
+                        "`{}` holds {rows} rows in {files} files of {} tables",
+                        path.display(),
+                        tables.len()
+                    )),
+                )?;
                 say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
             }
         }

@@ -7,7 +7,8 @@ use super::bindings::{Binding, bindings_of_event};
 use super::coverage::Spans;
 use super::occupancy::Occupancy;
 use crate::model::{
-    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Identity, Job, RecordHash, Run, Ticks, Time,
+    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Identity, Job, RecordHash, Run, Ticks,
+    Time,
 };
 
 /// Where something was read.
@@ -83,7 +84,10 @@ impl Known {
             Body::Job(job) => self.timeline(job, source),
             Body::Run(run) => {
                 if let Some(id) = run.run_id {
-                    let slot = self.runs.entry((run.run_kind == "release", id)).or_insert_with(|| ((**run).clone(), source));
+                    let slot = self
+                        .runs
+                        .entry((run.run_kind == "release", id))
+                        .or_insert_with(|| ((**run).clone(), source));
                     if slot.1 < source {
                         *slot = ((**run).clone(), source);
                     }
@@ -214,7 +218,8 @@ impl Known {
         }
         for (job, source) in self.timelines.get(&(run, id)).into_iter().flatten() {
             // Attempts share the job id: the one that ran on the same agent at the same time counts.
-            let other_agent = matches!((&known.job.agent_name, &job.agent_name), (Some(a), Some(b)) if a != b);
+            let other_agent =
+                matches!((&known.job.agent_name, &job.agent_name), (Some(a), Some(b)) if a != b);
             let apart = matches!((known.job.finished, job.received), (Some(end), Some(start)) if start > end)
                 || matches!((known.job.assigned, job.finished), (Some(start), Some(end)) if end < start);
             if other_agent || apart {
@@ -337,16 +342,40 @@ pub(super) fn is_release(plan_type: Option<&str>) -> bool {
 /// order in which they arrive.
 fn merge(known: &mut JobKnown, job: &Job, project: Option<&str>, source: Source) {
     // A record of a later state has at least the times of the earlier ones.
-    let rank = |j: &Job| (j.finished.is_some(), j.received.is_some(), j.assigned.is_some(), j.agent_id.is_some());
+    let rank =
+        |j: &Job| (j.finished.is_some(), j.received.is_some(), j.assigned.is_some(), j.agent_id.is_some());
     let newer = (rank(job), source) >= (rank(&known.job), known.source);
     let (mut top, base) = if newer { (job.clone(), &known.job) } else { (known.job.clone(), job) };
     macro_rules! fill {
         ($($field:ident),*) => { $( if top.$field.is_none() { top.$field = base.$field.clone(); } )* };
     }
     fill!(
-        job_id, name, identifier, stage, attempt, plan_id, plan_type, run_id, run_name, pipeline_id, pipeline_name,
-        pool_id, pool_name, queue_id, queued, assigned, received, finished, result, service_owner, agent_id,
-        agent_name, agent_version, agent_os, image, orchestration_id
+        job_id,
+        name,
+        identifier,
+        stage,
+        attempt,
+        plan_id,
+        plan_type,
+        run_id,
+        run_name,
+        pipeline_id,
+        pipeline_name,
+        pool_id,
+        pool_name,
+        queue_id,
+        queued,
+        assigned,
+        received,
+        finished,
+        result,
+        service_owner,
+        agent_id,
+        agent_name,
+        agent_version,
+        agent_os,
+        image,
+        orchestration_id
     );
     known.job = top;
     if newer {

@@ -40,7 +40,8 @@ impl Occupancy {
     pub fn around(&self, project: Option<u32>, at: Time) -> Vec<usize> {
         let hour = at.0.div_euclid(HOUR);
         let closed = self.hours.get(&(project, hour)).into_iter().flatten();
-        let mut out: Vec<usize> = closed.chain(self.open.get(&project).into_iter().flatten()).copied().collect();
+        let mut out: Vec<usize> =
+            closed.chain(self.open.get(&project).into_iter().flatten()).copied().collect();
         out.sort_unstable();
         out.dedup();
         out

@@ -33,7 +33,11 @@ impl Organizations {
             (Some(a), Some(b)) if a != b => {
                 let other = std::mem::take(&mut self.known[b]);
                 self.known[a].absorb(other);
-                self.by_name.values_mut().chain(self.by_id.values_mut()).filter(|i| **i == b).for_each(|i| *i = a);
+                self.by_name
+                    .values_mut()
+                    .chain(self.by_id.values_mut())
+                    .filter(|i| **i == b)
+                    .for_each(|i| *i = a);
                 a
             }
             (Some(a), _) | (_, Some(a)) => a,

@@ -71,13 +71,18 @@ mod tests {
 
     #[test]
     fn takes_addresses_apart() {
-        let a = Address::parse("https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents?includeCapabilities=true");
+        let a = Address::parse(
+            "https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents?includeCapabilities=true",
+        );
         assert_eq!((a.organization.as_deref(), a.pool_id), (Some("contoso"), Some(44)));
         assert!(a.names("agents"));
         let a = Address::parse(
             "https://contoso.visualstudio.com/1858395a-257e-4efd-bbc5-eb618128452b/_apis/build/Builds/673584/Timeline",
         );
-        assert_eq!((a.organization.as_deref(), a.run_id, a.run_kind), (Some("contoso"), Some(673_584), Some("build")));
+        assert_eq!(
+            (a.organization.as_deref(), a.run_id, a.run_kind),
+            (Some("contoso"), Some(673_584), Some("build"))
+        );
         assert_eq!(a.project_id.as_deref(), Some("1858395a-257e-4efd-bbc5-eb618128452b"));
         assert_eq!(Address::parse("").organization, None);
         assert_eq!(Address::parse("://?///").organization, None);

@@ -168,9 +168,9 @@ const AHEAD: Ticks = Ticks::days(2);
 /// The event of a record.
 pub(super) fn event<'a>(members: &Members<'a>, place: Place<'a>) -> Result<Event<'a>, Lack> {
     let id = members.text(Member::Id).or(place.envelope_id.map(Cow::Borrowed));
-    let id = id
-        .and_then(event_id)
-        .ok_or_else(|| (Reason::NoId, "the audit record has no `Id`; send the record as Azure DevOps wrote it".to_owned()))?;
+    let id = id.and_then(event_id).ok_or_else(|| {
+        (Reason::NoId, "the audit record has no `Id`; send the record as Azure DevOps wrote it".to_owned())
+    })?;
     let action = members
         .text(Member::ActionId)
         .ok_or_else(|| (Reason::NoAction, "the audit record has no `ActionId`".to_owned()))?;
@@ -252,10 +252,11 @@ fn id_of<'a>(members: &Members<'a>, member: Member) -> Option<Text<'a>> {
 
 fn occurred(members: &Members<'_>, observed: Time) -> Result<Time, Lack> {
     let bad = |says: String| (Reason::BadTime, says);
-    let text = members
-        .text(Member::Timestamp)
-        .ok_or_else(|| bad("the audit record has no `Timestamp`; its place in time cannot be known".to_owned()))?;
-    let time = Time::parse(&text).ok_or_else(|| bad(format!("the timestamp `{text:.40}` is no RFC 3339 time")))?;
+    let text = members.text(Member::Timestamp).ok_or_else(|| {
+        bad("the audit record has no `Timestamp`; its place in time cannot be known".to_owned())
+    })?;
+    let time =
+        Time::parse(&text).ok_or_else(|| bad(format!("the timestamp `{text:.40}` is no RFC 3339 time")))?;
     let earliest = Time::parse(EARLIEST).unwrap_or_default();
     if time < earliest || time > observed + AHEAD {
         return Err(bad(format!("the timestamp `{text:.40}` is implausible; check the sender's clock")));
@@ -281,7 +282,9 @@ fn category(text: Text<'_>) -> Text<'_> {
         "3" => "create",
         "4" => "access",
         "5" => "execute",
-        other if other.bytes().any(|b| b.is_ascii_uppercase()) => return Cow::Owned(other.to_ascii_lowercase()),
+        other if other.bytes().any(|b| b.is_ascii_uppercase()) => {
+            return Cow::Owned(other.to_ascii_lowercase());
+        }
         _ => return text,
     };
     Cow::Borrowed(name)
@@ -329,7 +332,8 @@ fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 
         if name.starts_with("Project Collection Build Service") {
             return ActorKind::CollectionBuildService;
         }
-        if name.contains(" Build Service (") || name.contains("ServiceIdentity;") && name.contains(":Build:") {
+        if name.contains(" Build Service (") || name.contains("ServiceIdentity;") && name.contains(":Build:")
+        {
             return ActorKind::ProjectBuildService;
         }
         if name.starts_with("Agent Pool Service (") {

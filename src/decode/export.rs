@@ -13,7 +13,9 @@ pub(super) fn is_csv(body: &[u8]) -> bool {
         return false;
     }
     let header = String::from_utf8_lossy(line).to_ascii_lowercase();
-    let has = |name: &str| header.split(',').any(|h| h.trim_matches(|c: char| c == '"' || c.is_whitespace()) == name);
+    let has = |name: &str| {
+        header.split(',').any(|h| h.trim_matches(|c: char| c == '"' || c.is_whitespace()) == name)
+    };
     has("id") && (has("actionid") || has("operationname")) && (has("timestamp") || has("timegenerated"))
 }
 

@@ -99,7 +99,9 @@ impl<'a> Walker<'a> {
             && let Some(mended) = mend(text)
             && Members::parse(&mended).is_some()
         {
-            sink.owned(Some(&bytes[at..end]), mended.as_str(), |text, inner| shape::record(text, None, inner));
+            sink.owned(Some(&bytes[at..end]), mended.as_str(), |text, inner| {
+                shape::record(text, None, inner)
+            });
             return end;
         }
         let next = self.next_record(at + 1, end).unwrap_or(end);
@@ -139,7 +141,11 @@ impl<'a> Walker<'a> {
                 None => {
                     if sink.count() == taken {
                         sink.position = open;
-                        sink.reject(Reason::Syntax, "the list breaks off before its first record", &bytes[open..]);
+                        sink.reject(
+                            Reason::Syntax,
+                            "the list breaks off before its first record",
+                            &bytes[open..],
+                        );
                     }
                     return bytes.len();
                 }
@@ -212,7 +218,11 @@ impl<'a> Walker<'a> {
 
 /// How many bytes a parser read before its error.
 fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let start = if line <= 1 { 0 } else { memchr::memchr_iter(b'\n', bytes).nth(line - 2).map_or(bytes.len(), |i| i + 1) };
+    let start = if line <= 1 {
+        0
+    } else {
+        memchr::memchr_iter(b'\n', bytes).nth(line - 2).map_or(bytes.len(), |i| i + 1)
+    };
     start + column
 }
 
@@ -236,6 +246,7 @@ fn braces(bytes: &[u8]) -> usize {
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',')).map_or(0, |i| i + 1);
+    let end =
+        bytes.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',')).map_or(0, |i| i + 1);
     &bytes[..end.max(1).min(bytes.len())]
 }

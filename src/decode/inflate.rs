@@ -17,7 +17,10 @@ pub fn inflate<'a>(bytes: &'a [u8], delivery: &Delivery<'_>) -> Result<Cow<'a, [
     };
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         if bytes.len() > limit {
-            return refuse(Reason::Limit, format!("the body has more than {limit} bytes; raise `decode.max_inflated`"));
+            return refuse(
+                Reason::Limit,
+                format!("the body has more than {limit} bytes; raise `decode.max_inflated`"),
+            );
         }
         return Ok(Cow::Borrowed(bytes));
     }
@@ -28,9 +31,10 @@ pub fn inflate<'a>(bytes: &'a [u8], delivery: &Delivery<'_>) -> Result<Cow<'a, [
             Reason::Compression,
             format!("the gzip body breaks after {} inflated bytes ({error}); send it again", out.len()),
         ),
-        Ok(_) if out.len() > limit => {
-            refuse(Reason::Limit, format!("the gzip body inflates to more than {limit} bytes; raise `decode.max_inflated`"))
-        }
+        Ok(_) if out.len() > limit => refuse(
+            Reason::Limit,
+            format!("the gzip body inflates to more than {limit} bytes; raise `decode.max_inflated`"),
+        ),
         Ok(_) => Ok(Cow::Owned(out)),
     }
 }

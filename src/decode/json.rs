@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn keys_match_in_any_casing_and_values_in_any_type() {
-        let fields = Fields::parse(r#"{"PipelineId":"18","n":7,"Null":null,"S":"a\u0041","O":{"x":1}}"#).unwrap();
+        let fields =
+            Fields::parse(r#"{"PipelineId":"18","n":7,"Null":null,"S":"a\u0041","O":{"x":1}}"#).unwrap();
         assert_eq!(fields.get("pipelineid").and_then(integer), Some(18));
         assert_eq!(fields.get("N").and_then(integer), Some(7));
         assert_eq!(fields.text("s").as_deref(), Some("aA"));

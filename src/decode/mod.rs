@@ -80,7 +80,8 @@ pub fn decode<'a>(body: &'a [u8], delivery: &Delivery<'_>) -> Decoded<'a> {
 /// Whether the head of a file looks like audit records rather than facts about the world, which
 /// are better learnt first.
 pub fn is_audit(prefix: &[u8]) -> bool {
-    const WORDS: [&[u8]; 4] = [b"\"actionid\"", b"\"operationname\"", b"decoratedauditlogentries", b"azuredevopsauditevent"];
+    const WORDS: [&[u8]; 4] =
+        [b"\"actionid\"", b"\"operationname\"", b"decoratedauditlogentries", b"azuredevopsauditevent"];
     let prefix = prefix.strip_prefix(b"\xef\xbb\xbf").unwrap_or(prefix).to_ascii_lowercase();
     export::is_csv(&prefix) || WORDS.iter().any(|w| memchr::memmem::find(&prefix, w).is_some())
 }
@@ -104,7 +105,14 @@ const MOST_NESTED: usize = 8;
 impl<'a, 'd> Sink<'a, 'd> {
     fn new(delivery: Delivery<'d>) -> Sink<'a, 'd> {
         let address = delivery.url.map(Address::parse).unwrap_or_default();
-        Sink { out: Decoded::default(), delivery, observed: delivery.observed, address, position: 0, nested: 0 }
+        Sink {
+            out: Decoded::default(),
+            delivery,
+            observed: delivery.observed,
+            address,
+            position: 0,
+            nested: 0,
+        }
     }
 
     /// Decodes text that does not live as long as the payload (unescaped, mended, redacted) with

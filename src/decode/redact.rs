@@ -67,13 +67,22 @@ fn object(raw: &str, text: &str, depth: usize, edits: &mut Vec<Range<usize>>) {
                     }
                 }
             }
-            "token" | "password" | "accesstoken" | "apitoken" | "serviceprincipalkey" | "splunkeventcollectortoken" => {
+            "token"
+            | "password"
+            | "accesstoken"
+            | "apitoken"
+            | "serviceprincipalkey"
+            | "splunkeventcollectortoken" => {
                 mask(raw, value, edits);
             }
             _ if value.starts_with('{') => object(raw, value, depth + 1, edits),
             _ if value.starts_with('[') => {
-                let items: Vec<&serde_json::value::RawValue> = serde_json::from_str(value).unwrap_or_default();
-                items.iter().filter(|i| i.get().starts_with('{')).for_each(|i| object(raw, i.get(), depth + 1, edits));
+                let items: Vec<&serde_json::value::RawValue> =
+                    serde_json::from_str(value).unwrap_or_default();
+                items
+                    .iter()
+                    .filter(|i| i.get().starts_with('{'))
+                    .for_each(|i| object(raw, i.get(), depth + 1, edits));
             }
             _ => {}
         }
@@ -95,9 +104,13 @@ mod tests {
 
     #[test]
     fn masks_the_environment_and_keeps_the_name() {
-        let raw = r#"{"id":1,"systemCapabilities":{"Agent.ComputerName":"vm1","AWS_SECRET":"hush","n":null}}"#;
+        let raw =
+            r#"{"id":1,"systemCapabilities":{"Agent.ComputerName":"vm1","AWS_SECRET":"hush","n":null}}"#;
         let out = redact(raw).unwrap();
-        assert_eq!(out, r#"{"id":1,"systemCapabilities":{"Agent.ComputerName":"vm1","AWS_SECRET":"***","n":null}}"#);
+        assert_eq!(
+            out,
+            r#"{"id":1,"systemCapabilities":{"Agent.ComputerName":"vm1","AWS_SECRET":"***","n":null}}"#
+        );
         assert_eq!(redact(&out), None);
         assert_eq!(redact(r#"{"token":null,"x":1}"#), None);
     }

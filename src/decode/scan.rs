@@ -14,9 +14,9 @@ pub(super) enum Broken {
 }
 
 /// The index after the value that starts at `at`. Strings are skipped with their escapes; brackets
-/// are counted, not matched by kind: whether the value is JSON at all is decided by parsing it.
+/// are counted, not matched one by one: whether the value is JSON at all is decided by parsing it.
 pub(super) fn value_end(bytes: &[u8], at: usize, depth_limit: usize) -> Result<usize, Broken> {
-    let mut depth = 0usize;
+    let (mut depth, mut lists) = (0usize, 0usize);
     let mut i = at;
     while let Some(&byte) = bytes.get(i) {
         match byte {
@@ -29,12 +29,15 @@ pub(super) fn value_end(bytes: &[u8], at: usize, depth_limit: usize) -> Result<u
             }
             b'{' | b'[' => {
                 depth += 1;
+                lists += usize::from(byte == b'[');
                 if depth > depth_limit {
                     return Err(Broken::Deep);
                 }
             }
             b'}' | b']' => {
                 depth = depth.checked_sub(1).ok_or(Broken::Open)?;
+                // A list that closes and never opened: the value has lost a bracket.
+                lists = lists.checked_sub(usize::from(byte == b']')).ok_or(Broken::Open)?;
                 if depth == 0 {
                     return Ok(i + 1);
                 }

@@ -41,7 +41,8 @@ pub(super) fn record<'a>(raw: &'a str, members: Option<Members<'a>>, sink: &mut 
 }
 
 fn refuse_size<'a>(raw: &'a str, sink: &mut Sink<'a, '_>) {
-    let says = format!("the record has more than {} bytes; raise `decode.max_record`", sink.delivery.limits.record);
+    let says =
+        format!("the record has more than {} bytes; raise `decode.max_record`", sink.delivery.limits.record);
     sink.reject(Reason::Limit, says, raw.as_bytes());
 }
 
@@ -103,7 +104,9 @@ fn open<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     }
     let has_type = fields.has("eventType") || fields.has("specversion");
     if has_type && fields.has("data_base64") {
-        let bytes = fields.text("data_base64").and_then(|t| base64::engine::general_purpose::STANDARD.decode(t.as_bytes()).ok());
+        let bytes = fields
+            .text("data_base64")
+            .and_then(|t| base64::engine::general_purpose::STANDARD.decode(t.as_bytes()).ok());
         return match bytes {
             Some(bytes) => sink.owned(Some(raw.as_bytes()), bytes.as_slice(), frame::walk),
             None => sink.reject(Reason::Encoding, "`data_base64` is no base64", raw.as_bytes()),
@@ -134,7 +137,8 @@ fn open<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         return refuse_size(raw, sink);
     }
     if too_deep(raw.as_bytes(), sink.delivery.limits.depth) {
-        let says = format!("the record nests deeper than {}; raise `decode.max_depth`", sink.delivery.limits.depth);
+        let says =
+            format!("the record nests deeper than {}; raise `decode.max_depth`", sink.delivery.limits.depth);
         return sink.reject(Reason::Limit, says, raw.as_bytes());
     }
     facts::take(raw, fields, sink);
@@ -144,8 +148,13 @@ fn open<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
 fn value<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) -> bool {
     let Some(value) = fields.get("value") else { return false };
     if value.starts_with('[') {
-        each(raw, value, sink);
-        return true;
+        // Lines of a log come as a list of texts: that is one record, not many.
+        let items: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
+        let records = items.iter().all(|i| i.get().starts_with('{') || i.get() == "null");
+        if records {
+            each(raw, value, sink);
+        }
+        return records;
     }
     let Some(inner) = Fields::parse(value) else { return false };
     // The official example of the audit log wraps its page once more.
@@ -195,7 +204,11 @@ fn inside<'a>(raw: &'a str, inner: &'a str, sink: &mut Sink<'a, '_>) {
                 let text = text.into_owned();
                 sink.owned(Some(raw.as_bytes()), text.as_bytes(), frame::walk);
             } else {
-                sink.reject(Reason::UnknownShape, "the envelope holds a text that is no JSON record", raw.as_bytes());
+                sink.reject(
+                    Reason::UnknownShape,
+                    "the envelope holds a text that is no JSON record",
+                    raw.as_bytes(),
+                );
             }
         }
         _ => sink.reject(Reason::UnknownShape, "the envelope holds no record", raw.as_bytes()),

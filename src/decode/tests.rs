@@ -38,8 +38,12 @@ fn every_framing_gives_the_same_records() {
         format!(r#"{{"records":[{a},{b}]}}"#),
         format!(r#"{{"event":{a}}}{{"event":{b},"time":1}}"#),
         format!(r#"{{"event":{},"sourcetype":"x"}} {{"event":{b}}}"#, serde_json::Value::from(a.as_str())),
-        format!(r#"[{{"id":"1","eventType":"AzureDevOpsAuditEvent","data":{a}}},{{"specversion":"1.0","type":"t","data":{b}}}]"#),
-        format!(r#"{{"url":"https://auditservice.dev.azure.com/f/_apis/audit/auditlog","observed":"2026-03-05T15:00:00Z","status":200,"body":{{"decoratedAuditLogEntries":[{a},{b}]}}}}"#),
+        format!(
+            r#"[{{"id":"1","eventType":"AzureDevOpsAuditEvent","data":{a}}},{{"specversion":"1.0","type":"t","data":{b}}}]"#
+        ),
+        format!(
+            r#"{{"url":"https://auditservice.dev.azure.com/f/_apis/audit/auditlog","observed":"2026-03-05T15:00:00Z","status":200,"body":{{"decoratedAuditLogEntries":[{a},{b}]}}}}"#
+        ),
     ] {
         let decoded = decode(body.as_bytes(), &delivery());
         assert_eq!(counts(&decoded), (2, 0, 0), "{body}\n{:?}", decoded.rejects);
@@ -63,7 +67,12 @@ fn a_broken_record_costs_only_itself() {
         (format!("{a}\n{cut}"), 1),
     ] {
         let decoded = decode(body.as_bytes(), &delivery());
-        assert_eq!((decoded.events.len(), decoded.rejects.len()), (events, 1), "{body}\n{:#?}", decoded.rejects);
+        assert_eq!(
+            (decoded.events.len(), decoded.rejects.len()),
+            (events, 1),
+            "{body}\n{:#?}",
+            decoded.rejects
+        );
         let reject = &decoded.rejects[0];
         assert!(body.as_bytes()[reject.position as usize..].starts_with(&reject.raw), "{reject:?}");
     }
@@ -83,7 +92,9 @@ fn what_can_be_mended_is_an_event_with_its_own_bytes() {
 fn bytes_that_are_no_text_cost_only_their_record() {
     let mut body = rest(1).into_bytes();
     body.push(b'\n');
-    body.extend(rest(2).replace("X.New", "X.?").into_bytes().iter().map(|b| if *b == b'?' { 0xff } else { *b }));
+    body.extend(
+        rest(2).replace("X.New", "X.?").into_bytes().iter().map(|b| if *b == b'?' { 0xff } else { *b }),
+    );
     body.push(b'\n');
     body.extend(rest(3).into_bytes());
     let decoded = decode(&body, &delivery());
@@ -95,7 +106,21 @@ fn bytes_that_are_no_text_cost_only_their_record() {
 fn hostile_input_neither_panics_nor_takes_for_ever() {
     let deep = "[".repeat(200_000) + &"{\"a\":".repeat(100_000);
     for body in [
-        "", " ", "null", "\u{0}", "{", "}", "[", "]", "{}", "[[[]]]", "\"", "{\"a\"", "{\"a\":}", "1e999", "{\"url\":1,\"body\":2,\"status\":3}",
+        "",
+        " ",
+        "null",
+        "\u{0}",
+        "{",
+        "}",
+        "[",
+        "]",
+        "{}",
+        "[[[]]]",
+        "\"",
+        "{\"a\"",
+        "{\"a\":}",
+        "1e999",
+        "{\"url\":1,\"body\":2,\"status\":3}",
         r#"{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":{"event":1}}}}}}}}}}"#,
         r#"{"requestId":99999999999999999999,"planId":"p"}"#,
         r#"{"id":"x","actionId":"y","timestamp":"2026-03-05T14:05:02Z","ID":"z"}"#,
@@ -153,4 +178,33 @@ fn a_csv_export_keeps_its_lines() {
     assert_eq!(decoded.events[0].data.as_deref(), Some(r#"{"PipelineId":"18"}"#));
     assert!(decoded.events[0].raw.starts_with(b"2517;s"));
     assert!(is_audit(body.as_bytes()));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+    /// Whatever one byte of a batch turns into, its neighbours at a distance survive.
+    #[test]
+    fn a_flipped_byte_costs_at_most_its_own_record(at in 0usize..600, to in 0u8..=255, framing in 0usize..3) {
+        let (a, b, c) = (rest(1), rest(2), rest(3));
+        let mut middle = b.into_bytes();
+        let at = at % middle.len();
+        // A line break or a quote moves the bounds themselves, which the cases above look at.
+        proptest::prop_assume!(!matches!(to, b'"' | b'\n' | b'{' | b'}' | b'\\') && !matches!(middle[at], b'"' | b'{' | b'}' | b'\\'));
+        middle[at] = to;
+        let (open, between, close): (&[u8], &[u8], &[u8]) =
+            [(&b""[..], &b"\n"[..], &b"\n"[..]), (b"[", b",", b"]"), (b"{\"records\":[", b",", b"]}")][framing];
+        let body = [open, a.as_bytes(), between, &middle, between, c.as_bytes(), close].concat();
+        let decoded = decode(&body, &delivery());
+        let ids: Vec<&str> = decoded.events.iter().map(|e| e.id.as_ref()).collect();
+        proptest::prop_assert!(ids.contains(&"a0000000-0000-4000-8000-000000000001"));
+        proptest::prop_assert!(ids.contains(&"a0000000-0000-4000-8000-000000000003"));
+        proptest::prop_assert_eq!(decoded.events.len() + decoded.rejects.len() + decoded.facts.len(), 3, "{:#?}", decoded.rejects);
+    }
+
+    #[test]
+    fn any_bytes_decode_without_a_panic(bytes in proptest::collection::vec(0u8..=255, 0..400)) {
+        let _ = decode(&bytes, &delivery());
+        let _ = cut(&bytes, true);
+    }
 }

@@ -110,7 +110,11 @@ fn answer(batch: Vec<Payload>, outcome: Result<Prepared, IngestError>) {
         }
         Err(error) => {
             let says = chain(&error);
-            tracing::error!(error = says, payloads = batch.len(), "a batch was not stored and not acknowledged");
+            tracing::error!(
+                error = says,
+                payloads = batch.len(),
+                "a batch was not stored and not acknowledged"
+            );
             for payload in batch {
                 let outcome = match &error {
                     IngestError::Store(StoreError::Full { .. }) => Outcome::Full { says: says.clone() },

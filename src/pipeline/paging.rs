@@ -60,7 +60,9 @@ impl Paging {
         let facts = self.unheard(lake.files("facts"), days, lake.writer());
         if !facts.files.is_empty() {
             let session = session(lake, facts)?;
-            for batch in collect(&session, "select url, observed, raw from lake.facts order by observed").await? {
+            for batch in
+                collect(&session, "select url, observed, raw from lake.facts order by observed").await?
+            {
                 tell(&batch, |url, observed, raw| {
                     for fact in &decode(raw.as_bytes(), &delivery(url, observed, organization)).facts {
                         engine.learn(fact);
@@ -100,7 +102,8 @@ impl Paging {
             .filter(|file| {
                 let wrote = file.ranges.iter().find(|r| Some(r.column) == own);
                 let own = Some(Value::Text(writer.to_owned()));
-                self.before.contains(&name(&set, file)) || !wrote.is_some_and(|r| r.min == own && r.max == own)
+                self.before.contains(&name(&set, file))
+                    || !wrote.is_some_and(|r| r.min == own && r.max == own)
             })
             .filter(|file| self.told.insert(name(&set, file)))
             .cloned()
@@ -134,8 +137,10 @@ fn delivery<'d>(url: Option<&'d str>, observed: Time, organization: Option<&'d s
 }
 
 fn tell(batch: &RecordBatch, mut each: impl FnMut(Option<&str>, Time, &str)) {
-    let url = datafusion::arrow::compute::cast(batch.column(0), &datafusion::arrow::datatypes::DataType::Utf8);
-    let raw = datafusion::arrow::compute::cast(batch.column(2), &datafusion::arrow::datatypes::DataType::Utf8);
+    let url =
+        datafusion::arrow::compute::cast(batch.column(0), &datafusion::arrow::datatypes::DataType::Utf8);
+    let raw =
+        datafusion::arrow::compute::cast(batch.column(2), &datafusion::arrow::datatypes::DataType::Utf8);
     let (Ok(url), Ok(raw)) = (url, raw) else { return };
     let (url, raw) = (url.as_string::<i32>(), raw.as_string::<i32>());
     let observed = batch.column(1).as_primitive::<TimestampMicrosecondType>();

@@ -58,7 +58,13 @@ pub(super) fn prepare(batch: &[Payload], shared: &Shared, runtime: &tokio::runti
     }
     let days: BTreeSet<Date> = decoded.iter().flat_map(|d| &d.events).map(|e| e.occurred.date()).collect();
     if !days.is_empty() {
-        attributor.paging.bring(&days, &mut attributor.engine, &shared.lake, settings.organization.as_deref(), runtime);
+        attributor.paging.bring(
+            &days,
+            &mut attributor.engine,
+            &shared.lake,
+            settings.organization.as_deref(),
+            runtime,
+        );
     }
     let now = now();
     let mut accounts = Vec::with_capacity(batch.len());

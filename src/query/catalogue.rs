@@ -57,7 +57,9 @@ impl Catalogue {
     pub fn embedded() -> &'static Catalogue {
         static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             let read = |sources: &[(&str, &str)]| -> Vec<Query> {
-                let one = |(name, text): &(&str, &str)| parse(name, text).unwrap_or_else(|e| unreachable!("embedded: {e}"));
+                let one = |(name, text): &(&str, &str)| {
+                    parse(name, text).unwrap_or_else(|e| unreachable!("embedded: {e}"))
+                };
                 sources.iter().map(one).collect()
             };
             Catalogue { views: read(VIEWS), reports: read(REPORTS) }
@@ -89,10 +91,11 @@ impl Catalogue {
 
 /// Reads the text of a query file.
 fn parse(name: &str, text: &str) -> Result<Query, QueryError> {
-    let header: String = text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
+    let header: String =
+        text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
     let sql: String = text.lines().filter(|l| !l.starts_with("--")).map(|l| l.to_owned() + "\n").collect();
-    let header: Header =
-        toml::from_str(&header).map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
+    let header: Header = toml::from_str(&header)
+        .map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
     Ok(Query {
         name: name.to_owned(),
         title: header.title,
@@ -134,7 +137,10 @@ mod tests {
             let mut files = 0;
             for entry in std::fs::read_dir(path).unwrap() {
                 let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
-                assert!(queries.iter().any(|q| q.name == name), "queries/{folder}/{name}.sql is not embedded");
+                assert!(
+                    queries.iter().any(|q| q.name == name),
+                    "queries/{folder}/{name}.sql is not embedded"
+                );
                 files += 1;
             }
             assert_eq!(files, queries.len());

@@ -19,7 +19,8 @@ pub(super) fn matching(
     schema: &SchemaRef,
     predicate: &Arc<dyn PhysicalExpr>,
 ) -> Result<Vec<Arc<DataFile>>, DataFusionError> {
-    let pruning = PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(predicate.clone())?;
+    let pruning =
+        PruningPredicateBuilder::new().with_file_schema(schema.clone()).try_build(predicate.clone())?;
     if pruning.always_true() || set.files.is_empty() {
         return Ok(set.files.to_vec());
     }
@@ -44,7 +45,11 @@ impl Statistics<'_> {
             scalar(if upper { range.max.as_ref() } else { range.min.as_ref() }?)
         };
         let null = ScalarValue::try_from(&kind).ok()?;
-        let values = self.set.files.iter().map(|f| value(f).filter(|v| v.data_type() == kind).unwrap_or_else(|| null.clone()));
+        let values = self
+            .set
+            .files
+            .iter()
+            .map(|f| value(f).filter(|v| v.data_type() == kind).unwrap_or_else(|| null.clone()));
         ScalarValue::iter_to_array(values).ok()
     }
 }

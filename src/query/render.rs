@@ -70,7 +70,8 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let part = |name: &str| action.get(name).and_then(Json::as_object).unwrap_or(&none);
     let (job, run) = (part("job"), part("run"));
     say("", String::new());
-    let head = format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
+    let head =
+        format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
     say("action", bold(&head));
     say("", text(action, "details"));
     say("project", join(&[text(action, "organization"), text(action, "project")], " / "));
@@ -78,11 +79,25 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
     let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
     say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
-    say("raised by", join(&[text(action, "raised_by"), text(action, "actor_name"), text(action, "auth_mechanism")], ", "));
+    say(
+        "raised by",
+        join(&[text(action, "raised_by"), text(action, "actor_name"), text(action, "auth_mechanism")], ", "),
+    );
     if !text(action, "request_id").is_empty() || !text(action, "job_id").is_empty() {
         let name = join(&[text(job, "stage"), text(job, "name")], " / ");
         let when = join(&[text(job, "received"), text(job, "finished")], " to ");
-        say("job", join(&[name, labelled("request", action, "request_id"), labelled("attempt", action, "attempt"), when], ", "));
+        say(
+            "job",
+            join(
+                &[
+                    name,
+                    labelled("request", action, "request_id"),
+                    labelled("attempt", action, "attempt"),
+                    when,
+                ],
+                ", ",
+            ),
+        );
     }
     if !text(action, "run_id").is_empty() {
         let name = first(&[text(run, "name"), text(job, "run_name")]);
@@ -91,7 +106,11 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
     }
     let agent = join(
-        &[text(action, "agent_name"), labelled("id", action, "agent_id"), labelled("version", action, "agent_version")],
+        &[
+            text(action, "agent_name"),
+            labelled("id", action, "agent_id"),
+            labelled("version", action, "agent_version"),
+        ],
         ", ",
     );
     if !text(action, "agent_name").is_empty() {
@@ -100,7 +119,14 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         say("machine", text(action, "machine"));
     }
     for identity in items(action, "identities") {
-        let value = join(&[first(&[text(identity, "name"), text(identity, "id")]), text(identity, "kind"), text(identity, "id")], ", ");
+        let value = join(
+            &[
+                first(&[text(identity, "name"), text(identity, "id")]),
+                text(identity, "kind"),
+                text(identity, "id"),
+            ],
+            ", ",
+        );
         say("identity", format!("{}: {value}", text(identity, "role")));
     }
     let subjects: Vec<String> = items(action, "subjects")
@@ -121,7 +147,15 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     for evidence in items(action, "evidence") {
         let record = text(evidence, "record");
         let short = record.get(..12).unwrap_or(&record).to_owned();
-        say("evidence", format!("{} [{}, record {short}, known {}]", text(evidence, "says"), text(evidence, "kind"), text(evidence, "known")));
+        say(
+            "evidence",
+            format!(
+                "{} [{}, record {short}, known {}]",
+                text(evidence, "says"),
+                text(evidence, "kind"),
+                text(evidence, "known")
+            ),
+        );
     }
     for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
         say("missing", missing.as_str().unwrap_or_default().to_owned());

@@ -78,7 +78,8 @@ impl Session {
         let says = |says: String| QueryError::Catalogue { name: view.name.clone(), says };
         let plan = self.plan(&view.sql).map_err(|e| says(e.to_string()))?;
         if view.params.is_empty() {
-            self.context.register_table(&view.name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
+            self.context
+                .register_table(&view.name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
         } else {
             self.context.register_udtf(&view.name, Arc::new(Function::new(view, plan)));
         }
@@ -100,7 +101,11 @@ impl Session {
     }
 
     /// Answers a statement with named parameters (`$name`).
-    pub(super) async fn sql_with(&self, text: &str, values: Vec<(&str, ScalarValue)>) -> Result<Answer, QueryError> {
+    pub(super) async fn sql_with(
+        &self,
+        text: &str,
+        values: Vec<(&str, ScalarValue)>,
+    ) -> Result<Answer, QueryError> {
         self.run(self.plan(text)?.with_param_values(values)?).await
     }
 
@@ -124,9 +129,8 @@ impl Session {
                 name: name.clone(),
                 says: format!("it must be given: --param {name}=<{}>", param.kind),
             })?;
-            let value = typed(&ScalarValue::Utf8(Some(text.clone())), &param.kind).map_err(|_| QueryError::Param {
-                name: name.clone(),
-                says: format!("`{text}` is no {}", param.kind),
+            let value = typed(&ScalarValue::Utf8(Some(text.clone())), &param.kind).map_err(|_| {
+                QueryError::Param { name: name.clone(), says: format!("`{text}` is no {}", param.kind) }
             })?;
             values.push((name.as_str(), value));
         }

@@ -45,8 +45,13 @@ impl PinnedTable {
         let root = self.pinned.files.root.trim_start_matches("file://");
         let location = object_store::path::Path::from_absolute_path(Path::new(root).join(&file.path))
             .map_err(|e| DataFusionError::External(e.into()))?;
-        let meta =
-            ObjectMeta { location, last_modified: Default::default(), size: file.bytes, e_tag: None, version: None };
+        let meta = ObjectMeta {
+            location,
+            last_modified: Default::default(),
+            size: file.bytes,
+            e_tag: None,
+            version: None,
+        };
         let mut out = PartitionedFile::new_from_meta(meta);
         if self.pinned.files.table.partitioned {
             out.partition_values = vec![ScalarValue::Date32(file.date.map(|d| d.0))];
@@ -93,11 +98,13 @@ impl TableProvider for PinnedTable {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let partition: Vec<Arc<Field>> = self.schema.fields()[self.pinned.schema.fields().len()..].to_vec();
-        let mut source = ParquetSource::new(TableSchema::builder(self.pinned.schema.clone()).with_table_partition_cols(partition).build())
-            .with_table_parquet_options(state.default_table_options().parquet)
-            .with_pushdown_filters(true)
-            .with_reorder_filters(true)
-            .with_enable_page_index(true);
+        let mut source = ParquetSource::new(
+            TableSchema::builder(self.pinned.schema.clone()).with_table_partition_cols(partition).build(),
+        )
+        .with_table_parquet_options(state.default_table_options().parquet)
+        .with_pushdown_filters(true)
+        .with_reorder_filters(true)
+        .with_enable_page_index(true);
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }

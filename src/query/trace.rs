@@ -35,8 +35,13 @@ impl Session {
     /// `release:7`) or an agent name.
     pub async fn trace(&self, asked: &str, limit: usize) -> Result<Trace, QueryError> {
         let asked = asked.trim();
-        let mut trace =
-            Trace { asked: asked.to_owned(), kind: "nothing", actions: Vec::new(), jobs: Vec::new(), agents: Vec::new() };
+        let mut trace = Trace {
+            asked: asked.to_owned(),
+            kind: "nothing",
+            actions: Vec::new(),
+            jobs: Vec::new(),
+            agents: Vec::new(),
+        };
         let id = asked.rsplit(';').next().unwrap_or(asked).trim().to_ascii_lowercase();
         let text = |t: &str| ScalarValue::Utf8(Some(t.to_owned()));
         for (kind, column) in [("event", "event_id"), ("correlation", "correlation_id")] {
@@ -55,7 +60,12 @@ impl Session {
             let filter = format!("run_id = $run{only}");
             let value = || vec![("run", ScalarValue::Int64(Some(run)))];
             trace.actions = self.actions(&filter, value(), limit).await?;
-            trace.jobs = self.rows(&format!("select * from jobs where {filter} order by queued desc limit {limit}"), value()).await?;
+            trace.jobs = self
+                .rows(
+                    &format!("select * from jobs where {filter} order by queued desc limit {limit}"),
+                    value(),
+                )
+                .await?;
             if !trace.is_empty() {
                 trace.kind = "run";
                 return self.complete(trace).await;
@@ -63,16 +73,31 @@ impl Session {
         }
         let name = || vec![("name", text(asked))];
         trace.actions = self.actions("agent_name = $name", name(), limit).await?;
-        trace.jobs = self.rows(&format!("select * from jobs where agent_name = $name order by queued desc limit {limit}"), name()).await?;
-        trace.agents = self.rows(&format!("select * from agents_now where name = $name limit {limit}"), name()).await?;
+        trace.jobs = self
+            .rows(
+                &format!("select * from jobs where agent_name = $name order by queued desc limit {limit}"),
+                name(),
+            )
+            .await?;
+        trace.agents =
+            self.rows(&format!("select * from agents_now where name = $name limit {limit}"), name()).await?;
         if !trace.is_empty() {
             trace.kind = "agent";
         }
         self.complete(trace).await
     }
 
-    async fn actions(&self, filter: &str, values: Vec<(&str, ScalarValue)>, limit: usize) -> Result<Vec<Object>, QueryError> {
-        self.rows(&format!("select * from actions where {filter} order by occurred desc limit {limit}"), values).await
+    async fn actions(
+        &self,
+        filter: &str,
+        values: Vec<(&str, ScalarValue)>,
+        limit: usize,
+    ) -> Result<Vec<Object>, QueryError> {
+        self.rows(
+            &format!("select * from actions where {filter} order by occurred desc limit {limit}"),
+            values,
+        )
+        .await
     }
 
     async fn rows(&self, sql: &str, values: Vec<(&str, ScalarValue)>) -> Result<Vec<Object>, QueryError> {
@@ -82,15 +107,19 @@ impl Session {
     /// Adds to each action the job, the run and the agent that its verdict names.
     async fn complete(&self, mut trace: Trace) -> Result<Trace, QueryError> {
         for action in &mut trace.actions {
-            let number = |action: &Object, name: &str| action.get(name).and_then(Json::as_i64).map(|n| ScalarValue::Int64(Some(n)));
-            let organization = ScalarValue::Utf8(action.get("organization_id").and_then(Json::as_str).map(str::to_owned));
-            let mut parts: Vec<(&str, Json)> = Vec::new();
-            let mut first = async |name, sql: &str, mut values: Vec<(&str, ScalarValue)>| -> Result<(), QueryError> {
-                values.push(("organization", organization.clone()));
-                let row = self.rows(sql, values).await?.into_iter().next();
-                parts.push((name, row.map_or(Json::Null, Json::Object)));
-                Ok(())
+            let number = |action: &Object, name: &str| {
+                action.get(name).and_then(Json::as_i64).map(|n| ScalarValue::Int64(Some(n)))
             };
+            let organization =
+                ScalarValue::Utf8(action.get("organization_id").and_then(Json::as_str).map(str::to_owned));
+            let mut parts: Vec<(&str, Json)> = Vec::new();
+            let mut first =
+                async |name, sql: &str, mut values: Vec<(&str, ScalarValue)>| -> Result<(), QueryError> {
+                    values.push(("organization", organization.clone()));
+                    let row = self.rows(sql, values).await?.into_iter().next();
+                    parts.push((name, row.map_or(Json::Null, Json::Object)));
+                    Ok(())
+                };
             if let Some(request) = number(action, "request_id") {
                 let sql = "select * from jobs where request_id = $request and coalesce(organization_id = $organization, true) limit 1";
                 first("job", sql, vec![("request", request)]).await?;

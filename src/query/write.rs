@@ -7,9 +7,9 @@ use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::json::writer::{LineDelimited, JsonArray, WriterBuilder as JsonBuilder};
-use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
+use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::display::FormatOptions;
+use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 use futures::StreamExt as _;
 
 use super::{Answer, QueryError};
@@ -73,7 +73,8 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
         match format {
             Format::Table | Format::Json => kept.push(flat(&batch)?),
             Format::Ndjson => {
-                let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
+                let mut lines =
+                    JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
                 lines.write(&batch)?;
                 lines.finish()?;
             }
@@ -104,7 +105,10 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        if matches!(field.data_type(), DataType::List(_) | DataType::Struct(_) | DataType::LargeList(_) | DataType::Map(..)) {
+        if matches!(
+            field.data_type(),
+            DataType::List(_) | DataType::Struct(_) | DataType::LargeList(_) | DataType::Map(..)
+        ) {
             fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
             columns.push(Arc::new(as_json(field, column)?));
         } else {
@@ -128,12 +132,15 @@ fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<StringArray, ArrowEr
     lines.finish()?;
     drop(lines);
     let text = String::from_utf8_lossy(&text);
-    let value = |line: &str| line.strip_prefix("{\"v\":").and_then(|l| l.strip_suffix('}')).map(str::to_owned);
+    let value =
+        |line: &str| line.strip_prefix("{\"v\":").and_then(|l| l.strip_suffix('}')).map(str::to_owned);
     Ok(text.lines().enumerate().map(|(i, line)| if column.is_null(i) { None } else { value(line) }).collect())
 }
 
 /// All rows as JSON objects, nulls included.
-pub(super) async fn objects(mut answer: Answer) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, QueryError> {
+pub(super) async fn objects(
+    mut answer: Answer,
+) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, QueryError> {
     let mut text = Vec::new();
     while let Some(batch) = answer.stream.next().await {
         let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);

@@ -73,8 +73,9 @@ impl Table {
 /// All tables, newest version of each, in the order in which a commit writes them: what others
 /// cite comes first, `events` last.
 pub fn tables() -> &'static [Table] {
-    static TABLES: LazyLock<Vec<Table>> =
-        LazyLock::new(|| SOURCES.iter().map(|(name, version, text)| parse::embedded(name, *version, text)).collect());
+    static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
+        SOURCES.iter().map(|(name, version, text)| parse::embedded(name, *version, text)).collect()
+    });
     &TABLES
 }
 

@@ -9,7 +9,9 @@ use super::{Column, Kind, Table};
 pub enum SchemaError {
     #[error("read schema `{table}`: {source}")]
     Toml { table: String, source: toml::de::Error },
-    #[error("read schema `{table}`: column `{column}` has the unknown type `{kind}`; use text, bigint, boolean, timestamp, binary, list or list<text>")]
+    #[error(
+        "read schema `{table}`: column `{column}` has the unknown type `{kind}`; use text, bigint, boolean, timestamp, binary, list or list<text>"
+    )]
     Kind { table: String, column: String, kind: String },
 }
 
@@ -108,7 +110,12 @@ mod tests {
     fn a_misspelt_key_or_type_is_refused() {
         let good = "doc = \"\"\nkey = \"a\"\nsort = []\nbloom = []\nstats = []\n[[column]]\nname = \"a\"\ntype = \"text\"\ndoc = \"\"\n";
         assert!(parse("t", 1, good).is_ok());
-        assert!(parse("t", 1, &good.replace("\"text\"", "\"string\"")).unwrap_err().to_string().contains("`string`"));
+        assert!(
+            parse("t", 1, &good.replace("\"text\"", "\"string\""))
+                .unwrap_err()
+                .to_string()
+                .contains("`string`")
+        );
         assert!(parse("t", 1, &good.replace("bloom", "blom")).is_err());
     }
 }

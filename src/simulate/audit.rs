@@ -55,7 +55,9 @@ impl SimEvent {
     pub fn write(&self, spelling: Spelling, out: &mut Vec<u8>) {
         let record = match spelling {
             Spelling::Rest => self.rest(),
-            Spelling::Export => self.pascal(self.row_key(), json!(CATEGORIES[self.category]), json!("Organization")),
+            Spelling::Export => {
+                self.pascal(self.row_key(), json!(CATEGORIES[self.category]), json!("Organization"))
+            }
             Spelling::EventGrid => {
                 let mut data = self.pascal(self.id.clone(), json!(self.category), json!(4));
                 if let Json::Object(members) = &mut data {
@@ -68,7 +70,8 @@ impl SimEvent {
                 })
             }
             Spelling::LogAnalytics => {
-                let mut row = self.pascal(self.id.clone(), json!(CATEGORIES[self.category]), json!("Enterprise"));
+                let mut row =
+                    self.pascal(self.id.clone(), json!(CATEGORIES[self.category]), json!("Enterprise"));
                 if let Json::Object(members) = &mut row {
                     for (old, new) in [("ActionId", "OperationName"), ("Timestamp", "TimeGenerated")] {
                         if let Some(value) = members.remove(old) {
@@ -93,7 +96,11 @@ impl SimEvent {
     fn cuid(&self) -> String {
         // A user's CUID is its storage key with another version digit; services have none.
         let id = &self.actor.id;
-        if id.is_empty() || id.contains("-8888-") { ZERO.to_owned() } else { format!("{}7{}", &id[..14], &id[15..]) }
+        if id.is_empty() || id.contains("-8888-") {
+            ZERO.to_owned()
+        } else {
+            format!("{}7{}", &id[..14], &id[15..])
+        }
     }
 
     fn rest(&self) -> Json {
@@ -137,7 +144,9 @@ impl SimEvent {
 pub fn page(events: &[SimEvent]) -> Vec<u8> {
     let entries: Vec<Json> = events.iter().map(SimEvent::rest).collect();
     let token = events.last().map(SimEvent::row_key);
-    json!({"decoratedAuditLogEntries": entries, "continuationToken": token, "hasMore": false}).to_string().into_bytes()
+    json!({"decoratedAuditLogEntries": entries, "continuationToken": token, "hasMore": false})
+        .to_string()
+        .into_bytes()
 }
 
 /// The portal's CSV export.

@@ -68,7 +68,8 @@ impl World {
     /// Builds the same world for the same plan.
     pub fn build(plan: &Plan) -> World {
         let day = Time::parse(plan.day).unwrap_or_default();
-        let mut builder = Builder { plan: plan.clone(), day, dice: Dice(7), events: Vec::new(), jobs: Vec::new() };
+        let mut builder =
+            Builder { plan: plan.clone(), day, dice: Dice(7), events: Vec::new(), jobs: Vec::new() };
         builder.registrations();
         builder.schedule();
         let highlight = builder.work();
@@ -213,11 +214,24 @@ impl Builder {
             let pipeline = 30 + project as i64;
             let halfway = received + Ticks((finished.0 - received.0) / 2);
             if pool == 0 {
-                let data = json!({"VariableGroupId": 4, "VariableGroupName": "release-flags", "Type": "Vsts"});
+                let data =
+                    json!({"VariableGroupId": 4, "VariableGroupName": "release-flags", "Type": "Vsts"});
                 let details = "Variable group release-flags was modified".to_owned();
-                let id = self.event(halfway, "Library.VariableGroupModified", 1, build_service(project), Some(project), data, details, truth);
+                let id = self.event(
+                    halfway,
+                    "Library.VariableGroupModified",
+                    1,
+                    build_service(project),
+                    Some(project),
+                    data,
+                    details,
+                    truth,
+                );
                 // The one action with a single job around it shows the most.
-                let others = self.jobs.iter().filter(|j| j.run % 2 == project && j.received <= halfway && halfway <= j.finished);
+                let others = self
+                    .jobs
+                    .iter()
+                    .filter(|j| j.run % 2 == project && j.received <= halfway && halfway <= j.finished);
                 if highlight.is_empty() && others.count() == 1 {
                     highlight = id;
                 }
@@ -229,7 +243,16 @@ impl Builder {
                 });
                 let details = format!("Service connection azure-production was executed by run {run_name}");
                 let at = finished + Ticks::seconds(2);
-                self.event(at, "Library.ServiceConnectionExecuted", 5, service(), Some(project), data, details, truth.clone());
+                self.event(
+                    at,
+                    "Library.ServiceConnectionExecuted",
+                    5,
+                    service(),
+                    Some(project),
+                    data,
+                    details,
+                    truth.clone(),
+                );
                 let data = json!({
                     "PipelineId": pipeline, "PipelineName": format!("{}-ci", PROJECTS[project].1), "RunName": run_name, "StageName": stage,
                     "JobName": name, "EnvironmentName": "production", "DeploymentResult": "Succeeded", "PlanType": "Build",
@@ -237,7 +260,16 @@ impl Builder {
                 });
                 let details = format!("Deployment job {name} of run {run_name} completed");
                 let at = finished + Ticks::seconds(3);
-                self.event(at, "Pipelines.DeploymentJobCompleted", 5, service(), Some(project), data, details, truth);
+                self.event(
+                    at,
+                    "Pipelines.DeploymentJobCompleted",
+                    5,
+                    service(),
+                    Some(project),
+                    data,
+                    details,
+                    truth,
+                );
             }
         }
         highlight
@@ -255,19 +287,55 @@ impl Builder {
         .enumerate()
         {
             let data = json!({"PipelineId": "30", "AuthorizationId": if i == 3 { PAT } else { "" }});
-            self.event(self.at(30_000 + i as i64 * 500), action, 1, person(), Some(0), data, details.to_owned(), None);
+            self.event(
+                self.at(30_000 + i as i64 * 500),
+                action,
+                1,
+                person(),
+                Some(0),
+                data,
+                details.to_owned(),
+                None,
+            );
         }
         for run in 0..self.plan.runs / 4 {
             let data = json!({"CheckSuiteId": format!("8f000000-0000-4000-8000-{run:012x}"), "RunName": self.run_name(run), "StageName": "Deploy"});
             let at = self.at(26_000 + run as i64 * 800);
-            self.event(at, "CheckSuite.Completed", 5, service(), Some(run % 2), data, "Checks completed".to_owned(), None);
+            self.event(
+                at,
+                "CheckSuite.Completed",
+                5,
+                service(),
+                Some(run % 2),
+                data,
+                "Checks completed".to_owned(),
+                None,
+            );
         }
         let data = json!({"RepoId": "6c000000-0000-4000-8000-000000000009", "RepoName": "web"});
         let details = "Repository web was deleted".to_owned();
-        self.event(self.at(10_800), "Git.RepositoryDeleted", 2, build_service(0), Some(0), data, details, None);
+        self.event(
+            self.at(10_800),
+            "Git.RepositoryDeleted",
+            2,
+            build_service(0),
+            Some(0),
+            data,
+            details,
+            None,
+        );
         let data = json!({"Namespace": "Git Repositories"});
         let details = "Accessed the audit log".to_owned();
-        self.event(self.at(70_000), "AuditLog.AccessLog", 4, application("deployer", DEPLOYER), None, data, details, None);
+        self.event(
+            self.at(70_000),
+            "AuditLog.AccessLog",
+            4,
+            application("deployer", DEPLOYER),
+            None,
+            data,
+            details,
+            None,
+        );
     }
 
     fn capture(&self, observed: Time, path: &str, body: Json) -> String {
@@ -283,7 +351,11 @@ impl Builder {
             let pools = POOLS.iter().map(|(id, name)| {
                 json!({"id": id, "name": name, "isHosted": false, "poolType": "automation", "size": self.plan.agents, "isLegacy": false})
             });
-            out.push(self.capture(self.at(hour * 3600), "_apis/distributedtask/pools", list(pools.collect())));
+            out.push(self.capture(
+                self.at(hour * 3600),
+                "_apis/distributedtask/pools",
+                list(pools.collect()),
+            ));
         }
         for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
             let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent)).collect();
@@ -292,7 +364,12 @@ impl Builder {
             for hour in [2, 8, 12, 16, 20, 24] {
                 let until = self.at(hour * 3600);
                 let mut jobs = vec![self.yesterday(pool)];
-                jobs.extend(self.jobs.iter().filter(|j| j.pool == pool && j.queued < until).map(|j| self.request(j, until)));
+                jobs.extend(
+                    self.jobs
+                        .iter()
+                        .filter(|j| j.pool == pool && j.queued < until)
+                        .map(|j| self.request(j, until)),
+                );
                 let path = format!("_apis/distributedtask/pools/{pool_id}/jobrequests");
                 out.push(self.capture(until, &path, list(jobs)));
             }
@@ -314,7 +391,11 @@ impl Builder {
             "data": {"subscriptionId": "12345678-1234-1234-1234-123456789012"}, "createdBy": {"id": person().id},
             "authorization": {"scheme": "WorkloadIdentityFederation", "parameters": {"servicePrincipalId": DEPLOYER}},
         });
-        out.push(self.capture(self.at(7300), &format!("{}/_apis/serviceendpoint/endpoints", PROJECTS[0].0), list(vec![endpoint])));
+        out.push(self.capture(
+            self.at(7300),
+            &format!("{}/_apis/serviceendpoint/endpoints", PROJECTS[0].0),
+            list(vec![endpoint]),
+        ));
         let principals = [("deployer", DEPLOYER), ("agent-registrar", REGISTRAR)].map(|(name, client)| {
             json!({
                 "subjectKind": "servicePrincipal", "applicationId": client, "displayName": name, "origin": "aad",
@@ -327,7 +408,11 @@ impl Builder {
             "displayName": "build-farm", "scope": "vso.agentpools_manage", "authorizationId": PAT, "token": null,
             "validFrom": self.at(0).to_string(), "validTo": self.at(7_776_000).to_string(),
         });
-        out.push(self.capture(self.at(7500), "_apis/tokens/pats", json!({"continuationToken": "", "patTokens": [pat]})));
+        out.push(self.capture(
+            self.at(7500),
+            "_apis/tokens/pats",
+            json!({"continuationToken": "", "patTokens": [pat]}),
+        ));
         out
     }
 

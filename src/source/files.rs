@@ -87,7 +87,9 @@ where
     for pattern in patterns {
         match (pattern.as_str(), list(pattern)) {
             ("-", _) => {}
-            (_, Ok(found)) if found.is_empty() => report.failed.push(says(&FilesError::Missing { pattern: pattern.clone() })),
+            (_, Ok(found)) if found.is_empty() => {
+                report.failed.push(says(&FilesError::Missing { pattern: pattern.clone() }))
+            }
             (_, Ok(found)) => files.extend(found),
             (_, Err(e)) => report.failed.push(says(&e)),
         }
@@ -146,7 +148,10 @@ where
             // A file that still grows may end within a record: its tail waits for the next look.
             let settled = sizes.insert(file.clone(), size) == Some(size);
             if let Err(error) = take(settings, &file, &intake, positions, settled, &mut |_| {}).await {
-                tracing::warn!(error = says(&error), "a watched file was not taken; the next look tries again");
+                tracing::warn!(
+                    error = says(&error),
+                    "a watched file was not taken; the next look tries again"
+                );
             }
         }
         tokio::select! {
@@ -179,7 +184,9 @@ fn list(pattern: &str) -> Result<Vec<PathBuf>, FilesError> {
     } else if pattern.contains(['*', '?', '[', '{']) {
         let full = absolute(path).display().to_string();
         let glob = GlobBuilder::new(&full).literal_separator(true).build();
-        let glob = glob.map_err(|source| FilesError::Pattern { pattern: pattern.to_owned(), source })?.compile_matcher();
+        let glob = glob
+            .map_err(|source| FilesError::Pattern { pattern: pattern.to_owned(), source })?
+            .compile_matcher();
         let fixed: PathBuf = Path::new(&full)
             .components()
             .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
@@ -317,10 +324,13 @@ async fn pump(
     loop {
         let before = buffer.len();
         // Reading is short next to decoding, and the runtime has other threads.
-        let read = tokio::task::block_in_place(|| (&mut *reader).take(settings.chunk as u64).read_to_end(&mut buffer));
+        let read = tokio::task::block_in_place(|| {
+            (&mut *reader).take(settings.chunk as u64).read_to_end(&mut buffer)
+        });
         read.map_err(fail)?;
         let end = buffer.len() == before;
-        let mut n = if end { if whole { buffer.len() } else { cut(&buffer, first) } } else { cut(&buffer, first) };
+        let mut n =
+            if end { if whole { buffer.len() } else { cut(&buffer, first) } } else { cut(&buffer, first) };
         if n == 0 && buffer.len() > settings.max_document {
             // No record ends within the limit: it is handed over as it is, and what can be saved is.
             n = buffer.len();
@@ -350,7 +360,13 @@ struct Sending<'s> {
 
 impl<'s> Sending<'s> {
     fn new(intake: &'s mpsc::Sender<Payload>, source: &str) -> Sending<'s> {
-        Sending { intake, source: source.to_owned(), position: None, waiting: VecDeque::new(), since_saved: 0 }
+        Sending {
+            intake,
+            source: source.to_owned(),
+            position: None,
+            waiting: VecDeque::new(),
+            since_saved: 0,
+        }
     }
 
     /// Sends a chunk that moves the position by `bytes`.

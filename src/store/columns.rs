@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Int64Builder, ListBuilder, RecordBatch, StringBuilder, StructBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    StructBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
@@ -192,14 +192,18 @@ fn column(kind: &Kind) -> Column {
         Kind::Boolean => Column::Flag(BooleanBuilder::new()),
         Kind::Timestamp => Column::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
         Kind::Binary => Column::Bytes(BinaryBuilder::new()),
-        Kind::TextList => Column::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8))),
+        Kind::TextList => {
+            Column::Texts(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
+        }
         Kind::StructList(fields) => {
             let fields = struct_fields(fields);
             let builders = fields
                 .iter()
                 .map(|f| match f.data_type() {
                     DataType::Int64 => Box::new(Int64Builder::new()) as Box<dyn arrow::array::ArrayBuilder>,
-                    DataType::Timestamp(..) => Box::new(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+                    DataType::Timestamp(..) => {
+                        Box::new(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+                    }
                     _ => Box::new(StringBuilder::new()),
                 })
                 .collect();

@@ -53,7 +53,10 @@ impl TableState {
         state.refresh()?;
         if state.active.version.is_none() {
             let id = uuid();
-            disk::create(&log::entry_path(&state.folder, 0), log::creation(table, &id, now_micros() / 1000).as_bytes())?;
+            disk::create(
+                &log::entry_path(&state.folder, 0),
+                log::creation(table, &id, now_micros() / 1000).as_bytes(),
+            )?;
             state.refresh()?;
         }
         Ok(state)
@@ -89,7 +92,12 @@ impl TableState {
     }
 
     /// Commits rows: those whose keys are new. Days beyond the cap go into further entries.
-    pub fn commit(&mut self, rows: &Rows, writer: &mut Writer, index_bytes: usize) -> Result<Committed, StoreError> {
+    pub fn commit(
+        &mut self,
+        rows: &Rows,
+        writer: &mut Writer,
+        index_bytes: usize,
+    ) -> Result<Committed, StoreError> {
         let mut days: BTreeMap<Option<Date>, Vec<usize>> = BTreeMap::new();
         for (row, date) in rows.dates.iter().enumerate() {
             days.entry(*date).or_default().push(row);
@@ -118,7 +126,12 @@ impl TableState {
             let mut found = Committed::default();
             let mut fresh: Vec<(Option<Date>, Vec<usize>)> = Vec::new();
             for (date, indexes) in days {
-                self.index.cover(self.table, &self.folder, *date, self.active.files.values().map(Arc::as_ref))?;
+                self.index.cover(
+                    self.table,
+                    &self.folder,
+                    *date,
+                    self.active.files.values().map(Arc::as_ref),
+                )?;
                 let new = self.new_rows(rows, *date, indexes, &mut found);
                 if !new.is_empty() {
                     fresh.push((*date, new));
@@ -153,7 +166,13 @@ impl TableState {
     }
 
     /// The rows of a day whose keys neither the table nor an earlier row of the batch holds.
-    fn new_rows(&self, rows: &Rows, date: Option<Date>, indexes: &[usize], found: &mut Committed) -> Vec<usize> {
+    fn new_rows(
+        &self,
+        rows: &Rows,
+        date: Option<Date>,
+        indexes: &[usize],
+        found: &mut Committed,
+    ) -> Vec<usize> {
         let mut own: HashMap<u128, u64> = HashMap::with_capacity(indexes.len());
         let mut new = Vec::with_capacity(indexes.len());
         for &row in indexes {

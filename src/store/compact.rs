@@ -44,21 +44,31 @@ pub(super) fn groups(state: &TableState) -> Vec<Group> {
 
 /// Merges a group: reads and writes without holding anybody up, then swaps the files in one entry,
 /// unless one of them is gone by then.
-pub(super) fn merge(group: &Group, with: &dyn Fn(&mut dyn FnMut(&mut TableState) -> Result<bool, StoreError>) -> Result<bool, StoreError>) -> Result<bool, StoreError> {
+pub(super) fn merge(
+    group: &Group,
+    with: &dyn Fn(&mut dyn FnMut(&mut TableState) -> Result<bool, StoreError>) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
     let schema = arrow_schema(group.table);
     let mut batches = Vec::with_capacity(group.files.len());
     for file in &group.files {
         match parquet::read(group.table, &group.folder.join(&file.path), None) {
             Ok(batch) => batches.push(batch),
             // Somebody else merged and vacuumed it meanwhile.
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
             Err(e) => return Err(e),
         }
     }
-    let all = concat_batches(&schema, &batches).map_err(|source| StoreError::Arrow { table: group.table.name, source })?;
+    let all = concat_batches(&schema, &batches)
+        .map_err(|source| StoreError::Arrow { table: group.table.name, source })?;
     drop(batches);
     let all = parquet::sorted(group.table, &all)?;
-    let path = format!("{}part-{}.parquet", log::partition_folder(group.table, group.date), super::lake::random_hex(16));
+    let path = format!(
+        "{}part-{}.parquet",
+        log::partition_folder(group.table, group.date),
+        super::lake::random_hex(16)
+    );
     let bytes = parquet::write(group.table, &group.folder.join(&path), &all)?;
     let ranges = super::stats::ranges(group.table, &all);
     let new = Arc::new(DataFile { path, bytes, rows: all.num_rows() as u64, date: group.date, ranges });

@@ -104,6 +104,7 @@ impl Turn {
 
 /// Bytes that may still be written to the disk of `path`.
 pub(super) fn free(path: &Path) -> Result<u64, StoreError> {
-    let stat = rustix::fs::statvfs(path).map_err(|e| StoreError::io("measure the free space of", path)(e.into()))?;
+    let stat =
+        rustix::fs::statvfs(path).map_err(|e| StoreError::io("measure the free space of", path)(e.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 pub enum StoreError {
     #[error("{what} `{path}`")]
     Io { what: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("write: the disk of the lake has {free} free bytes, fewer than the floor of {floor} (`lake.free_floor`); free some space")]
+    #[error(
+        "write: the disk of the lake has {free} free bytes, fewer than the floor of {floor} (`lake.free_floor`); free some space"
+    )]
     Full { free: u64, floor: u64 },
     #[error("write `{table}`: other writers were faster {attempts} times in a row; try again")]
     Busy { table: &'static str, attempts: u32 },
-    #[error("open the lake `{path}`: its format is {found}, this program writes {ours}; use the program that made it, or a newer one")]
+    #[error(
+        "open the lake `{path}`: its format is {found}, this program writes {ours}; use the program that made it, or a newer one"
+    )]
     Format { path: PathBuf, found: u64, ours: u64 },
     #[error("open the lake `{path}`: the folder is not empty and holds no lake; name another one")]
     NoLake { path: PathBuf },

@@ -92,7 +92,9 @@ impl Index {
     /// Forgets the days used longest ago until the rest fits.
     pub fn shrink(&mut self, bytes: usize) {
         while self.days.len() > 1 && self.days.values().map(|d| d.keys.len() * ENTRY).sum::<usize>() > bytes {
-            let Some(oldest) = self.days.iter().min_by_key(|(_, d)| d.used).map(|(date, _)| *date) else { return };
+            let Some(oldest) = self.days.iter().min_by_key(|(_, d)| d.used).map(|(date, _)| *date) else {
+                return;
+            };
             self.days.remove(&oldest);
         }
     }
@@ -102,7 +104,8 @@ impl Index {
 fn keys(table: &'static Table, batch: &RecordBatch) -> Result<Vec<RowKey>, StoreError> {
     let text = |name: &str| {
         let column = batch.column_by_name(name).map_or_else(|| batch.column(0), |c| c);
-        arrow::compute::cast(column, &DataType::Utf8).map_err(|source| StoreError::Arrow { table: table.name, source })
+        arrow::compute::cast(column, &DataType::Utf8)
+            .map_err(|source| StoreError::Arrow { table: table.name, source })
     };
     let key = text(&table.key)?;
     let key = key.as_string::<i32>();

@@ -93,7 +93,8 @@ impl Lake {
     pub fn position(&self, partition: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.inner.position_path(partition)).ok()?;
         let json: Json = serde_json::from_str(&text).ok()?;
-        (json.get("partition")?.as_str()? == partition).then(|| json.get("value")?.as_str().map(str::to_owned))?
+        (json.get("partition")?.as_str()? == partition)
+            .then(|| json.get("value")?.as_str().map(str::to_owned))?
     }
 
     /// Saves where a source partition stands, durably.
@@ -111,7 +112,8 @@ impl Lake {
 impl Inner {
     fn open(folder: PathBuf, settings: Settings) -> Result<Inner, StoreError> {
         let marker = folder.join("lake.json");
-        std::fs::create_dir_all(folder.join("_positions")).map_err(StoreError::io("make the folder", &folder))?;
+        std::fs::create_dir_all(folder.join("_positions"))
+            .map_err(StoreError::io("make the folder", &folder))?;
         let id = match std::fs::read_to_string(&marker) {
             Ok(text) => {
                 let json: Json = serde_json::from_str(&text)
@@ -130,7 +132,11 @@ impl Inner {
                 let id = random_hex(16);
                 let text = json!({"id": id, "format": FORMAT}).to_string();
                 // Two processes may make it at once: the first one's id stands.
-                if disk::create(&marker, text.as_bytes())? { id } else { return Inner::open(folder, settings) }
+                if disk::create(&marker, text.as_bytes())? {
+                    id
+                } else {
+                    return Inner::open(folder, settings);
+                }
             }
             Err(e) => return Err(StoreError::io("read", &marker)(e)),
         };

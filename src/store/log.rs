@@ -81,7 +81,12 @@ fn lines(actions: &[Json]) -> String {
 }
 
 /// An entry that adds files and, for a compaction, removes those they stand for.
-pub(super) fn entry(table: &Table, added: &[Arc<DataFile>], removed: &[Arc<DataFile>], millis: i64) -> String {
+pub(super) fn entry(
+    table: &Table,
+    added: &[Arc<DataFile>],
+    removed: &[Arc<DataFile>],
+    millis: i64,
+) -> String {
     let compaction = !removed.is_empty();
     let operation = if compaction { "OPTIMIZE" } else { "WRITE" };
     let mut actions = vec![json!({"commitInfo": {
@@ -147,9 +152,13 @@ impl Active {
             let action: Json = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
             if let Some(add) = action.get("add") {
                 if add.get("deletionVector").is_some_and(|d| !d.is_null()) {
-                    return Err(wrong("deletion vectors are not supported; purge them with the writer that made them".into()));
+                    return Err(wrong(
+                        "deletion vectors are not supported; purge them with the writer that made them"
+                            .into(),
+                    ));
                 }
-                let file = file_of(table, add).ok_or_else(|| wrong(format!("an added file cannot be understood: {add}")))?;
+                let file = file_of(table, add)
+                    .ok_or_else(|| wrong(format!("an added file cannot be understood: {add}")))?;
                 self.files.insert(file.path.clone(), Arc::new(file));
             } else if let Some(remove) = action.get("remove") {
                 if let Some(path) = remove.get("path").and_then(Json::as_str) {
@@ -158,7 +167,9 @@ impl Active {
             } else if let Some(protocol) = action.get("protocol") {
                 let version = |name: &str| protocol.get(name).and_then(Json::as_u64).unwrap_or(0);
                 if version("minReaderVersion") > 1 || version("minWriterVersion") > 2 {
-                    return Err(wrong(format!("another program raised the table's protocol to {protocol}, which this one cannot write")));
+                    return Err(wrong(format!(
+                        "another program raised the table's protocol to {protocol}, which this one cannot write"
+                    )));
                 }
             } else if let Some(meta) = action.get("metaData")
                 && meta.pointer("/configuration/delta.columnMapping.mode").is_some_and(|m| m != "none")
@@ -174,7 +185,8 @@ fn file_of(table: &Table, add: &Json) -> Option<DataFile> {
     let path = add.get("path")?.as_str()?.to_owned();
     let bytes = add.get("size")?.as_u64()?;
     let date = add.pointer(&format!("/partitionValues/{PARTITION}")).and_then(Json::as_str);
-    let (rows, ranges) = add.get("stats").and_then(Json::as_str).map(|s| stats::from_json(table, s)).unwrap_or_default();
+    let (rows, ranges) =
+        add.get("stats").and_then(Json::as_str).map(|s| stats::from_json(table, s)).unwrap_or_default();
     Some(DataFile { path, bytes, rows: rows.unwrap_or(0), date: date.and_then(Date::parse), ranges })
 }
 
@@ -183,7 +195,11 @@ pub(super) fn last_checkpoint(folder: &Path) -> Option<u64> {
     serde_json::from_str::<Json>(&text).ok()?.get("version")?.as_u64()
 }
 
-fn read_checkpoint(table: &Table, folder: &Path, version: u64) -> Result<BTreeMap<String, Arc<DataFile>>, StoreError> {
+fn read_checkpoint(
+    table: &Table,
+    folder: &Path,
+    version: u64,
+) -> Result<BTreeMap<String, Arc<DataFile>>, StoreError> {
     let path = folder.join("_delta_log").join(format!("{version:020}.checkpoint.parquet"));
     let fail = |source| StoreError::Parquet { path: path.clone(), source };
     let file = std::fs::File::open(&path).map_err(StoreError::io("read", &path))?;
@@ -194,11 +210,16 @@ fn read_checkpoint(table: &Table, folder: &Path, version: u64) -> Result<BTreeMa
     let mut files = BTreeMap::new();
     for batch in reader {
         let batch = batch.map_err(|e| fail(e.into()))?;
-        let Some(adds) = batch.column_by_name("add").and_then(|a| a.as_any().downcast_ref::<StructArray>()) else {
+        let Some(adds) = batch.column_by_name("add").and_then(|a| a.as_any().downcast_ref::<StructArray>())
+        else {
             continue;
         };
-        let text = |name: &str| adds.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8));
-        let (Some(Ok(paths)), Some(Ok(stats)), Some(sizes)) = (text("path"), text("stats"), adds.column_by_name("size")) else {
+        let text = |name: &str| {
+            adds.column_by_name(name).map(|c| arrow::compute::cast(c, &arrow::datatypes::DataType::Utf8))
+        };
+        let (Some(Ok(paths)), Some(Ok(stats)), Some(sizes)) =
+            (text("path"), text("stats"), adds.column_by_name("size"))
+        else {
             let says = "the checkpoint has no paths, sizes or statistics".to_owned();
             return Err(StoreError::Log { path, says });
         };
@@ -207,10 +228,15 @@ fn read_checkpoint(table: &Table, folder: &Path, version: u64) -> Result<BTreeMa
         for i in (0..adds.len()).filter(|i| adds.is_valid(*i) && paths.is_valid(*i)) {
             let path = paths.value(i).to_owned();
             // The folder names the day as well, and is simpler to read than a map.
-            let date = path.strip_prefix(&format!("{PARTITION}=")).and_then(|p| Date::parse(p.split('/').next()?));
-            let (rows, ranges) = if stats.is_valid(i) { stats::from_json(table, stats.value(i)) } else { Default::default() };
+            let date =
+                path.strip_prefix(&format!("{PARTITION}=")).and_then(|p| Date::parse(p.split('/').next()?));
+            let (rows, ranges) =
+                if stats.is_valid(i) { stats::from_json(table, stats.value(i)) } else { Default::default() };
             let bytes = u64::try_from(sizes.value(i)).unwrap_or(0);
-            files.insert(path.clone(), Arc::new(DataFile { path, bytes, rows: rows.unwrap_or(0), date, ranges }));
+            files.insert(
+                path.clone(),
+                Arc::new(DataFile { path, bytes, rows: rows.unwrap_or(0), date, ranges }),
+            );
         }
     }
     Ok(files)

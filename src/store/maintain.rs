@@ -74,7 +74,9 @@ impl Lake {
         let fail = |what| move |source| StoreError::Delta { what, table: name, source: Box::new(source) };
         let Ok(url) = files.root.parse() else { return Ok(()) };
         let table = deltalake::open_table(url).await.map_err(fail("open the table"))?;
-        deltalake::checkpoints::create_checkpoint(&table, None).await.map_err(fail("write a checkpoint of"))?;
+        deltalake::checkpoints::create_checkpoint(&table, None)
+            .await
+            .map_err(fail("write a checkpoint of"))?;
         deltalake::checkpoints::cleanup_metadata(&table, None).await.map_err(fail("clean up the log of"))?;
         done.checkpoints += 1;
         if (files.version / CHECKPOINT_EVERY).is_multiple_of(VACUUM_EVERY) {

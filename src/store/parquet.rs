@@ -6,8 +6,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -54,7 +54,8 @@ fn properties(table: &Table, rows: usize) -> WriterProperties {
         .set_created_by(format!("agentrail {}", env!("CARGO_PKG_VERSION")));
     for name in ["raw", "data", "details"] {
         // Nobody compares these; their bounds would only fill the footer.
-        properties = properties.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
+        properties =
+            properties.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     if rows >= BLOOM_FROM {
@@ -74,8 +75,8 @@ pub(super) fn write(table: &'static Table, path: &Path, batch: &RecordBatch) -> 
     std::fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
     let file = File::create(path).map_err(StoreError::io("write", path))?;
     let fail = |source| StoreError::Parquet { path: path.to_owned(), source };
-    let mut writer =
-        ArrowWriter::try_new(file, batch.schema(), Some(properties(table, batch.num_rows()))).map_err(fail)?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties(table, batch.num_rows())))
+        .map_err(fail)?;
     writer.write(batch).map_err(fail)?;
     let file = writer.into_inner().map_err(fail)?;
     failpoint("parquet_written");
@@ -86,7 +87,11 @@ pub(super) fn write(table: &'static Table, path: &Path, batch: &RecordBatch) -> 
 }
 
 /// Reads a file; `columns` `None` means all.
-pub(super) fn read(table: &'static Table, path: &Path, columns: Option<&[&str]>) -> Result<RecordBatch, StoreError> {
+pub(super) fn read(
+    table: &'static Table,
+    path: &Path,
+    columns: Option<&[&str]>,
+) -> Result<RecordBatch, StoreError> {
     let fail = |source| StoreError::Parquet { path: path.to_owned(), source };
     let file = File::open(path).map_err(StoreError::io("read", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
@@ -104,8 +109,12 @@ pub(super) fn read(table: &'static Table, path: &Path, columns: Option<&[&str]>)
         Some(mask) => builder.with_projection(mask),
         None => builder,
     };
-    let batches: Vec<RecordBatch> =
-        builder.with_batch_size(65_536).build().map_err(fail)?.collect::<Result<_, _>>().map_err(|e| fail(e.into()))?;
+    let batches: Vec<RecordBatch> = builder
+        .with_batch_size(65_536)
+        .build()
+        .map_err(fail)?
+        .collect::<Result<_, _>>()
+        .map_err(|e| fail(e.into()))?;
     let batches: Vec<RecordBatch> = batches
         .into_iter()
         .map(|b| RecordBatch::try_new(schema.clone(), b.columns().to_vec()))

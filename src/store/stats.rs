@@ -22,7 +22,8 @@ pub(super) fn ranges(table: &Table, batch: &RecordBatch) -> Vec<ColumnRange> {
             let (min, max) = match column.kind {
                 Kind::Text => {
                     let array = array.as_string::<i32>();
-                    let short = |v: Option<&str>| v.filter(|v| v.len() <= LONGEST).map(|v| Value::Text(v.to_owned()));
+                    let short =
+                        |v: Option<&str>| v.filter(|v| v.len() <= LONGEST).map(|v| Value::Text(v.to_owned()));
                     (short(compute::min_string(array)), short(compute::max_string(array)))
                 }
                 Kind::Bigint => {
@@ -98,7 +99,12 @@ pub(super) fn from_json(table: &Table, text: &str) -> (Option<u64>, Vec<ColumnRa
                 Some(Value::Timestamp(micros)) if micros % 1000 == 0 => Some(Value::Timestamp(micros + 999)),
                 max => max,
             };
-            (nulls.is_some() || min.is_some() || max.is_some()).then_some(ColumnRange { column, min, max, nulls })
+            (nulls.is_some() || min.is_some() || max.is_some()).then_some(ColumnRange {
+                column,
+                min,
+                max,
+                nulls,
+            })
         })
         .collect();
     (stats.get("numRecords").and_then(Json::as_u64), ranges)

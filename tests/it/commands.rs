@@ -114,7 +114,12 @@ fn what_goes_wrong_is_said_with_its_remedy() {
     let column = scratch.run(&["sql", "select agent_nam from actions"]);
     assert_eq!(column.status.code(), Some(1));
     assert!(says(&column).contains("agent_name"), "{}", says(&column));
-    for statement in ["insert into lake.events select * from lake.events", "create table x as select 1", "copy (select 1) to '/tmp/x'", "set datafusion.execution.batch_size = 1"] {
+    for statement in [
+        "insert into lake.events select * from lake.events",
+        "create table x as select 1",
+        "copy (select 1) to '/tmp/x'",
+        "set datafusion.execution.batch_size = 1",
+    ] {
         assert_eq!(scratch.run(&["sql", statement]).status.code(), Some(1), "{statement}");
     }
     assert_eq!(scratch.run(&["trace", "ffffffff-0000-4000-8000-000000000000"]).status.code(), Some(3));
@@ -143,7 +148,8 @@ fn every_report_runs_on_an_ingested_lake() {
     let scratch = Scratch::new();
     scratch.ingest(&scratch.file("a.json", audit_record(1)));
     let list = scratch.ok(&["report"]);
-    let names: Vec<&str> = list.lines().filter(|l| !l.starts_with(' ')).filter_map(|l| l.split_whitespace().next()).collect();
+    let names: Vec<&str> =
+        list.lines().filter(|l| !l.starts_with(' ')).filter_map(|l| l.split_whitespace().next()).collect();
     assert!(names.len() >= 10, "{list}");
 }
 

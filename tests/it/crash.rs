@@ -36,7 +36,7 @@ fn a_kill_between_any_two_durable_steps_loses_and_doubles_nothing() {
 
 #[test]
 fn random_kills_of_the_service_lose_nothing_acknowledged() {
-    let kills = if long() { 1000 } else { 6 };
+    let kills: u32 = if long() { 1000 } else { 6 };
     let scratch = Scratch::new();
     let (mut sent, mut acknowledged) = (0u32, Vec::new());
     for kill in 0..kills {

@@ -83,7 +83,11 @@ fn imports_go_strictly_downward() {
                 continue;
             };
             if name != file.module && other >= own {
-                wrong.push(format!("{}: {} (L{own}) imports {name} (L{other})", file.path.display(), file.module));
+                wrong.push(format!(
+                    "{}: {} (L{own}) imports {name} (L{other})",
+                    file.path.display(),
+                    file.module
+                ));
             }
         }
     }
@@ -130,8 +134,22 @@ fn the_map_is_true() {
 #[test]
 fn the_core_touches_nothing_outside() {
     let banned = [
-        "async ", ".await", "std::fs", "std::net", "std::env", "std::thread", "SystemTime", "Instant", "println!",
-        "eprintln!", "tracing", "tokio", "arrow::", "parquet::", "datafusion", "object_store",
+        "async ",
+        ".await",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::thread",
+        "SystemTime",
+        "Instant",
+        "println!",
+        "eprintln!",
+        "tracing",
+        "tokio",
+        "arrow::",
+        "parquet::",
+        "datafusion",
+        "object_store",
     ];
     for file in sources().iter().filter(|f| CORE.contains(&f.module.as_str())) {
         for word in banned {

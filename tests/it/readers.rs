@@ -56,7 +56,11 @@ fn deltalake_and_duckdb_read_what_we_wrote() {
     for entry in std::fs::read_dir(&lake).unwrap() {
         let path = entry.unwrap().path();
         if path.join("_delta_log").is_dir() {
-            run(&python, "import sys, deltalake\nprint(deltalake.DeltaTable(sys.argv[1]).version())", &[path.to_str().unwrap()]);
+            run(
+                &python,
+                "import sys, deltalake\nprint(deltalake.DeltaTable(sys.argv[1]).version())",
+                &[path.to_str().unwrap()],
+            );
         }
     }
 }

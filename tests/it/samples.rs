@@ -27,7 +27,12 @@ fn every_sample_is_accounted_for() {
         let account = scratch.ingest(path);
         let count = |key: &str| account[key].as_u64().unwrap();
         assert!(count("records") > 0, "{}: {account}", path.display());
-        assert_eq!(count("records"), count("events") + count("facts") + count("rejects"), "{}", path.display());
+        assert_eq!(
+            count("records"),
+            count("events") + count("facts") + count("rejects"),
+            "{}",
+            path.display()
+        );
         assert_eq!(count("rejects"), 0, "{}: {account}", path.display());
         events += count("events");
         facts += count("facts");
@@ -37,11 +42,14 @@ fn every_sample_is_accounted_for() {
     assert!(facts > 60, "{facts}");
     assert_eq!(scratch.count("select count(*) from actions"), 7);
     assert_eq!(scratch.count("select count(*) from lake.signins"), 23);
-    for (table, least) in [("jobs", 4), ("agents", 3), ("pools", 4), ("identities", 10), ("runs", 2), ("grants", 2)] {
+    for (table, least) in
+        [("jobs", 4), ("agents", 3), ("pools", 4), ("identities", 10), ("runs", 2), ("grants", 2)]
+    {
         let n = scratch.count(&format!("select count(*) from lake.{table}"));
         assert!(n >= least, "{table}: {n}");
     }
-    let rows = scratch.sql("select event_id, occurred, actor_name, ip from actions where action = 'AuditLog.AccessLog'");
+    let rows = scratch
+        .sql("select event_id, occurred, actor_name, ip from actions where action = 'AuditLog.AccessLog'");
     assert_eq!(rows[0]["event_id"], "86fbe369-3f5d-4f52-9ab0-3be7db271948");
     assert_eq!(rows[0]["actor_name"], "Norman Paulk");
     assert_eq!(rows[0]["ip"], "167.220.148.131");

@@ -25,7 +25,12 @@ fn a_hundred_events_in_four_spellings_are_a_hundred_rows() {
             text.push(b'\n');
         }
         scratch.ingest(&scratch.file("events.ndjson", &text));
-        pictures.push(scratch.ok(&["sql", "--format", "csv", &format!("select {DERIVED} from actions order by event_id")]));
+        pictures.push(scratch.ok(&[
+            "sql",
+            "--format",
+            "csv",
+            &format!("select {DERIVED} from actions order by event_id"),
+        ]));
     }
     assert!(pictures[0].lines().count() > 100);
     for (spelling, picture) in spellings.iter().zip(&pictures) {
@@ -61,7 +66,11 @@ fn pages_and_the_csv_export_give_the_same_rows() {
     let picture = |name: &str, bytes: &[u8]| {
         let scratch = Scratch::new();
         let account = scratch.ingest(&scratch.file(name, bytes));
-        assert_eq!((account["events"].as_u64(), account["rejects"].as_u64()), (Some(50), Some(0)), "{name}: {account}");
+        assert_eq!(
+            (account["events"].as_u64(), account["rejects"].as_u64()),
+            (Some(50), Some(0)),
+            "{name}: {account}"
+        );
         scratch.ok(&["sql", "--format", "csv", &format!("select {DERIVED} from actions order by event_id")])
     };
     assert_eq!(picture("page.json", &page(events)), picture("export.csv", &export_csv(events)));

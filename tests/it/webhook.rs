@@ -8,7 +8,12 @@ fn an_acknowledged_event_is_there_and_survives_a_kill() {
     let mut service = Service::start(&scratch, &[("AGENTRAIL_WEBHOOK__HEC_TOKENS", "secret")]);
     for n in 0..20 {
         let body = format!("{{\"event\":{}}}", audit_record(n));
-        let (status, answer) = service.request("POST", "/services/collector/event", &[("Authorization", "Splunk secret")], body.as_bytes());
+        let (status, answer) = service.request(
+            "POST",
+            "/services/collector/event",
+            &[("Authorization", "Splunk secret")],
+            body.as_bytes(),
+        );
         assert_eq!((status, answer.as_str()), (200, r#"{"text":"Success","code":0}"#));
         if n == 10 {
             // Visible to another process while the service runs.
@@ -43,7 +48,8 @@ fn wrong_tokens_and_wrong_bodies_are_answered_as_documented() {
         ],
     );
     let record = audit_record(1);
-    let hec = |headers: &[(&str, &str)], body: &[u8]| service.request("POST", "/services/collector", headers, body);
+    let hec =
+        |headers: &[(&str, &str)], body: &[u8]| service.request("POST", "/services/collector", headers, body);
     assert_eq!(hec(&[], record.as_bytes()).0, 401);
     assert_eq!(hec(&[("Authorization", "Splunk wrong")], record.as_bytes()).0, 403);
     assert_eq!(hec(&[("Authorization", "Splunk secret")], b"").0, 400);
@@ -71,10 +77,16 @@ fn event_grid_shakes_hands_both_ways() {
     let scratch = Scratch::new();
     let service = Service::start(&scratch, &[]);
     let body = r#"[{"id":"2d1781af","topic":"/t","subject":"","data":{"validationCode":"512d38b6","validationUrl":"https://example.com/validate"},"eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","eventTime":"2026-01-25T22:12:19.4556811Z","metadataVersion":"1","dataVersion":"1"}]"#;
-    let (status, answer) = service.request("POST", "/eventgrid", &[("aeg-event-type", "SubscriptionValidation")], body.as_bytes());
+    let (status, answer) = service.request(
+        "POST",
+        "/eventgrid",
+        &[("aeg-event-type", "SubscriptionValidation")],
+        body.as_bytes(),
+    );
     assert_eq!(status, 200);
     assert!(answer.contains(r#""validationResponse":"512d38b6""#), "{answer}");
-    let (status, _) = service.request("OPTIONS", "/eventgrid", &[("WebHook-Request-Origin", "eventgrid.azure.net")], b"");
+    let (status, _) =
+        service.request("OPTIONS", "/eventgrid", &[("WebHook-Request-Origin", "eventgrid.azure.net")], b"");
     assert_eq!(status, 200);
 }
 
@@ -83,13 +95,22 @@ fn a_bulk_ingest_beside_the_service_loses_and_doubles_nothing() {
     let scratch = Scratch::new();
     let service = Service::start(&scratch, &[("AGENTRAIL_COMMIT__MAINTAIN_EVERY", "1")]);
     let file = scratch.file("bulk.ndjson", (0..3000).map(|n| audit_record(n) + "\n").collect::<String>());
-    let other = scratch.file("overlap.ndjson", (1500..4500).map(|n| audit_record(n) + "\n").collect::<String>());
+    let other =
+        scratch.file("overlap.ndjson", (1500..4500).map(|n| audit_record(n) + "\n").collect::<String>());
     let children: Vec<_> = [file, other]
         .iter()
-        .map(|f| scratch.command(&["ingest", f.to_str().unwrap()]).stdout(std::process::Stdio::null()).spawn().unwrap())
+        .map(|f| {
+            scratch
+                .command(&["ingest", f.to_str().unwrap()])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     for n in (0..5000).step_by(100) {
-        let (status, answer) = request(&service.address, "POST", "/services/collector", &[], audit_record(n).as_bytes()).unwrap();
+        let (status, answer) =
+            request(&service.address, "POST", "/services/collector", &[], audit_record(n).as_bytes())
+                .unwrap();
         assert_eq!(status, 200, "{answer}");
     }
     for mut child in children {

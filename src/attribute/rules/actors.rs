@@ -27,7 +27,10 @@ pub(super) fn agent_subject(case: &mut Case<'_, '_>) -> Step {
         // A pipeline that registers agents is found by its build identity.
         _ => return Step::Next,
     };
-    case.not_agent(executor, "the record is about an agent or pool; who registered, changed or removed it is its actor");
+    case.not_agent(
+        executor,
+        "the record is about an agent or pool; who registered, changed or removed it is its actor",
+    );
     Step::Decided
 }
 
@@ -35,7 +38,9 @@ pub(super) fn agent_subject(case: &mut Case<'_, '_>) -> Step {
 pub(super) fn server_decision(case: &mut Case<'_, '_>) -> Step {
     let event = case.event;
     let action = event.action.to_ascii_lowercase();
-    let decision = action.starts_with("checksuite.") || action.starts_with("checkconfiguration.") || action.contains("approv");
+    let decision = action.starts_with("checksuite.")
+        || action.starts_with("checkconfiguration.")
+        || action.contains("approv");
     if !decision {
         return Step::Next;
     }

@@ -3,8 +3,8 @@
 use crate::attribute::Tolerance;
 use crate::attribute::known::{JobKnown, Known, Source, is_release};
 use crate::model::{
-    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, JobSeen, RunSeen, Subject, Text,
-    Time, Verdict,
+    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, JobSeen, RunSeen,
+    Subject, Text, Time, Verdict,
 };
 
 pub(super) struct Case<'e, 'k> {
@@ -119,7 +119,10 @@ impl<'e, 'k> Case<'e, 'k> {
             name: job.agent_name.clone(),
             version: job.agent_version.clone(),
             pool_id: job.pool_id,
-            pool_name: job.pool_id.and_then(|p| known.pools.get(&p)?.0.clone()).or_else(|| job.pool_name.clone()),
+            pool_name: job
+                .pool_id
+                .and_then(|p| known.pools.get(&p)?.0.clone())
+                .or_else(|| job.pool_name.clone()),
             machine: None,
         };
         let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
@@ -127,7 +130,10 @@ impl<'e, 'k> Case<'e, 'k> {
             seen.version = seen.version.or_else(|| agent.version.clone());
             seen.machine.clone_from(&agent.machine);
             let machine = agent.machine.as_deref().map_or_else(String::new, |m| format!(" on {m}"));
-            self.cite(source, format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")));
+            self.cite(
+                source,
+                format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")),
+            );
             if let Some(client) = &agent.client_id {
                 self.identity(client, seen.name.clone(), "listener", "listener");
             }
@@ -149,7 +155,12 @@ impl<'e, 'k> Case<'e, 'k> {
         });
         match registrant {
             Some(binding) => {
-                self.identity(&binding.identity_id, binding.identity_name.clone(), &binding.identity_kind, "registrant");
+                self.identity(
+                    &binding.identity_id,
+                    binding.identity_name.clone(),
+                    &binding.identity_kind,
+                    "registrant",
+                );
                 let who = binding.identity_name.as_deref().unwrap_or(&binding.identity_id);
                 let how = match binding.identity_kind.as_str() {
                     "pat" => " with a personal access token",
@@ -229,14 +240,19 @@ impl<'e, 'k> Case<'e, 'k> {
                     })
                     .collect();
                 let more = if pools.len() > 5 { ", ..." } else { "" };
-                self.missing(format!("job requests were not heard around the event for pool {}{more}", names.join(", ")));
+                self.missing(format!(
+                    "job requests were not heard around the event for pool {}{more}",
+                    names.join(", ")
+                ));
                 true
             }
         }
     }
 
     pub fn finish(mut self) -> Verdict {
-        self.verdict.candidates.sort_by(|a, b| (a.agent_id, &a.job_id, a.run_id).cmp(&(b.agent_id, &b.job_id, b.run_id)));
+        self.verdict
+            .candidates
+            .sort_by(|a, b| (a.agent_id, &a.job_id, a.run_id).cmp(&(b.agent_id, &b.job_id, b.run_id)));
         self.verdict
     }
 }

@@ -41,7 +41,10 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             case.chose(job, Grade::Sole);
         }
         [] if !deaf => {
-            case.not_agent(Executor::Client, "no job of its scope was running: the build identity was used outside any job");
+            case.not_agent(
+                Executor::Client,
+                "no job of its scope was running: the build identity was used outside any job",
+            );
         }
         [] => {
             case.verdict.executor = Executor::Unknown;
@@ -71,16 +74,25 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     let at = event.occurred;
     case.cite_event(format!("the actor is the Entra application {client}"));
     if let Some((identity, source)) = case.known.identities.get(client) {
-        case.cite(*source, format!("{client} is {}", identity.name.as_deref().unwrap_or("a service principal")));
+        case.cite(
+            *source,
+            format!("{client} is {}", identity.name.as_deref().unwrap_or("a service principal")),
+        );
     }
     let mut jobs: Vec<&JobKnown> = Vec::new();
     for (usage, source) in &case.known.uses {
         let bears = case.known.connections.get(&usage.connection_id);
-        let Some((connection, _)) = bears.filter(|(c, _)| c.application_id.as_deref() == Some(client)) else { continue };
-        let during = usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
+        let Some((connection, _)) = bears.filter(|(c, _)| c.application_id.as_deref() == Some(client)) else {
+            continue;
+        };
+        let during =
+            usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
         let Some(run) = usage.run_id.filter(|_| during) else { continue };
         let release = crate::attribute::known::is_release(usage.plan_type.as_deref());
-        case.cite(*source, format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")));
+        case.cite(
+            *source,
+            format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")),
+        );
         for job in case.known.by_run(release, run) {
             if job.runs_at(at, slack) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id) {
                 jobs.push(job);
@@ -90,7 +102,10 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     list(case, &jobs, "its run was using a service connection of this application");
     if is_agent_software(case) {
         for (agent, bindings) in &case.known.registrants {
-            let Some(binding) = bindings.values().rev().find(|b| b.from <= at && b.identity_id == client) else { continue };
+            let Some(binding) = bindings.values().rev().find(|b| b.from <= at && b.identity_id == client)
+            else {
+                continue;
+            };
             case.verdict.candidates.push(crate::model::Candidate {
                 agent_id: Some(*agent),
                 agent_name: binding.agent_name.clone(),
@@ -124,26 +139,38 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
 
 /// Whether agent software sent the request: its name, possibly cut short by the log.
 fn is_agent_software(case: &Case<'_, '_>) -> bool {
-    case.event.user_agent.as_deref().is_some_and(|ua| ua.contains("VstsAgentCore-") || ua.contains("vsts-agent-git"))
+    case.event
+        .user_agent
+        .as_deref()
+        .is_some_and(|ua| ua.contains("VstsAgentCore-") || ua.contains("vsts-agent-git"))
 }
 
 fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
     for job in jobs {
         case.candidate(job, why);
         let agent = job.job.agent_name.as_deref().unwrap_or("an agent not named yet");
-        let until = job.job.finished.map_or_else(|| "is not known to have ended".to_owned(), |f| format!("ended {f}"));
+        let until = job
+            .job
+            .finished
+            .map_or_else(|| "is not known to have ended".to_owned(), |f| format!("ended {f}"));
         let from = job.span().map(|(from, _)| from.to_string()).unwrap_or_default();
-        let abandoned = if job.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
+        let abandoned =
+            if job.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
         case.cite(
             job.source,
-            format!("job request {} ran on {agent} from {from} and {until}{abandoned}", job.job.request_id.unwrap_or_default()),
+            format!(
+                "job request {} ran on {agent} from {from} and {until}{abandoned}",
+                job.job.request_id.unwrap_or_default()
+            ),
         );
     }
 }
 
 fn run_if_one(case: &mut Case<'_, '_>, jobs: &[&JobKnown]) {
     let first = &jobs[0].job;
-    if first.run_id.is_some() && jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type) {
+    if first.run_id.is_some()
+        && jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type)
+    {
         case.run_of(jobs[0]);
     }
 }
@@ -162,7 +189,10 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
     let deaf = case.deaf(at - slack, at + slack);
     let busy = !case.known.running(None, at, slack).is_empty();
     if !deaf && !busy {
-        case.not_agent(Executor::Client, format!("no job of the organisation was running: {what} was used outside any job"));
+        case.not_agent(
+            Executor::Client,
+            format!("no job of the organisation was running: {what} was used outside any job"),
+        );
         return;
     }
     case.verdict.executor = Executor::Unknown;

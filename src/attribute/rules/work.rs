@@ -23,7 +23,9 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
     if let Some(request) = hints.request_id {
         match case.known.by_request(request) {
-            Some(job) => return one(case, job, format!("the record names job request {request}"), Grade::Exact),
+            Some(job) => {
+                return one(case, job, format!("the record names job request {request}"), Grade::Exact);
+            }
             None => case.missing(format!("job request {request} is not known")),
         }
     }
@@ -39,7 +41,9 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         let tied = hints.plan_id.is_some() || hints.run_id.is_some();
         match jobs.as_slice() {
             [] => case.missing(format!("no job request with job id {id} is known")),
-            [job] if tied => return one(case, job, format!("the record names job {id} of one plan or run"), Grade::Exact),
+            [job] if tied => {
+                return one(case, job, format!("the record names job {id} of one plan or run"), Grade::Exact);
+            }
             // Job ids repeat from run to run: without a plan or run they only list.
             jobs => return several(case, jobs, format!("the record names job {id}")),
         }
@@ -69,11 +73,11 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     match named.as_slice() {
         // Stage and job name within a run are its job; attempts of it would be several requests.
         [job] if narrowed_by_name => one(case, job, format!("{says}, its stage and its job"), Grade::Exact),
+        // A job without an agent may have used the connection, and no pool lists those.
         [job] if jobs.len() == 1 => {
-            let deaf = case.deaf(span(case).0, span(case).1);
-            let grade = if deaf { Grade::Run } else { Grade::Sole };
-            case.verdict.provisional = deaf;
-            one(case, job, format!("{says}, of which one job is known"), grade)
+            let (from, until) = span(case);
+            case.verdict.provisional = case.deaf(from, until);
+            one(case, job, format!("{says}, of which one job is known"), Grade::Run)
         }
         [] => several(case, &jobs, says),
         named if in_time(named) > 0 => {
@@ -111,7 +115,12 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
                 let deaf = case.deaf(from, until);
                 let grade = if deaf { Grade::Run } else { Grade::Sole };
                 case.verdict.provisional = deaf;
-                return one(case, job, format!("{says}; one job of that stage and name fits its time"), grade);
+                return one(
+                    case,
+                    job,
+                    format!("{says}; one job of that stage and name fits its time"),
+                    grade,
+                );
             }
             jobs => return several(case, jobs, says),
         }
@@ -144,7 +153,10 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     }
     for job in jobs {
         case.candidate(job, says.clone());
-        case.cite(job.source, format!("job request {} belongs to the run", job.job.request_id.unwrap_or_default()));
+        case.cite(
+            job.source,
+            format!("job request {} belongs to the run", job.job.request_id.unwrap_or_default()),
+        );
     }
     case.missing("which of the jobs of the run it was");
     Step::Decided
@@ -170,7 +182,9 @@ fn named_jobs<'k>(event: &Event<'_>, jobs: &[&'k JobKnown]) -> Vec<&'k JobKnown>
     let fits = |j: &JobKnown| {
         let in_stage = stage.is_none_or(|s| j.job.stage.as_deref().is_none_or(|t| same(s, t)));
         let names = [j.job.name.as_deref(), j.job.identifier.as_deref()];
-        let is_named = name.is_none_or(|n| names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t))));
+        let is_named = name.is_none_or(|n| {
+            names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t)))
+        });
         in_stage && is_named
     };
     jobs.iter().copied().filter(|j| fits(j)).collect()

@@ -30,7 +30,8 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if has("name") && (has("poolType") || has("isHosted") && !has("version")) {
         return Some(pool_draft(fields, around));
     }
-    let agent_like = ["osDescription", "maxParallelism", "systemCapabilities", "provisioningState", "accessPoint"];
+    let agent_like =
+        ["osDescription", "maxParallelism", "systemCapabilities", "provisioningState", "accessPoint"];
     if has("name") && has("version") && agent_like.iter().any(|n| has(n)) {
         return agent_draft("agent", fields, fields, around);
     }
@@ -138,7 +139,8 @@ fn elastic_pool(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
 
 fn queue(kind: &str, fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     let pool = fields.object("pool").unwrap_or_default();
-    let queue = Queue { queue_id: int(fields, "id")?, name: string(fields, "name"), pool_id: int(&pool, "id") };
+    let queue =
+        Queue { queue_id: int(fields, "id")?, name: string(fields, "name"), pool_id: int(&pool, "id") };
     let mut draft = Draft::new(kind, queue.queue_id.to_string(), Body::Queue(queue), around);
     let project = fields.object("project").and_then(|p| id(&p, "id"));
     draft.project_id = project.or_else(|| id(fields, "projectId")).or(draft.project_id);

@@ -37,7 +37,12 @@ fn connection(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         created_by: fields.object("createdBy").and_then(|c| id(&c, "id")),
         is_shared: flag(fields, "isShared"),
     };
-    let mut draft = Draft::new("service_endpoint", connection.connection_id.clone(), Body::Connection(connection), around);
+    let mut draft = Draft::new(
+        "service_endpoint",
+        connection.connection_id.clone(),
+        Body::Connection(connection),
+        around,
+    );
     draft.state = digest(fields, &["_links", "operationStatus", "isReady"]);
     Some(draft)
 }
@@ -58,7 +63,8 @@ fn usage(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         finished: time(&data, "finishTime"),
         result: string(&data, "result"),
     };
-    let natural = format!("{}/{}", usage.connection_id, usage.use_id.map_or_else(|| "-".to_owned(), |n| n.to_string()));
+    let natural =
+        format!("{}/{}", usage.connection_id, usage.use_id.map_or_else(|| "-".to_owned(), |n| n.to_string()));
     let mut draft = Draft::new("service_endpoint_execution", natural, Body::Other, around);
     draft.state = digest(&data, &["_links"]);
     draft.occurred = usage.finished.or(usage.started);
@@ -83,8 +89,12 @@ fn permissions(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if let Some(all) = fields.object("allPipelines") {
         permissions.push(Permission { pipeline_id: None, ..one(&all) });
     }
-    let mut draft =
-        Draft::new("pipeline_permission", format!("{resource_kind}/{resource_id}"), Body::Permissions(permissions), around);
+    let mut draft = Draft::new(
+        "pipeline_permission",
+        format!("{resource_kind}/{resource_id}"),
+        Body::Permissions(permissions),
+        around,
+    );
     draft.state = digest(fields, &["_links"]);
     Some(draft)
 }

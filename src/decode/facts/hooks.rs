@@ -12,7 +12,8 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     // An older form of the documentation names the type `eventId`.
     let event = fields.text("eventType").or_else(|| fields.text("eventId"))?.to_ascii_lowercase();
     let resource = fields.object("resource").unwrap_or_default();
-    let mut draft = Draft::new(&format!("hook.{event}"), id(fields, "id").unwrap_or_default(), Body::Other, around);
+    let mut draft =
+        Draft::new(&format!("hook.{event}"), id(fields, "id").unwrap_or_default(), Body::Other, around);
     let containers = fields.object("resourceContainers").unwrap_or_default();
     let container = |name: &str| containers.object(name).unwrap_or_default();
     // An audit record's scope is the collection host, which is what an organisation is.
@@ -21,7 +22,8 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         let base = ["collection", "account", "project"].iter().find_map(|c| container(c).text("baseUrl"));
         draft.organization.name = base.and_then(|b| super::Address::parse(&b).organization);
     }
-    draft.project_id = id(&container("project"), "id").or_else(|| id(&resource, "projectId")).or(draft.project_id);
+    draft.project_id =
+        id(&container("project"), "id").or_else(|| id(&resource, "projectId")).or(draft.project_id);
     draft.occurred = time(fields, "createdDate");
     match event.as_str() {
         "build.complete" => finish_run(&mut draft, run_of(&resource), &resource),
@@ -49,7 +51,9 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
                 });
             }
         }
-        e if e.starts_with("ms.vss-release.") || e.starts_with("ms.azure-devops-release.") => release(&mut draft, &resource),
+        e if e.starts_with("ms.vss-release.") || e.starts_with("ms.azure-devops-release.") => {
+            release(&mut draft, &resource)
+        }
         _ => {}
     }
     Some(draft)

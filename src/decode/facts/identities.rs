@@ -48,7 +48,10 @@ fn graph(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
 fn cuid(descriptor: &str) -> Option<String> {
     let tail = descriptor.split_once('.')?.1;
     let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
-    let text = String::from_utf8(engine.decode(tail.trim_end_matches('=').replace('-', "+").replace('_', "/")).ok()?).ok()?;
+    let text = String::from_utf8(
+        engine.decode(tail.trim_end_matches('=').replace('-', "+").replace('_', "/")).ok()?,
+    )
+    .ok()?;
     is_guid(&text).then(|| text.to_ascii_lowercase())
 }
 
@@ -73,7 +76,8 @@ pub(super) fn sign_in(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft>
     let properties = fields.object("properties");
     let row = properties.as_ref().unwrap_or(fields);
     let application_id = id(row, "appId")?;
-    let category = fields.text("category").or_else(|| fields.text("type")).unwrap_or_default().to_ascii_lowercase();
+    let category =
+        fields.text("category").or_else(|| fields.text("type")).unwrap_or_default().to_ascii_lowercase();
     let log = category.contains("signinlogs");
     if !log && !row.has("signInEventTypes") && !row.has("uniqueTokenIdentifier") {
         return None;
@@ -81,7 +85,10 @@ pub(super) fn sign_in(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft>
     let types = row.get("signInEventTypes").unwrap_or_default().to_ascii_lowercase();
     let kind = if category.contains("managedidentity") || types.contains("managedidentity") {
         "managed_identity"
-    } else if category.contains("serviceprincipal") || types.contains("serviceprincipal") || row.text("userId").is_none() {
+    } else if category.contains("serviceprincipal")
+        || types.contains("serviceprincipal")
+        || row.text("userId").is_none()
+    {
         "service_principal"
     } else {
         return Some(Draft {
@@ -105,9 +112,8 @@ pub(super) fn sign_in(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft>
         credential_key_id: id(row, "servicePrincipalCredentialKeyId"),
     };
     let mut draft = Draft::new("sign_in", sign_in.sign_in_id.clone(), Body::Other, around);
-    draft.occurred = time(row, "createdDateTime")
-        .or_else(|| time(row, "timeGenerated"))
-        .or_else(|| time(fields, "time"));
+    draft.occurred =
+        time(row, "createdDateTime").or_else(|| time(row, "timeGenerated")).or_else(|| time(fields, "time"));
     draft.body = Body::SignIn(Box::new(sign_in));
     Some(draft)
 }

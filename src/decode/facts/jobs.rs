@@ -133,8 +133,16 @@ fn timeline(fields: &Fields<'_>, around: &Around<'_>) -> Draft {
         || short(around.address.url.as_deref().unwrap_or_default()),
         |run| format!("{}-{run}", around.address.run_kind.unwrap_or("run")),
     );
-    let mut draft = Draft::new("timeline_record", format!("{run}/{}", id(fields, "id").unwrap_or_default()), body, around);
-    draft.state = digest(fields, &["_links", "url", "log", "changeId", "lastModified", "percentComplete", "currentOperation"]);
+    let mut draft = Draft::new(
+        "timeline_record",
+        format!("{run}/{}", id(fields, "id").unwrap_or_default()),
+        body,
+        around,
+    );
+    draft.state = digest(
+        fields,
+        &["_links", "url", "log", "changeId", "lastModified", "percentComplete", "currentOperation"],
+    );
     draft.occurred = finished.or(started);
     draft
 }
@@ -188,7 +196,8 @@ pub(super) fn run_of(fields: &Fields<'_>) -> Run {
     if let Some(plan) = fields.object("orchestrationPlan").and_then(|p| id(&p, "planId")) {
         plan_ids.push(plan);
     }
-    let plans = fields.get("plans").and_then(|p| serde_json::from_str::<Vec<&serde_json::value::RawValue>>(p).ok());
+    let plans =
+        fields.get("plans").and_then(|p| serde_json::from_str::<Vec<&serde_json::value::RawValue>>(p).ok());
     for plan in plans.unwrap_or_default() {
         if let Some(plan) = Fields::parse(plan.get()).and_then(|p| id(&p, "planId"))
             && !plan_ids.contains(&plan)
@@ -204,7 +213,9 @@ pub(super) fn run_of(fields: &Fields<'_>) -> Run {
         pipeline_name: string(&definition, "name"),
         state: string(fields, "status").or_else(|| string(fields, "state")),
         result: string(fields, "result"),
-        queued: time(fields, "queueTime").or_else(|| time(fields, "createdDate")).or_else(|| time(fields, "createdOn")),
+        queued: time(fields, "queueTime")
+            .or_else(|| time(fields, "createdDate"))
+            .or_else(|| time(fields, "createdOn")),
         started: time(fields, "startTime"),
         finished: time(fields, "finishTime").or_else(|| time(fields, "finishedDate")),
         plan_ids,
@@ -212,7 +223,8 @@ pub(super) fn run_of(fields: &Fields<'_>) -> Run {
         pool_name: string(&pool, "name"),
         queue_id: int(&queue, "id"),
         requested_for_id: id(&requested_for, "id").or_else(|| id(&first_request, "id")),
-        requested_for: string(&requested_for, "displayName").or_else(|| string(&first_request, "displayName")),
+        requested_for: string(&requested_for, "displayName")
+            .or_else(|| string(&first_request, "displayName")),
         requested_by_id: id(&requested_by, "id").or_else(|| id(&created_by, "id")),
         requested_by: string(&requested_by, "displayName").or_else(|| string(&created_by, "displayName")),
         reason: string(fields, "reason"),

@@ -48,7 +48,8 @@ impl Draft {
 
     /// The key: kind, organisation, natural id and state.
     fn key(&self, hash: &RecordHash) -> String {
-        let organization = self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
+        let organization =
+            self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
         if self.id.is_empty() {
             return format!("{}/{organization}/{hash}", self.kind);
         }
@@ -116,7 +117,9 @@ fn unknown<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     let inner = fields.get("data").or_else(|| fields.get("event")).unwrap_or(raw);
     for text in [raw, inner] {
         if let Some(members) = audit::Members::parse(text)
-            && (fields.has("actionId") || members.is_audit() || fields.has("scopeId") && fields.has("actorUserId"))
+            && (fields.has("actionId")
+                || members.is_audit()
+                || fields.has("scopeId") && fields.has("actorUserId"))
         {
             let place = audit::Place { raw: raw.as_bytes(), observed: sink.observed, envelope_id: None };
             if let Err((reason, says)) = audit::event(&members, place) {
@@ -129,7 +132,8 @@ fn unknown<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         let says = format!("an object with the members {} is of no known form", names.join(", "));
         return sink.reject(Reason::UnknownShape, says, raw.as_bytes());
     }
-    let tail: Vec<&str> = sink.address.path.split('/').filter(|p| p.bytes().all(|b| b.is_ascii_alphabetic())).collect();
+    let tail: Vec<&str> =
+        sink.address.path.split('/').filter(|p| p.bytes().all(|b| b.is_ascii_alphabetic())).collect();
     other(&format!("rest.{}", tail.join(".")), raw, sink);
 }
 
@@ -196,7 +200,9 @@ fn plain(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         ("approval", id)
     } else if has(&["publisherId", "consumerId"]) {
         ("hook_subscription", id)
-    } else if has(&["publisherId"]) && (fields.has("inputDescriptors") || fields.has("supportedResourceVersions")) {
+    } else if has(&["publisherId"])
+        && (fields.has("inputDescriptors") || fields.has("supportedResourceVersions"))
+    {
         ("hook_event_type", id)
     } else if has(&["deliveryTracing"]) {
         ("hook_diagnostics", String::new())
@@ -210,7 +216,9 @@ fn plain(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         ("oidc_claims", String::new())
     } else if has(&["value", "_links"]) && fields.object("_links").is_some_and(|l| l.has("descriptor")) {
         ("graph_storage_key", fields.text("value")?.into_owned())
-    } else if has(&["name", "jobId"]) && fields.text("name").is_some_and(|n| n.starts_with("Job") || n.starts_with("Task")) {
+    } else if has(&["name", "jobId"])
+        && fields.text("name").is_some_and(|n| n.starts_with("Job") || n.starts_with("Task"))
+    {
         ("job_event", String::new())
     } else if has(&["message"]) && (fields.has("typeKey") || fields.has("innerException")) {
         ("rest.error", String::new())

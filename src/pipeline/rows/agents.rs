@@ -24,7 +24,9 @@ pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &st
     row.text(agent.key_fingerprint.as_deref());
     row.text(agent.machine.as_deref());
     row.int(agent.deployment_group_id);
-    row.items(agent.capabilities.iter().map(|(name, value)| [Cell::Text(Some(name)), Cell::Text(value.as_deref())]));
+    row.items(
+        agent.capabilities.iter().map(|(name, value)| [Cell::Text(Some(name)), Cell::Text(value.as_deref())]),
+    );
     row.text(None);
     row.time(Some(fact.observed));
     end(row, fact, hash);

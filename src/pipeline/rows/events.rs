@@ -57,7 +57,12 @@ fn verdict_columns(row: &mut Builder, verdict: &Verdict, decided: Time) {
     row.int(job.and_then(|j| j.attempt));
     row.int(run.and_then(|r| r.pipeline_id));
     row.items(verdict.identities.iter().map(|i| {
-        [Cell::Text(Some(&i.id)), Cell::Text(i.name.as_deref()), Cell::Text(Some(&i.kind)), Cell::Text(Some(&i.role))]
+        [
+            Cell::Text(Some(&i.id)),
+            Cell::Text(i.name.as_deref()),
+            Cell::Text(Some(&i.kind)),
+            Cell::Text(Some(&i.role)),
+        ]
     }));
     row.items(verdict.candidates.iter().map(|c| {
         [
@@ -70,12 +75,20 @@ fn verdict_columns(row: &mut Builder, verdict: &Verdict, decided: Time) {
         ]
     }));
     row.items(verdict.evidence.iter().map(|e| {
-        [Cell::Text(Some(&e.kind)), Cell::Text(Some(&e.record)), Cell::Text(Some(&e.says)), Cell::Time(Some(e.known))]
+        [
+            Cell::Text(Some(&e.kind)),
+            Cell::Text(Some(&e.record)),
+            Cell::Text(Some(&e.says)),
+            Cell::Time(Some(e.known)),
+        ]
     }));
     row.texts(verdict.missing.iter().map(String::as_str));
-    row.items(verdict.subjects.iter().map(|s| {
-        [Cell::Text(Some(&s.kind)), Cell::Text(Some(&s.id)), Cell::Text(s.name.as_deref())]
-    }));
+    row.items(
+        verdict
+            .subjects
+            .iter()
+            .map(|s| [Cell::Text(Some(&s.kind)), Cell::Text(Some(&s.id)), Cell::Text(s.name.as_deref())]),
+    );
     row.flag(Some(verdict.blind));
     row.flag(Some(verdict.provisional));
     row.time(Some(decided));

@@ -49,7 +49,8 @@ impl RowSet {
             Body::Identity(identity) => agents::identity(self.table("identities"), fact, identity, &hash),
             Body::Connection(connection) => facts::connection(self.table("grants"), fact, connection, &hash),
             Body::Permissions(list) => {
-                list.iter().for_each(|permission| facts::permission(self.table("grants"), fact, permission, &hash));
+                list.iter()
+                    .for_each(|permission| facts::permission(self.table("grants"), fact, permission, &hash));
             }
             Body::SignIn(sign_in) => facts::sign_in(self.table("signins"), fact, sign_in, &hash),
             Body::Heard(heard) => facts::heard(self.table("coverage"), fact, heard, &hash),

@@ -19,13 +19,20 @@ pub(super) async fn events(
     body: Body,
 ) -> Response {
     if !is_known(&desk, query.as_deref(), &headers) {
-        return answer(StatusCode::UNAUTHORIZED, None, "text/plain", "send the key as `?code=`, `aeg-sas-key` or bearer token\n".to_owned());
+        return answer(
+            StatusCode::UNAUTHORIZED,
+            None,
+            "text/plain",
+            "send the key as `?code=`, `aeg-sas-key` or bearer token\n".to_owned(),
+        );
     }
     let bytes = match desk.read(body).await {
         Ok(bytes) => bytes,
         Err(refused) => return refused.plain(),
     };
-    let asks = headers.get("aeg-event-type").is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(b"SubscriptionValidation"));
+    let asks = headers
+        .get("aeg-event-type")
+        .is_some_and(|h| h.as_bytes().eq_ignore_ascii_case(b"SubscriptionValidation"));
     if (asks || bytes.len() < 16_384)
         && let Some(code) = validation(&bytes)
     {
@@ -53,13 +60,20 @@ fn validation(body: &[u8]) -> Option<String> {
         return None;
     }
     if let Some(url) = event.pointer("/data/validationUrl").and_then(Json::as_str) {
-        tracing::info!(url, "Event Grid asks whether its events are wanted; the answer is yes, and opening this address says so too");
+        tracing::info!(
+            url,
+            "Event Grid asks whether its events are wanted; the answer is yes, and opening this address says so too"
+        );
     }
     Some(event.pointer("/data/validationCode")?.as_str()?.to_owned())
 }
 
 /// The CloudEvents webhook's abuse protection: the sender asks before it sends.
-pub(super) async fn abuse_protection(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+pub(super) async fn abuse_protection(
+    State(desk): State<Arc<Desk>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let Some(origin) = headers.get("webhook-request-origin").cloned() else {
         return answer(StatusCode::BAD_REQUEST, None, "text/plain", "no WebHook-Request-Origin\n".to_owned());
     };
@@ -80,8 +94,11 @@ fn is_known(desk: &Desk, query: Option<&str>, headers: &HeaderMap) -> bool {
     let header = |name: &str| headers.get(name).and_then(|h| h.to_str().ok());
     let bearer = header("authorization").and_then(|h| h.strip_prefix("Bearer "));
     let in_query = query.into_iter().flat_map(|q| q.split('&')).filter_map(|pair| pair.split_once('='));
-    let in_query = in_query.filter(|(name, _)| matches!(*name, "code" | "key")).map(|(_, value)| unescape(value));
-    in_query.chain([header("aeg-sas-key"), bearer].into_iter().flatten().map(str::to_owned)).any(|key| desk.doors.event_grid.accept(&key))
+    let in_query =
+        in_query.filter(|(name, _)| matches!(*name, "code" | "key")).map(|(_, value)| unescape(value));
+    in_query
+        .chain([header("aeg-sas-key"), bearer].into_iter().flatten().map(str::to_owned))
+        .any(|key| desk.doors.event_grid.accept(&key))
 }
 
 /// A query value without its percent escapes.

@@ -40,7 +40,9 @@ fn sign_in(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
     let token = match header.split_once(' ') {
         Some(("Splunk" | "Bearer", token)) => token.trim().to_owned(),
         // The user's name does not matter, its password is the token.
-        Some(("Basic", pair)) => basic(pair).and_then(|p| Some(p.split_once(':')?.1.to_owned())).unwrap_or_default(),
+        Some(("Basic", pair)) => {
+            basic(pair).and_then(|p| Some(p.split_once(':')?.1.to_owned())).unwrap_or_default()
+        }
         _ => return Err(code(StatusCode::UNAUTHORIZED, "Invalid authorization", 3, None)),
     };
     if desk.doors.hec.accept(&token) {

@@ -19,13 +19,23 @@ pub(super) async fn hook(State(desk): State<Arc<Desk>>, headers: HeaderMap, body
         let pair = header("authorization").and_then(|h| h.strip_prefix("Basic ")).and_then(basic);
         let sent = pair.or_else(|| header(SECRET).map(str::to_owned));
         if !sent.is_some_and(|s| desk.doors.hooks.accept(&s)) {
-            let mut response = answer(StatusCode::UNAUTHORIZED, None, "text/plain", "sign in with basic authentication or X-Agentrail-Secret\n".to_owned());
-            response.headers_mut().insert("www-authenticate", axum::http::HeaderValue::from_static("Basic realm=\"agentrail\""));
+            let mut response = answer(
+                StatusCode::UNAUTHORIZED,
+                None,
+                "text/plain",
+                "sign in with basic authentication or X-Agentrail-Secret\n".to_owned(),
+            );
+            response.headers_mut().insert(
+                "www-authenticate",
+                axum::http::HeaderValue::from_static("Basic realm=\"agentrail\""),
+            );
             return response;
         }
     }
     let bytes = match desk.read(body).await {
-        Ok(bytes) if bytes.is_empty() => return answer(StatusCode::BAD_REQUEST, None, "text/plain", "the body is empty\n".to_owned()),
+        Ok(bytes) if bytes.is_empty() => {
+            return answer(StatusCode::BAD_REQUEST, None, "text/plain", "the body is empty\n".to_owned());
+        }
         Ok(bytes) => bytes,
         Err(refused) => return refused.plain(),
     };

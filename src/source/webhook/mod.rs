@@ -67,9 +67,11 @@ impl Settings {
             if !self.behind_tls_proxy {
                 return open("behind_tls_proxy", " to true once a proxy in front of it terminates TLS");
             }
-            for (secrets, setting) in
-                [(&doors.hec, "hec_tokens"), (&doors.event_grid, "event_grid_keys"), (&doors.hooks, "hook_credentials")]
-            {
+            for (secrets, setting) in [
+                (&doors.hec, "hec_tokens"),
+                (&doors.event_grid, "event_grid_keys"),
+                (&doors.hooks, "hook_credentials"),
+            ] {
                 if secrets.is_open() {
                     return open(setting, ", so that only known senders are taken");
                 }
@@ -214,7 +216,12 @@ impl Refused {
     }
 }
 
-fn answer(status: StatusCode, retry_after: Option<String>, kind: &str, body: String) -> axum::response::Response {
+fn answer(
+    status: StatusCode,
+    retry_after: Option<String>,
+    kind: &str,
+    body: String,
+) -> axum::response::Response {
     let mut response = axum::response::Response::builder().status(status).header("content-type", kind);
     if let Some(seconds) = retry_after {
         response = response.header("retry-after", seconds);

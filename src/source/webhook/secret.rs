@@ -12,7 +12,11 @@ pub(super) struct Secrets(Vec<RecordHash>);
 impl Secrets {
     /// Reads each: the secret itself, `env:NAME` or `file:/path`.
     pub fn read(settings: &[String]) -> Result<Secrets, WebhookError> {
-        settings.iter().map(|s| one(s).map(|s| RecordHash::of(s.as_bytes()))).collect::<Result<_, _>>().map(Secrets)
+        settings
+            .iter()
+            .map(|s| one(s).map(|s| RecordHash::of(s.as_bytes())))
+            .collect::<Result<_, _>>()
+            .map(Secrets)
     }
 
     /// Whether everybody is let in.
