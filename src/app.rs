@@ -80,7 +80,10 @@ fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
             e,
         )
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
     let done = match settings.log.format.as_str() {
         "json" => log.json().try_init(),
         _ => log.with_target(false).try_init(),

@@ -88,10 +88,8 @@ async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Outp
 }
 
 /// Ends when the flag turns true, or nobody can turn it any more.
-fn until(mut flag: tokio::sync::watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let _ = flag.wait_for(|stop| *stop).await;
-    }
+async fn until(mut flag: tokio::sync::watch::Receiver<bool>) {
+    let _ = flag.wait_for(|stop| *stop).await;
 }
 
 async fn told_to_stop() {

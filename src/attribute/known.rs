@@ -129,10 +129,9 @@ impl Known {
                 }
             }
             Body::Identity(identity) => {
-                for id in [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()] {
-                    if let Some(id) = id {
-                        self.identities.insert(id.clone(), (identity.clone(), source));
-                    }
+                let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
+                for id in ids.into_iter().flatten() {
+                    self.identities.insert(id.clone(), (identity.clone(), source));
                 }
             }
             Body::Heard(heard) => match (heard.source.as_str(), heard.pool_id) {
@@ -146,10 +145,10 @@ impl Known {
 
     /// Registrations and project names, which audit events tell.
     pub fn learn_event(&mut self, event: &Event<'_>) {
-        if let (Some(name), Some(id)) = (&event.project, &event.project_id) {
-            if !self.project_ids.contains_key(name.as_ref()) {
-                self.project_ids.insert(name.to_string(), id.to_string());
-            }
+        if let (Some(name), Some(id)) = (&event.project, &event.project_id)
+            && !self.project_ids.contains_key(name.as_ref())
+        {
+            self.project_ids.insert(name.to_string(), id.to_string());
         }
         for binding in bindings_of_event(event) {
             if let (Some(agent), "registrant") = (binding.agent_id, binding.role.as_str()) {

@@ -1,1 +1,227 @@
-//! Cases of the whole engine.
+//! Cases of the whole engine, told as records.
+
+use super::*;
+use crate::decode::{Delivery, Limits, decode};
+use crate::model::{Executor, Grade, Time};
+
+/// An engine that has read these lines, and the verdict on the last audit event among them.
+fn verdict(lines: &[String]) -> Verdict {
+    let mut engine = Engine::new(Tolerance::default());
+    let delivery = Delivery {
+        observed: Time::parse("2026-03-06T00:00:00Z").unwrap(),
+        url: None,
+        organization: None,
+        limits: Limits::default(),
+    };
+    let body = lines.join("\n");
+    let decoded = decode(body.as_bytes(), &delivery);
+    assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
+    decoded.facts.iter().for_each(|f| engine.learn(f));
+    let verdicts: Vec<Verdict> = decoded.events.iter().map(|e| engine.decide(e)).collect();
+    let last = verdicts.last().unwrap().clone();
+    // The same facts the other way round give the same answer.
+    let mut other = Engine::new(Tolerance::default());
+    decoded.facts.iter().rev().for_each(|f| other.learn(f));
+    let again = decoded.events.iter().map(|e| other.decide(e)).last().unwrap();
+    assert_eq!((&again.grade, &again.executor, &again.agent), (&last.grade, &last.executor, &last.agent));
+    last
+}
+
+const ORG: &str = "5b000000-0000-4000-8000-0000000000c0";
+const SHOP: &str = "5b000000-0000-4000-8000-000000000001";
+
+/// A job request of the pool 11: its agent is `agent-{agent}`.
+fn job(request: i64, run: i64, agent: i64, received: &str, finished: Option<&str>) -> String {
+    let finished = finished
+        .map_or_else(String::new, |f| format!(r#","finishTime":"2026-03-05T{f}Z","result":"succeeded""#));
+    format!(
+        r#"{{"requestId":{request},"queueTime":"2026-03-05T00:00:00Z","assignTime":"2026-03-05T{received}Z","receiveTime":"2026-03-05T{received}Z"{finished},"hostId":"{ORG}","scopeId":"{SHOP}","planType":"Build","planId":"3d000000-0000-4000-8000-{run:012x}","jobId":"7f000000-0000-4000-8000-000000000001","poolId":11,"definition":{{"id":30,"name":"ci"}},"owner":{{"id":{run},"name":"n.{run}"}},"orchestrationId":"p.Build.Compile","reservedAgent":{{"id":{agent},"name":"agent-{agent}"}}}}"#
+    )
+}
+
+fn pools() -> String {
+    r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned()
+}
+
+/// That the jobs of the pool 11 were heard over the whole day.
+fn heard() -> String {
+    r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-04T00:00:00Z","until":"2026-03-05T23:00:00Z"}"#.to_owned()
+}
+
+fn event(action: &str, actor: &str, at: &str, data: &str) -> String {
+    let (name, id, client, auth, agent) = match actor {
+        "build" => (
+            "shop Build Service (contoso)",
+            "5a000000-0000-4000-8000-000000000001",
+            "",
+            "SessionToken_Unscoped",
+            "VSServices/1",
+        ),
+        "service" => (
+            "Azure DevOps Service",
+            "00000002-0000-8888-8000-000000000000",
+            "",
+            "S2S_ServicePrincipal",
+            "VSServices/1 (TfsJobAgent.exe)",
+        ),
+        "app" => {
+            ("deployer", "", "7d000000-0000-4000-8000-0000000000d1", "AADServicePrincipal", "VSServices/1")
+        }
+        "pat" => (
+            "Ada",
+            "e0729319-5632-68c1-9625-b53fe559bc01",
+            "",
+            "PAT_Unscoped authorizationId: 9e000000-0000-4000-8000-0000000000e1",
+            "git/2",
+        ),
+        _ => ("Ada", "e0729319-5632-68c1-9625-b53fe559bc01", "", "AAD_Cookie", "Mozilla/5.0"),
+    };
+    format!(
+        r#"{{"Id":"a1000000-0000-4000-8000-000000000001","ActionId":"{action}","Timestamp":"2026-03-05T{at}Z","ScopeId":"{ORG}","ScopeDisplayName":"contoso (Organization)","ProjectId":"{SHOP}","ProjectName":"shop","ActorUserId":"{id}","ActorClientId":"{client}","ActorDisplayName":"{name}","AuthenticationMechanism":"{auth}","UserAgent":"{agent}","Data":{data}}}"#
+    )
+}
+
+#[test]
+fn one_running_job_is_sole_only_once_every_pool_was_heard() {
+    let lines = vec![job(1, 7, 1, "10:00:00", Some("10:10:00")), event("X.Y", "build", "10:05:00", "{}")];
+    let deaf = verdict(&lines);
+    assert_eq!((deaf.grade, deaf.provisional), (Grade::Narrowed, true));
+    assert!(!deaf.missing.is_empty());
+    let sure = verdict(&[pools(), heard(), lines[0].clone(), lines[1].clone()]);
+    assert_eq!((sure.grade, sure.executor, sure.provisional), (Grade::Sole, Executor::Agent, false));
+    assert_eq!(sure.agent.unwrap().name.as_deref(), Some("agent-1"));
+    assert!(sure.evidence.len() >= 2);
+}
+
+#[test]
+fn two_running_jobs_are_never_one() {
+    let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 8, 2, "10:04:00", Some("10:06:00"))];
+    let v = verdict(&[
+        pools(),
+        heard(),
+        jobs[0].clone(),
+        jobs[1].clone(),
+        event("X.Y", "build", "10:05:00", "{}"),
+    ]);
+    assert_eq!((v.grade, v.candidates.len(), v.agent), (Grade::Narrowed, 2, None));
+    // A job that ended within the clocks' tolerance still counts.
+    let late = job(2, 8, 2, "10:04:00", Some("10:04:57"));
+    let v = verdict(&[pools(), heard(), jobs[0].clone(), late, event("X.Y", "build", "10:05:00", "{}")]);
+    assert_eq!(v.candidates.len(), 2);
+}
+
+#[test]
+fn a_build_identity_without_a_job_is_an_alarm() {
+    let v = verdict(&[
+        pools(),
+        heard(),
+        job(1, 7, 1, "10:00:00", Some("10:10:00")),
+        event("X.Y", "build", "11:05:00", "{}"),
+    ]);
+    assert_eq!((v.executor, v.grade, v.raised_by), (Executor::Client, Grade::NotAgent, Executor::Agent));
+    let v = verdict(&[job(1, 7, 1, "10:00:00", Some("10:10:00")), event("X.Y", "build", "11:05:00", "{}")]);
+    assert_eq!((v.executor, v.provisional, v.blind), (Executor::Unknown, true, true));
+}
+
+#[test]
+fn a_request_id_is_exact() {
+    let v = verdict(&[
+        job(1, 7, 1, "10:00:00", Some("10:10:00")),
+        event("X.Y", "service", "10:11:00", r#"{"RequestId":"1"}"#),
+    ]);
+    assert_eq!((v.grade, v.executor, v.raised_by), (Grade::Exact, Executor::Agent, Executor::Service));
+    assert_eq!(v.run.unwrap().id, Some(7));
+}
+
+#[test]
+fn a_run_id_lists_its_jobs_in_the_id_space_of_its_plan() {
+    let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 7, 2, "10:00:00", Some("10:10:00"))];
+    let data = |kind: &str| format!(r#"{{"OwnerId":7,"PlanType":"{kind}","ConnectionId":"c"}}"#);
+    let used = |kind: &str| event("Library.ServiceConnectionExecuted", "service", "10:05:00", &data(kind));
+    let v = verdict(&[pools(), heard(), jobs[0].clone(), jobs[1].clone(), used("Build")]);
+    assert_eq!((v.grade, v.candidates.len()), (Grade::Run, 2));
+    let v = verdict(&[pools(), heard(), jobs[0].clone(), jobs[1].clone(), used("Release")]);
+    assert_eq!((v.grade, v.executor, v.provisional), (Grade::None, Executor::Unknown, true));
+}
+
+#[test]
+fn names_lead_to_a_job_but_are_never_exact() {
+    let data = r#"{"PipelineId":30,"RunName":"n.7","StageName":"Build","JobName":"Compile","StartTime":"2026-03-05T10:00:00Z","FinishTime":"2026-03-05T10:10:00Z"}"#;
+    let done = event("Pipelines.DeploymentJobCompleted", "service", "10:10:02", data);
+    let v = verdict(&[pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00")), done.clone()]);
+    assert_eq!((v.grade, v.executor), (Grade::Sole, Executor::Agent));
+    let v = verdict(&[job(1, 7, 1, "10:00:00", Some("10:10:00")), done]);
+    assert_eq!((v.grade, v.provisional), (Grade::Run, true));
+}
+
+#[test]
+fn people_services_and_registrations_are_no_agents() {
+    let data = r#"{"AgentId":1,"AgentName":"agent-1","AgentPoolId":11}"#;
+    for (action, actor, executor) in [
+        ("Pipelines.PipelineModified", "person", Executor::Human),
+        ("CheckSuite.Completed", "service", Executor::Service),
+        ("Project.CreateCompleted", "service", Executor::Service),
+        ("Library.AgentAdded", "pat", Executor::Human),
+        ("Library.AgentAdded", "app", Executor::Client),
+    ] {
+        let v =
+            verdict(&[job(1, 7, 1, "10:00:00", Some("10:10:00")), event(action, actor, "10:05:00", data)]);
+        assert_eq!((v.executor, v.grade), (executor, Grade::NotAgent), "{action} by {actor}");
+    }
+}
+
+#[test]
+fn a_token_is_outside_any_job_only_when_none_ran() {
+    let v = verdict(&[pools(), heard(), event("Git.X", "pat", "10:05:00", "{}")]);
+    assert_eq!((v.executor, v.grade), (Executor::Client, Grade::NotAgent));
+    let v = verdict(&[
+        pools(),
+        heard(),
+        job(1, 7, 1, "10:00:00", Some("10:10:00")),
+        event("Git.X", "pat", "10:05:00", "{}"),
+    ]);
+    assert_eq!((v.executor, v.grade), (Executor::Unknown, Grade::None));
+    assert!(v.identities.iter().any(|i| i.kind == "pat" && i.role == "credential"));
+}
+
+#[test]
+fn another_organisation_is_never_evidence() {
+    let elsewhere =
+        job(1, 7, 1, "10:00:00", Some("10:10:00")).replace(ORG, "5b000000-0000-4000-8000-0000000000ff");
+    let v = verdict(&[elsewhere, event("X.Y", "service", "10:11:00", r#"{"RequestId":1}"#)]);
+    assert!(v.agent.is_none());
+}
+
+#[test]
+fn the_simulated_truth_is_never_contradicted() {
+    let world = crate::simulate::World::build(&crate::simulate::Plan {
+        runs: 400,
+        agents: 6,
+        day: "2026-03-05T00:00:00Z",
+    });
+    let mut engine = Engine::new(Tolerance::default());
+    let delivery = Delivery {
+        observed: Time::parse("2026-03-07T00:00:00Z").unwrap(),
+        url: None,
+        organization: None,
+        limits: Limits::default(),
+    };
+    let captures = world.captures().join("\n");
+    decode(captures.as_bytes(), &delivery).facts.iter().for_each(|f| engine.learn(f));
+    let (mut sure, mut all) = (0, 0);
+    for truth in world.events() {
+        let mut raw = Vec::new();
+        truth.write(crate::simulate::Spelling::EventGrid, &mut raw);
+        let decoded = decode(&raw, &delivery);
+        let verdict = engine.decide(&decoded.events[0]);
+        all += usize::from(truth.truth.is_some());
+        if matches!(verdict.grade, Grade::Exact | Grade::Sole) {
+            assert_eq!(verdict.agent.and_then(|a| a.name), truth.truth, "{}", truth.id);
+            sure += 1;
+        } else if let Some(agent) = &truth.truth {
+            assert_eq!(verdict.executor, Executor::Agent, "{}", truth.id);
+            assert!(verdict.candidates.iter().any(|c| c.agent_name.as_ref() == Some(agent)), "{}", truth.id);
+        }
+    }
+    assert!(all > 1000 && sure * 4 > all, "{sure} of {all}");
+}

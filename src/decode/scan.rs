@@ -42,11 +42,7 @@ pub(super) fn value_end(bytes: &[u8], at: usize, depth_limit: usize) -> Result<u
                     return Ok(i + 1);
                 }
             }
-            b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => {
-                if depth == 0 && i > at {
-                    return Ok(i);
-                }
-            }
+            b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 && i > at => return Ok(i),
             _ => {}
         }
         i += 1;

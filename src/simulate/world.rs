@@ -156,10 +156,9 @@ impl Builder {
 
     /// Agents come into their pools: the builders by a person's token, the deployers by a service principal.
     fn registrations(&mut self) {
-        for pool in 0..POOLS.len() {
+        for (pool, (pool_id, pool_name)) in POOLS.into_iter().enumerate() {
             for agent in 0..self.plan.agents {
                 let name = self.agent_name(pool, agent);
-                let (pool_id, pool_name) = POOLS[pool];
                 let actor = if pool == 0 { token() } else { application("agent-registrar", REGISTRAR) };
                 let at = self.at(1800 + (pool * 600 + agent * 60) as i64);
                 let details = format!("Added agent {name} to the pool {pool_name}");

@@ -65,21 +65,25 @@ impl TableState {
     /// Takes in the versions others wrote.
     pub fn refresh(&mut self) -> Result<(), StoreError> {
         if self.active.read_on(self.table, &self.folder)? {
+            self.known = self.known.max(self.newest_known());
             self.publish();
         }
         Ok(())
     }
 
     fn publish(&mut self) {
-        let known = self.table.column("known").map(|(i, _)| i);
-        for file in self.active.files.values() {
-            for range in file.ranges.iter().filter(|r| Some(r.column) == known) {
-                if let Some(Value::Timestamp(micros)) = range.max {
-                    self.known = self.known.max(micros);
-                }
-            }
-        }
         self.set = Arc::new(self.active.files.values().cloned().collect());
+    }
+
+    /// The newest `known` of any file: no later commit may have an earlier one.
+    fn newest_known(&self) -> i64 {
+        let known = self.table.column("known").map(|(i, _)| i);
+        let ranges = self.active.files.values().flat_map(|f| &f.ranges).filter(|r| Some(r.column) == known);
+        let micros = ranges.filter_map(|r| match r.max {
+            Some(Value::Timestamp(micros)) => Some(micros),
+            _ => None,
+        });
+        micros.max().unwrap_or(0)
     }
 
     pub fn files(&self) -> FileSet {
@@ -126,12 +130,7 @@ impl TableState {
             let mut found = Committed::default();
             let mut fresh: Vec<(Option<Date>, Vec<usize>)> = Vec::new();
             for (date, indexes) in days {
-                self.index.cover(
-                    self.table,
-                    &self.folder,
-                    *date,
-                    self.active.files.values().map(Arc::as_ref),
-                )?;
+                self.index.cover(self.table, &self.folder, *date, self.active.of_day(self.table, *date))?;
                 let new = self.new_rows(rows, *date, indexes, &mut found);
                 if !new.is_empty() {
                     fresh.push((*date, new));
@@ -201,7 +200,8 @@ impl TableState {
         fresh: &[(Option<Date>, Vec<usize>)],
         writer: &mut Writer,
     ) -> Result<Vec<Arc<DataFile>>, StoreError> {
-        let known = now_micros().max(self.known);
+        self.known = now_micros().max(self.known);
+        let known = self.known;
         let fail = |source| StoreError::Arrow { table: self.table.name, source };
         let mut files = Vec::with_capacity(fresh.len());
         for (date, new) in fresh {

@@ -42,20 +42,16 @@ pub(super) fn groups(state: &TableState) -> Vec<Group> {
         .collect()
 }
 
-/// Merges a group: reads and writes without holding anybody up, then swaps the files in one entry,
-/// unless one of them is gone by then.
-pub(super) fn merge(
-    group: &Group,
-    with: &dyn Fn(&mut dyn FnMut(&mut TableState) -> Result<bool, StoreError>) -> Result<bool, StoreError>,
-) -> Result<bool, StoreError> {
+/// Merges a group into a file that no entry names yet, without holding anybody up. `None` when
+/// somebody else merged and vacuumed the files meanwhile.
+pub(super) fn merge(group: &Group) -> Result<Option<Arc<DataFile>>, StoreError> {
     let schema = arrow_schema(group.table);
     let mut batches = Vec::with_capacity(group.files.len());
     for file in &group.files {
         match parquet::read(group.table, &group.folder.join(&file.path), None) {
             Ok(batch) => batches.push(batch),
-            // Somebody else merged and vacuumed it meanwhile.
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(false);
+                return Ok(None);
             }
             Err(e) => return Err(e),
         }
@@ -73,18 +69,16 @@ pub(super) fn merge(
     let ranges = super::stats::ranges(group.table, &all);
     let new = Arc::new(DataFile { path, bytes, rows: all.num_rows() as u64, date: group.date, ranges });
     failpoint("compacted_written");
-    let done = with(&mut |state: &mut TableState| swap(state, group, &new))?;
-    if !done {
-        let _ = std::fs::remove_file(group.folder.join(&new.path));
-    }
-    Ok(done)
+    Ok(Some(new))
 }
 
-fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -> Result<bool, StoreError> {
+/// Puts the merged file in place of the group's in one entry, unless one of them is gone by then.
+pub(super) fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -> Result<bool, StoreError> {
     let _turn = Turn::take(&state.folder.join("_delta_log").join("_writer.lock"))?;
     loop {
         state.refresh()?;
         if !group.files.iter().all(|f| state.active.files.contains_key(&f.path)) {
+            let _ = std::fs::remove_file(group.folder.join(&new.path));
             return Ok(false);
         }
         let version = state.active.version.map_or(0, |v| v + 1);

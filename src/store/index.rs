@@ -103,7 +103,7 @@ impl Index {
 /// The keys of stored rows, made as they were when the rows were new.
 fn keys(table: &'static Table, batch: &RecordBatch) -> Result<Vec<RowKey>, StoreError> {
     let text = |name: &str| {
-        let column = batch.column_by_name(name).map_or_else(|| batch.column(0), |c| c);
+        let column = batch.column_by_name(name).unwrap_or_else(|| batch.column(0));
         arrow::compute::cast(column, &DataType::Utf8)
             .map_err(|source| StoreError::Arrow { table: table.name, source })
     };

@@ -121,6 +121,16 @@ pub(super) struct Active {
 }
 
 impl Active {
+    /// The files of one day: a look-up, however many days there are.
+    pub fn of_day(&self, table: &Table, date: Option<Date>) -> impl Iterator<Item = &DataFile> {
+        let folder = partition_folder(table, date);
+        let from = folder.clone();
+        self.files
+            .range(from..)
+            .take_while(move |(path, _)| path.starts_with(&folder))
+            .map(|(_, file)| file.as_ref())
+    }
+
     /// Reads every version after the one read last. Returns whether there was any.
     pub fn read_on(&mut self, table: &Table, folder: &Path) -> Result<bool, StoreError> {
         let before = self.version;

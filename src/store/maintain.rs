@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::compact::{groups, merge};
+use super::compact::{groups, merge, swap};
 use super::lake::Lake;
 use super::{StoreError, log};
 
@@ -46,7 +46,8 @@ impl Lake {
                     })?;
                     let before = into;
                     for group in &found {
-                        if merge(group, &|swap| inner.with(name, |state| swap(state)))? {
+                        let Some(new) = merge(group)? else { continue };
+                        if inner.with(name, |state| swap(state, group, &new))? {
                             merged += group.files.len();
                             into += 1;
                         }

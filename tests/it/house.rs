@@ -71,7 +71,8 @@ fn first_line(path: &Path) -> String {
 fn imports_go_strictly_downward() {
     let layers: BTreeMap<&str, u8> = LAYERS.iter().copied().collect();
     let mut wrong = Vec::new();
-    for file in sources() {
+    // A file of tests may look anywhere: it is no part of the program.
+    for file in sources().into_iter().filter(|f| !f.path.ends_with("tests.rs")) {
         let Some(own) = layers.get(file.module.as_str()) else {
             assert!(matches!(file.module.as_str(), "lib" | "main"), "{} is in no layer", file.module);
             continue;

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::lake::{Scratch, audit_record};
 
 /// The interpreter that `tests/run` set up; without it these tests are skipped, in CI they fail.
-fn python() -> Option<String> {
+pub fn python() -> Option<String> {
     let python = std::env::var("AGENTRAIL_TEST_PYTHON").ok().filter(|p| !p.is_empty());
     if python.is_none() {
         assert!(std::env::var("CI").is_err(), "CI allows no skip: run tests/run");
@@ -14,7 +14,7 @@ fn python() -> Option<String> {
     python
 }
 
-fn run(python: &str, script: &str, arguments: &[&str]) -> String {
+pub fn run(python: &str, script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python).arg("-c").arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

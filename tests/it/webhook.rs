@@ -123,3 +123,26 @@ fn a_bulk_ingest_beside_the_service_loses_and_doubles_nothing() {
     );
     assert_eq!((rows, distinct), (4505, 4505));
 }
+
+#[test]
+fn a_splunk_client_of_somebody_else_is_understood() {
+    let Some(python) = crate::readers::python() else { return };
+    let scratch = Scratch::new();
+    let service = Service::start(&scratch, &[("AGENTRAIL_WEBHOOK__HEC_TOKENS", "secret")]);
+    let records: String = (0..300).map(|n| audit_record(n) + "\n").collect();
+    let file = scratch.file("records.ndjson", records);
+    let port = service.address.rsplit(':').next().unwrap();
+    let said = crate::readers::run(
+        &python,
+        "import sys, json\n\
+         from splunk_http_event_collector import http_event_collector\n\
+         c = http_event_collector('secret', '127.0.0.1', http_event_port=sys.argv[1], http_event_server_ssl=False)\n\
+         assert c.check_connectivity()\n\
+         for line in open(sys.argv[2]):\n    c.batchEvent({'event': json.loads(line)})\n\
+         c.flushBatch()\n\
+         print('sent')",
+        &[port, file.to_str().unwrap()],
+    );
+    assert_eq!(said, "sent");
+    assert_eq!(scratch.count("select count(distinct event_id) from actions"), 300);
+}

@@ -13,7 +13,7 @@ use super::{Desk, Refused, answer};
 /// Events, raw or wrapped: which of the two they are is told by their content.
 pub(super) async fn events(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Body) -> Response {
     if let Err(refusal) = sign_in(&desk, &headers) {
-        return refusal;
+        return *refusal;
     }
     let bytes = match desk.read(body).await {
         Ok(bytes) if bytes.is_empty() => return code(StatusCode::BAD_REQUEST, "No data", 5, None),
@@ -30,12 +30,12 @@ pub(super) async fn health() -> Response {
     code(StatusCode::OK, "HEC is healthy", 17, None)
 }
 
-fn sign_in(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
+fn sign_in(desk: &Desk, headers: &HeaderMap) -> Result<(), Box<Response>> {
     if desk.doors.hec.is_open() {
         return Ok(());
     }
     let Some(header) = headers.get("authorization").and_then(|h| h.to_str().ok()) else {
-        return Err(code(StatusCode::UNAUTHORIZED, "Token is required", 2, None));
+        return Err(Box::new(code(StatusCode::UNAUTHORIZED, "Token is required", 2, None)));
     };
     let token = match header.split_once(' ') {
         Some(("Splunk" | "Bearer", token)) => token.trim().to_owned(),
@@ -43,12 +43,12 @@ fn sign_in(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
         Some(("Basic", pair)) => {
             basic(pair).and_then(|p| Some(p.split_once(':')?.1.to_owned())).unwrap_or_default()
         }
-        _ => return Err(code(StatusCode::UNAUTHORIZED, "Invalid authorization", 3, None)),
+        _ => return Err(Box::new(code(StatusCode::UNAUTHORIZED, "Invalid authorization", 3, None))),
     };
     if desk.doors.hec.accept(&token) {
         Ok(())
     } else {
-        Err(code(StatusCode::FORBIDDEN, "Invalid token", 4, None))
+        Err(Box::new(code(StatusCode::FORBIDDEN, "Invalid token", 4, None)))
     }
 }
 

@@ -1,0 +1,75 @@
+//! A commit stays as quick after many versions as it was at first.
+//!
+//! `cargo bench --bench commit -- 10000` commits that many times, ten rows each, with a compaction
+//! pass every 500, and prints the median of the first and the last hundred beside this disk's own
+//! fsync of a small file.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use agentrail::model::Time;
+use agentrail::schema::table;
+use agentrail::store::{Builder, Lake, RowKey, Rows, Settings};
+
+fn rows(commit: usize) -> Rows {
+    let table = table("rejects").unwrap_or_else(|| unreachable!("rejects is a table"));
+    let mut builder = Builder::new(table);
+    for row in 0..10 {
+        let key = format!("{commit:032x}{row:032x}");
+        builder.text(Some(&key));
+        builder.text(Some("syntax"));
+        builder.text(None);
+        builder.text(Some("bench"));
+        builder.int(Some(0));
+        builder.time(Some(Time::from_unix_millis(commit as i64)));
+        builder.text(None);
+        builder.bytes(Some(&[b'x'; 200]));
+        builder.end_row(RowKey::new(&key), None);
+    }
+    builder.finish().unwrap_or_else(|| unreachable!("there are rows"))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2] * 1000.0
+}
+
+#[tokio::main]
+async fn main() {
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
+    let commits: usize = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(2000);
+    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("make a folder: {e}"));
+    let fsync = median(
+        (0..200)
+            .map(|i| {
+                let start = Instant::now();
+                let path = folder.path().join(format!("f{i}"));
+                let file = std::fs::File::create(path)
+                    .and_then(|mut f| f.write_all(&[0; 4096]).and_then(|()| f.sync_all()));
+                file.unwrap_or_else(|e| panic!("write a file: {e}"));
+                start.elapsed().as_secs_f64()
+            })
+            .collect(),
+    );
+    let settings = Settings { free_floor_bytes: 0, ..Settings::default() };
+    let lake = Lake::open(&folder.path().join("lake"), settings).await.unwrap_or_else(|e| panic!("{e}"));
+    let mut times = Vec::with_capacity(commits);
+    for commit in 0..commits {
+        let rows = rows(commit);
+        let start = Instant::now();
+        lake.commit(vec![rows]).await.unwrap_or_else(|e| panic!("{e}"));
+        times.push(start.elapsed().as_secs_f64());
+        if commit % 500 == 499 {
+            lake.maintain().await.unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+    let first = median(times[..100.min(commits)].to_vec());
+    let last = median(times[commits.saturating_sub(100)..].to_vec());
+    println!(
+        "{commits} commits: median {first:.2} ms at first, {last:.2} ms at last ({:.2}x); fsync of this disk {fsync:.2} ms; {} files",
+        last / first,
+        lake.files("rejects").files.len()
+    );
+}
