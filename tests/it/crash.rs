@@ -4,7 +4,7 @@
 use crate::lake::{Scratch, Service, audit_record};
 
 fn long() -> bool {
-    std::env::var("AGENTRAIL_TEST_LONG").is_ok_and(|v| v == "1")
+    std::env::var("PEERS_LONG").is_ok_and(|v| v == "1")
 }
 
 #[test]

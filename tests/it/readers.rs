@@ -6,7 +6,7 @@ use crate::lake::{Scratch, audit_record};
 
 /// The interpreter that `tests/run` set up; without it these tests are skipped, in CI they fail.
 pub fn python() -> Option<String> {
-    let python = std::env::var("AGENTRAIL_TEST_PYTHON").ok().filter(|p| !p.is_empty());
+    let python = std::env::var("PEERS_PYTHON").ok().filter(|p| !p.is_empty());
     if python.is_none() {
         assert!(std::env::var("CI").is_err(), "CI allows no skip: run tests/run");
         println!("skipped: no Python peers; tests/run sets them up");

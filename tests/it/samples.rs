@@ -40,7 +40,8 @@ fn every_sample_is_accounted_for() {
     // Two of a REST page, three of Event Grid about Git, one about a release, one Log Analytics row.
     assert_eq!(events, 7);
     assert!(facts > 60, "{facts}");
-    assert_eq!(scratch.count("select count(*) from actions"), 7);
+    // Two of the files deliver the same event.
+    assert_eq!(scratch.count("select count(*) from actions"), 6);
     assert_eq!(scratch.count("select count(*) from lake.signins"), 23);
     for (table, least) in
         [("jobs", 4), ("agents", 3), ("pools", 4), ("identities", 10), ("runs", 2), ("grants", 2)]
