@@ -114,6 +114,7 @@ fn store_settings(settings: &Settings) -> crate::store::Settings {
     crate::store::Settings {
         free_floor_bytes: settings.lake.free_floor,
         index_memory_bytes: settings.lake.index_memory,
+        retention_days: (settings.lake.retention_days > 0).then_some(settings.lake.retention_days),
     }
 }
 

@@ -41,7 +41,7 @@ impl TableState {
     /// Opens a table, and makes it when it is not there.
     pub fn open(table: &'static Table, folder: PathBuf) -> Result<TableState, StoreError> {
         let entries = folder.join("_delta_log");
-        std::fs::create_dir_all(&entries).map_err(StoreError::io("make the folder", &entries))?;
+        disk::make_folder(&entries)?;
         let mut state = TableState {
             table,
             folder,
@@ -143,7 +143,7 @@ impl TableState {
                 if !disk::create(&log::entry_path(&self.folder, version), entry.as_bytes())? {
                     // A writer that takes no turns was faster: what it wrote may hold our keys.
                     for file in &files {
-                        let _ = std::fs::remove_file(self.folder.join(&file.path));
+                        disk::discard(&self.folder.join(&file.path));
                     }
                     std::thread::sleep(std::time::Duration::from_millis(u64::from(attempt.min(20))));
                     continue;

@@ -78,7 +78,7 @@ pub(super) fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -
     loop {
         state.refresh()?;
         if !group.files.iter().all(|f| state.active.files.contains_key(&f.path)) {
-            let _ = std::fs::remove_file(group.folder.join(&new.path));
+            disk::discard(&group.folder.join(&new.path));
             return Ok(false);
         }
         let version = state.active.version.map_or(0, |v| v + 1);
@@ -89,6 +89,25 @@ pub(super) fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -
             let old: Vec<String> = group.files.iter().map(|f| f.path.clone()).collect();
             state.index.replaced(group.date, &old, &new.path);
             return Ok(true);
+        }
+    }
+}
+
+/// Takes the days before `first` out of a table; the files go with the next vacuum.
+pub(super) fn expire(state: &mut TableState, first: Date) -> Result<usize, StoreError> {
+    let _turn = Turn::take(&state.folder.join("_delta_log").join("_writer.lock"))?;
+    loop {
+        state.refresh()?;
+        let old: Vec<Arc<DataFile>> =
+            state.active.files.values().filter(|f| f.date.is_some_and(|d| d < first)).cloned().collect();
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let version = state.active.version.map_or(0, |v| v + 1);
+        let entry = log::entry(state.table, &[], &old, now_micros() / 1000);
+        if disk::create(&log::entry_path(&state.folder, version), entry.as_bytes())? {
+            state.refresh()?;
+            return Ok(old.len());
         }
     }
 }

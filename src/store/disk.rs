@@ -33,9 +33,81 @@ pub(super) fn failpoint(name: &str) {
     }
 }
 
+/// What happened to the disk, step by step, so that a test can ask what a power cut would leave.
+#[cfg(test)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A file or folder appeared in its folder.
+    Made(std::path::PathBuf),
+    /// A file's contents, or a folder's list, became durable.
+    Synced(std::path::PathBuf),
+    /// A second name for a file, or a new one in place of the old.
+    Linked(std::path::PathBuf, std::path::PathBuf),
+    Removed(std::path::PathBuf),
+}
+
+#[cfg(test)]
+pub(super) static STEPS: std::sync::Mutex<Vec<Step>> = std::sync::Mutex::new(Vec::new());
+
+#[cfg(test)]
+fn note(step: Step) {
+    STEPS.lock().unwrap().push(step);
+}
+
+macro_rules! note {
+    ($($step:tt)*) => {
+        #[cfg(test)]
+        note(Step::$($step)*);
+    };
+}
+
 /// Makes what a folder lists durable.
 pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|f| f.sync_all()).map_err(StoreError::io("sync the folder", path))
+    File::open(path).and_then(|f| f.sync_all()).map_err(StoreError::io("sync the folder", path))?;
+    note!(Synced(path.to_owned()));
+    Ok(())
+}
+
+/// Makes a file's contents durable.
+pub(super) fn sync_file(file: &File, path: &Path) -> Result<(), StoreError> {
+    file.sync_all().map_err(StoreError::io("sync", path))?;
+    note!(Synced(path.to_owned()));
+    Ok(())
+}
+
+/// A new file for writing.
+pub(super) fn new_file(path: &Path) -> Result<File, StoreError> {
+    let file = File::create(path).map_err(StoreError::io("write", path))?;
+    note!(Made(path.to_owned()));
+    Ok(file)
+}
+
+/// Makes a folder with all above it, each durably listed in the one that holds it.
+pub(super) fn make_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => {
+            note!(Made(path.to_owned()));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(StoreError::io("make the folder", path)(e)),
+    }
+    match path.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file that nothing names any more; one that stays is vacuumed later.
+pub(super) fn discard(path: &Path) {
+    if fs::remove_file(path).is_ok() {
+        note!(Removed(path.to_owned()));
+    }
 }
 
 /// Writes a file that appears whole or not at all, replacing what was there.
@@ -45,6 +117,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     write_synced(&temporary, bytes)?;
     failpoint("position_written");
     fs::rename(&temporary, path).map_err(StoreError::io("put in place", path))?;
+    note!(Linked(temporary.clone(), path.to_owned()));
+    note!(Removed(temporary.clone()));
     sync_folder(folder)
 }
 
@@ -55,15 +129,18 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
     write_synced(&temporary, bytes)?;
     failpoint("entry_written");
     let linked = match fs::hard_link(&temporary, path) {
-        Ok(()) => true,
+        Ok(()) => {
+            note!(Linked(temporary.clone(), path.to_owned()));
+            true
+        }
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => false,
         Err(e) => {
-            let _ = fs::remove_file(&temporary);
+            discard(&temporary);
             return Err(StoreError::io("put in place", path)(e));
         }
     };
     failpoint("entry_linked");
-    let _ = fs::remove_file(&temporary);
+    discard(&temporary);
     if linked {
         sync_folder(folder)?;
     }
@@ -77,12 +154,9 @@ fn temporary(path: &Path) -> std::path::PathBuf {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(StoreError::io("write", path))
+    let mut file = new_file(path)?;
+    file.write_all(bytes).map_err(StoreError::io("write", path))?;
+    sync_file(&file, path)
 }
 
 /// Held while a table is committed to, so that the processes of one machine take turns.

@@ -21,11 +21,13 @@ pub struct Settings {
     pub free_floor_bytes: u64,
     /// Memory of each table's index of keys.
     pub index_memory_bytes: usize,
+    /// Days that dated rows are kept; `None` keeps them for ever.
+    pub retention_days: Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { free_floor_bytes: 512 << 20, index_memory_bytes: 256 << 20 }
+        Settings { free_floor_bytes: 512 << 20, index_memory_bytes: 256 << 20, retention_days: None }
     }
 }
 
@@ -36,7 +38,7 @@ pub struct Lake {
 
 pub(super) struct Inner {
     pub folder: PathBuf,
-    settings: Settings,
+    pub settings: Settings,
     id: String,
     writer: Mutex<Writer>,
     writer_id: String,

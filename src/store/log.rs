@@ -80,22 +80,26 @@ fn lines(actions: &[Json]) -> String {
     actions.iter().map(|a| a.to_string() + "\n").collect()
 }
 
-/// An entry that adds files and, for a compaction, removes those they stand for.
+/// An entry that adds files, removes files, or for a compaction does both with the same rows.
 pub(super) fn entry(
     table: &Table,
     added: &[Arc<DataFile>],
     removed: &[Arc<DataFile>],
     millis: i64,
 ) -> String {
-    let compaction = !removed.is_empty();
-    let operation = if compaction { "OPTIMIZE" } else { "WRITE" };
+    let compaction = !removed.is_empty() && !added.is_empty();
+    let operation = match (added.is_empty(), removed.is_empty()) {
+        (false, false) => "OPTIMIZE",
+        (true, false) => "DELETE",
+        _ => "WRITE",
+    };
     let mut actions = vec![json!({"commitInfo": {
         "timestamp": millis, "operation": operation, "operationParameters": {}, "engineInfo": engine(),
-        "isBlindAppend": !compaction,
+        "isBlindAppend": removed.is_empty(),
     }})];
     for file in removed {
         actions.push(json!({"remove": {
-            "path": file.path, "deletionTimestamp": millis, "dataChange": false, "extendedFileMetadata": true,
+            "path": file.path, "deletionTimestamp": millis, "dataChange": !compaction, "extendedFileMetadata": true,
             "partitionValues": partition_values(table, file), "size": file.bytes,
         }}));
     }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::compact::{groups, merge, swap};
-use super::lake::Lake;
+use super::compact::{expire, groups, merge, swap};
+use super::lake::{Lake, now_micros};
 use super::{StoreError, log};
+use crate::model::{Date, Time};
 
 /// What one pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,14 +14,16 @@ pub struct Maintained {
     pub into_files: usize,
     pub checkpoints: usize,
     pub vacuumed_files: usize,
+    /// Files of days beyond the retention.
+    pub expired_files: usize,
 }
 
 impl fmt::Display for Maintained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} files merged into {}, {} checkpoints written, {} files vacuumed",
-            self.merged_files, self.into_files, self.checkpoints, self.vacuumed_files
+            "{} files merged into {}, {} checkpoints written, {} files vacuumed, {} files expired",
+            self.merged_files, self.into_files, self.checkpoints, self.vacuumed_files, self.expired_files
         )
     }
 }
@@ -30,14 +33,24 @@ const CHECKPOINT_EVERY: u64 = 100;
 /// Checkpoints between two vacuums, which list all files.
 const VACUUM_EVERY: u64 = 10;
 
+/// The oldest day that is kept.
+fn first_day(days: u32) -> Date {
+    Time::from_unix_micros(now_micros()).date().plus_days(-i32::try_from(days).unwrap_or(i32::MAX / 2))
+}
+
 impl Lake {
     /// One pass over all tables. Ingestion goes on beside it.
     pub async fn maintain(&self) -> Result<Maintained, StoreError> {
         let mut done = Maintained::default();
         for name in self.names() {
             let inner = self.inner.clone();
-            let (merged, into) = tokio::task::spawn_blocking(move || {
+            let keep = inner.settings.retention_days;
+            let (merged, into, expired) = tokio::task::spawn_blocking(move || {
                 let (mut merged, mut into) = (0, 0);
+                let expired = match keep {
+                    Some(days) => inner.with(name, |state| expire(state, first_day(days)))?,
+                    None => 0,
+                };
                 // Merged files may in turn fill the next tier.
                 loop {
                     let found = inner.with(name, |state| {
@@ -53,13 +66,14 @@ impl Lake {
                         }
                     }
                     if into == before {
-                        return Ok::<_, StoreError>((merged, into));
+                        return Ok::<_, StoreError>((merged, into, expired));
                     }
                 }
             })
             .await??;
             done.merged_files += merged;
             done.into_files += into;
+            done.expired_files += expired;
             self.checkpoint(name, &mut done).await?;
         }
         Ok(done)

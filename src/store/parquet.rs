@@ -13,7 +13,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::disk::{failpoint, sync_folder};
+use super::disk::{failpoint, make_folder, new_file, sync_file, sync_folder};
 use super::{StoreError, arrow_schema};
 use crate::schema::Table;
 
@@ -72,15 +72,15 @@ fn properties(table: &Table, rows: usize) -> WriterProperties {
 /// Writes rows to a new file and makes it durable; returns its size.
 pub(super) fn write(table: &'static Table, path: &Path, batch: &RecordBatch) -> Result<u64, StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(StoreError::io("make the folder", folder))?;
-    let file = File::create(path).map_err(StoreError::io("write", path))?;
+    make_folder(folder)?;
+    let file = new_file(path)?;
     let fail = |source| StoreError::Parquet { path: path.to_owned(), source };
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties(table, batch.num_rows())))
         .map_err(fail)?;
     writer.write(batch).map_err(fail)?;
     let file = writer.into_inner().map_err(fail)?;
     failpoint("parquet_written");
-    file.sync_all().map_err(StoreError::io("sync", path))?;
+    sync_file(&file, path)?;
     sync_folder(folder)?;
     failpoint("parquet_synced");
     file.metadata().map(|m| m.len()).map_err(StoreError::io("measure", path))

@@ -77,3 +77,140 @@ async fn positions_and_formats_are_kept() {
     let error = Lake::open(&path, Settings::default()).await.err().unwrap();
     assert!(error.to_string().contains("format is 9"), "{error}");
 }
+
+/// A power cut: what was not synced by then is gone, a name that its folder did not sync as well.
+/// Copies what would be left of `from` to `to`.
+fn power_cut(steps: &[disk::Step], from: &std::path::Path, to: &std::path::Path) {
+    use disk::Step;
+    use std::collections::{HashMap, HashSet};
+    // Contents that are durable, by the file that holds them; names, and whether they are durable.
+    let mut identity: HashMap<std::path::PathBuf, usize> = HashMap::new();
+    let mut durable: HashSet<usize> = HashSet::new();
+    let mut named: HashMap<std::path::PathBuf, (usize, bool)> = HashMap::new();
+    for (i, step) in steps.iter().enumerate() {
+        match step {
+            Step::Made(path) => {
+                identity.insert(path.clone(), i);
+                named.insert(path.clone(), (i, false));
+                if path.is_dir() {
+                    durable.insert(i);
+                }
+            }
+            Step::Linked(old, new) => {
+                let id = identity[old];
+                identity.insert(new.clone(), id);
+                named.insert(new.clone(), (id, false));
+            }
+            // The worst disk keeps a removal at once and an addition only when it must.
+            Step::Removed(path) => {
+                named.remove(path);
+            }
+            Step::Synced(path) => {
+                if let Some(id) = identity.get(path) {
+                    durable.insert(*id);
+                }
+                for (name, entry) in &mut named {
+                    if name.parent() == Some(path) {
+                        entry.1 = true;
+                    }
+                }
+            }
+        }
+    }
+    let kept = |path: &std::path::Path| {
+        path.ancestors()
+            .take_while(|p| *p != from)
+            .all(|p| named.get(p).is_some_and(|(id, listed)| *listed && durable.contains(id)))
+    };
+    std::fs::create_dir_all(to).unwrap();
+    let mut paths: Vec<_> = named.keys().filter(|p| p.starts_with(from) && *p != from && kept(p)).collect();
+    paths.sort();
+    for path in paths {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        // What is a folder in the end was one from the start; a file removed since is not needed.
+        if path.is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+        } else if path.exists() {
+            std::fs::copy(path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_loses_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lake");
+    let own = |steps: &[disk::Step]| -> Vec<disk::Step> {
+        // Other tests share the record: only steps below this folder count.
+        let inside = |p: &std::path::Path| p.starts_with(&path) || path.starts_with(p);
+        steps
+            .iter()
+            .filter(|s| match s {
+                disk::Step::Made(p) | disk::Step::Synced(p) | disk::Step::Removed(p) => inside(p),
+                disk::Step::Linked(_, p) => inside(p),
+            })
+            .cloned()
+            .collect()
+    };
+    let lake = open(&path).await;
+    let mut acknowledged = Vec::new();
+    for step in 0..24u32 {
+        let name = if step % 3 == 0 { "events" } else { "rejects" };
+        if name == "rejects" {
+            lake.commit(vec![rows(step * 4..step * 4 + 4)]).await.unwrap();
+        } else {
+            lake.commit(vec![dated(step)]).await.unwrap();
+        }
+        if step == 15 {
+            lake.maintain().await.unwrap();
+        }
+        let marks = own(&disk::STEPS.lock().unwrap()).len();
+        acknowledged.push(marks);
+    }
+    let steps = own(&disk::STEPS.lock().unwrap());
+    for (n, cut) in acknowledged.iter().enumerate().filter(|(n, _)| n % 5 == 3 || *n == 23) {
+        let left = folder.path().join(format!("left-{n}"));
+        power_cut(&steps[..*cut], &path, &left);
+        let again = open(&left).await;
+        let count = |table: &'static str| again.files(table).files.iter().map(|f| f.rows).sum::<u64>();
+        let dated = n as u64 / 3 + 1;
+        assert_eq!(count("findings"), dated, "after {n}");
+        assert_eq!(count("rejects"), (n as u64 + 1 - dated) * 4, "after {n}");
+        // Every file that the log names is there, whole.
+        for table in ["rejects", "findings"] {
+            for file in again.files(table).files.iter() {
+                let found = std::fs::metadata(left.join(table).join(&file.path)).unwrap().len();
+                assert_eq!(found, file.bytes);
+            }
+        }
+        // And the same rows given again are known.
+        assert_eq!(again.commit(vec![rows(4..8)]).await.unwrap()[0].duplicates, 4);
+    }
+}
+
+/// One row of a table with a day.
+fn dated(n: u32) -> Rows {
+    let mut builder = Builder::new(table("findings").unwrap());
+    let occurred = Time::from_unix_millis(i64::from(n) * 86_400_000);
+    builder.text(Some(&format!("k{n}")));
+    builder.text(Some("d"));
+    builder.text(Some("low"));
+    builder.text(None);
+    builder.time(Some(occurred));
+    (0..4).for_each(|_| builder.text(None));
+    builder.int(None);
+    (0..3).for_each(|_| builder.text(None));
+    builder.end_row(RowKey::new(&format!("k{n}")), Some(occurred.date()));
+    builder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_beyond_the_retention_leave_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { free_floor_bytes: 0, retention_days: Some(30), ..Settings::default() };
+    let lake = Lake::open(&folder.path().join("lake"), settings).await.unwrap();
+    lake.commit(vec![dated(1), rows(0..3)]).await.unwrap();
+    assert_eq!(lake.maintain().await.unwrap().expired_files, 1);
+    assert!(lake.files("findings").files.is_empty());
+    assert_eq!(lake.files("rejects").files.len(), 1);
+}
