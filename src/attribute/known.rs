@@ -48,7 +48,9 @@ impl JobKnown {
 pub(super) struct Known {
     pub jobs: Vec<JobKnown>,
     by_request: HashMap<i64, usize>,
-    by_job_id: HashMap<String, Vec<usize>>,
+    /// Job ids repeat from run to run, so they only count together with their run.
+    by_job: HashMap<(i64, String), Vec<usize>>,
+    by_plan: HashMap<String, Vec<usize>>,
     by_run: HashMap<(bool, i64), Vec<usize>>,
     by_run_name: HashMap<String, Vec<usize>>,
     occupancy: Occupancy,
@@ -181,8 +183,11 @@ impl Known {
                 list.push(index);
             }
         };
-        if let Some(id) = &known.job.job_id {
-            enter(self.by_job_id.entry(id.clone()).or_default());
+        if let (Some(run), Some(id)) = (known.job.run_id, &known.job.job_id) {
+            enter(self.by_job.entry((run, id.clone())).or_default());
+        }
+        if let Some(plan) = &known.job.plan_id {
+            enter(self.by_plan.entry(plan.clone()).or_default());
         }
         if let Some(run) = known.job.run_id {
             enter(self.by_run.entry((is_release(known.job.plan_type.as_deref()), run)).or_default());
@@ -203,7 +208,7 @@ impl Known {
             list.push((job.clone(), source));
             list.sort_by_key(|(_, s)| *s);
         }
-        for index in self.by_job_id.get(&id).cloned().unwrap_or_default() {
+        for index in self.by_job.get(&(run, id)).cloned().unwrap_or_default() {
             self.apply_timeline(index);
         }
     }
@@ -234,8 +239,8 @@ impl Known {
         self.by_request.get(&request).map(|i| &self.jobs[*i])
     }
 
-    pub fn by_job_id(&self, id: &str) -> Vec<&JobKnown> {
-        self.select(self.by_job_id.get(id))
+    pub fn by_plan(&self, plan: &str) -> Vec<&JobKnown> {
+        self.select(self.by_plan.get(plan))
     }
 
     pub fn by_run(&self, release: bool, run: i64) -> Vec<&JobKnown> {

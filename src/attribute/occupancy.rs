@@ -1,6 +1,6 @@
 //! Which jobs were running at a moment, by hour, so that a look-up does not grow with history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::known::JobKnown;
 use crate::model::{Ticks, Time};
@@ -10,9 +10,9 @@ const HOUR: i64 = Ticks::days(1).0 / 24;
 /// Jobs by project and hour; `None` stands for all projects.
 #[derive(Default)]
 pub(super) struct Occupancy {
-    hours: HashMap<(Option<u32>, i64), Vec<usize>>,
+    hours: HashMap<(Option<u32>, i64), BTreeSet<usize>>,
     /// Jobs whose end is not known, by project.
-    open: HashMap<Option<u32>, Vec<usize>>,
+    open: HashMap<Option<u32>, BTreeSet<usize>>,
 }
 
 impl Occupancy {
@@ -22,14 +22,16 @@ impl Occupancy {
         let scopes = [Some(project), None].into_iter().flatten().chain([None]);
         for scope in scopes {
             match until {
-                None => push(self.open.entry(scope).or_default(), index),
+                None => {
+                    self.open.entry(scope).or_default().insert(index);
+                }
                 Some(until) => {
                     if let Some(open) = self.open.get_mut(&scope) {
-                        open.retain(|i| *i != index);
+                        open.remove(&index);
                     }
                     let last = until.0.min(from.0.saturating_add(window.0)).div_euclid(HOUR);
                     for hour in from.0.div_euclid(HOUR) - 1..=last + 1 {
-                        push(self.hours.entry((scope, hour)).or_default(), index);
+                        self.hours.entry((scope, hour)).or_default().insert(index);
                     }
                 }
             }
@@ -45,11 +47,5 @@ impl Occupancy {
         out.sort_unstable();
         out.dedup();
         out
-    }
-}
-
-fn push(list: &mut Vec<usize>, index: usize) {
-    if !list.contains(&index) {
-        list.push(index);
     }
 }

@@ -68,6 +68,17 @@ const NAMES: [(&str, Member); 25] = [
     ("event", Member::Event),
 ];
 
+/// The member of a name in any casing. Names are told apart by their length first: this is asked
+/// for every member of every record.
+fn member(name: &str) -> Option<Member> {
+    type Names = Vec<(&'static str, Member)>;
+    static BY_LENGTH: std::sync::LazyLock<[Names; 24]> = std::sync::LazyLock::new(|| {
+        std::array::from_fn(|length| NAMES.iter().filter(|(n, _)| n.len() == length).copied().collect())
+    });
+    let names = BY_LENGTH.get(name.len())?;
+    names.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, member)| *member)
+}
+
 /// The values of an audit record, unread.
 #[derive(Default)]
 pub(super) struct Members<'a>([Option<&'a str>; 23]);
@@ -86,13 +97,10 @@ impl<'a> Members<'a> {
         text(self.get(member)?)
     }
 
-    /// Sets a member that comes as JSON; the first of two wins, a null is none.
-    pub fn set(&mut self, name: &str, value: &'a str) {
-        let known = NAMES.iter().find(|(n, _)| n.len() == name.len() && n.eq_ignore_ascii_case(name));
-        if let Some((_, member)) = known
-            && value != "null"
-        {
-            self.0[*member as usize].get_or_insert(value);
+    /// The first of two members of one name wins; a null is none.
+    fn set(&mut self, member: Member, value: &'a str) {
+        if value != "null" {
+            self.0[member as usize].get_or_insert(value);
         }
     }
 
@@ -135,8 +143,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
                 let mut members = Members::default();
                 while let Some(Borrowed(key)) = map.next_key::<Borrowed<'de>>()? {
-                    if NAMES.iter().any(|(n, _)| n.len() == key.len() && n.eq_ignore_ascii_case(&key)) {
-                        members.set(&key, map.next_value::<&'de RawValue>()?.get());
+                    if let Some(member) = member(&key) {
+                        members.set(member, map.next_value::<&'de RawValue>()?.get());
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }

@@ -19,7 +19,7 @@ const PATIENCE: usize = 16;
 
 /// Reads the whole body into the sink.
 pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
-    let mut walker = Walker { bytes, breaks: breaks(bytes), patience: bytes.len().saturating_mul(PATIENCE) };
+    let mut walker = Walker { bytes, texts: texts(bytes), patience: bytes.len().saturating_mul(PATIENCE) };
     let mut at = 0;
     loop {
         at = skip(bytes, at, SEPARATORS);
@@ -39,31 +39,32 @@ pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
 
 struct Walker<'a> {
     bytes: &'a [u8],
-    /// Where the bytes are not UTF-8.
-    breaks: Vec<usize>,
+    /// The parts that are UTF-8, with where each starts: one, as a rule.
+    texts: Vec<(usize, &'a str)>,
     patience: usize,
 }
 
-fn breaks(bytes: &[u8]) -> Vec<usize> {
-    let mut out = Vec::new();
+fn texts(bytes: &[u8]) -> Vec<(usize, &str)> {
+    if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
+        return vec![(0, text)];
+    }
     let mut at = 0;
-    if simdutf8::basic::from_utf8(bytes).is_ok() {
-        return out;
-    }
-    while let Err(e) = std::str::from_utf8(&bytes[at..]) {
-        at += e.valid_up_to();
-        out.push(at);
-        at += e.error_len().unwrap_or(1);
-    }
-    out
+    bytes
+        .utf8_chunks()
+        .map(|chunk| {
+            let start = at;
+            at += chunk.valid().len() + chunk.invalid().len();
+            (start, chunk.valid())
+        })
+        .collect()
 }
 
 impl<'a> Walker<'a> {
     /// The text from `at` to the next byte that is not UTF-8.
     fn text(&self, at: usize) -> &'a str {
-        let next = self.breaks.partition_point(|b| *b < at);
-        let end = self.breaks.get(next).copied().unwrap_or(self.bytes.len());
-        std::str::from_utf8(&self.bytes[at..end]).unwrap_or_default()
+        let next = self.texts.partition_point(|(start, _)| *start <= at);
+        let Some((start, text)) = next.checked_sub(1).and_then(|i| self.texts.get(i)) else { return "" };
+        text.get(at - start..).unwrap_or("")
     }
 
     /// The object that starts here, and where it ends, when it is sound.

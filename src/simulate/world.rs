@@ -299,7 +299,7 @@ impl Builder {
         }
         for run in 0..self.plan.runs / 4 {
             let data = json!({"CheckSuiteId": format!("8f000000-0000-4000-8000-{run:012x}"), "RunName": self.run_name(run), "StageName": "Deploy"});
-            let at = self.at(26_000 + run as i64 * 800);
+            let at = self.at(26_000 + run as i64 * 4 * 36_000 / self.plan.runs.max(1) as i64);
             self.event(
                 at,
                 "CheckSuite.Completed",

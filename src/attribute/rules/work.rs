@@ -30,21 +30,24 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         }
     }
     if let Some(id) = hints.job_id.as_deref() {
-        let jobs: Vec<&JobKnown> = case
-            .known
-            .by_job_id(id)
+        let of_run = |run| case.known.by_run(is_release(hints.plan_type.as_deref()), run);
+        let of_plan = |plan| case.known.by_plan(plan);
+        // Job ids repeat from run to run: alone they name no job.
+        let Some(jobs) = hints.plan_id.as_deref().map(of_plan).or_else(|| hints.run_id.map(of_run)) else {
+            case.missing(format!("the run or plan of job {id}, whose id repeats from run to run"));
+            return Step::Next;
+        };
+        let jobs: Vec<&JobKnown> = jobs
             .into_iter()
-            .filter(|j| hints.plan_id.as_deref().is_none_or(|p| j.job.plan_id.as_deref() == Some(p)))
-            .filter(|j| hints.run_id.is_none_or(|r| j.job.run_id == Some(r) && same_kind(case.event, j)))
+            .filter(|j| j.job.job_id.as_deref() == Some(id))
+            .filter(|j| hints.run_id.is_none_or(|r| j.job.run_id == Some(r)))
             .filter(|j| hints.attempt.is_none_or(|a| j.job.attempt.is_none_or(|b| a == b)))
             .collect();
-        let tied = hints.plan_id.is_some() || hints.run_id.is_some();
         match jobs.as_slice() {
-            [] => case.missing(format!("no job request with job id {id} is known")),
-            [job] if tied => {
+            [] => case.missing(format!("no job request with job id {id} of that run is known")),
+            [job] => {
                 return one(case, job, format!("the record names job {id} of one plan or run"), Grade::Exact);
             }
-            // Job ids repeat from run to run: without a plan or run they only list.
             jobs => return several(case, jobs, format!("the record names job {id}")),
         }
     }
@@ -160,11 +163,6 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     }
     case.missing("which of the jobs of the run it was");
     Step::Decided
-}
-
-fn same_kind(event: &Event<'_>, job: &JobKnown) -> bool {
-    event.hints.plan_type.is_none()
-        || is_release(event.hints.plan_type.as_deref()) == is_release(job.job.plan_type.as_deref())
 }
 
 fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {
