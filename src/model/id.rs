@@ -99,7 +99,7 @@ impl RecordHash {
 
 impl fmt::Display for RecordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.hex().iter().try_for_each(|b| write!(f, "{}", char::from(*b)))
+        f.write_str(std::str::from_utf8(&self.hex()).unwrap_or_default())
     }
 }
 
