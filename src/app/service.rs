@@ -164,6 +164,7 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
                         tables.len()
                     )),
                 )?;
+                say("files", whole(&lake).await)?;
                 say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
             }
         }
@@ -171,6 +172,19 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
         say("lake", Ok(format!("`{}` is not there yet; the first ingest makes it", path.display())))?;
     }
     Ok(if sound { 0 } else { NOT_SOUND })
+}
+
+/// Whether every file that the tables name is there as it was written.
+async fn whole(lake: &Lake) -> Result<String, Failure> {
+    let damaged = lake.damaged().await.map_err(|e| Failure::of("look at the files of the lake", e))?;
+    match damaged.first() {
+        None => Ok("all are there, of the size they were written with".to_owned()),
+        Some(first) => Err(Failure::says(format!(
+            "find {} files of the lake as they were written, `{}` among them: restore them from a backup",
+            damaged.len(),
+            first.display()
+        ))),
+    }
 }
 
 /// One maintenance pass.

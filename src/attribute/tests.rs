@@ -197,7 +197,7 @@ fn the_simulated_truth_is_never_contradicted() {
     let world = crate::simulate::World::build(&crate::simulate::Plan {
         runs: 400,
         agents: 6,
-        day: "2026-03-05T00:00:00Z",
+        ..crate::simulate::Plan::demo()
     });
     let mut engine = Engine::new(Tolerance::default());
     let delivery = Delivery {

@@ -348,5 +348,7 @@ fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 
             return ActorKind::AgentPoolService;
         }
     }
-    if id.is_some() || cuid { ActorKind::User } else { ActorKind::Unknown }
+    // A mail address belongs to a person, also where the ids were taken out.
+    let mail = names[1].is_some_and(|upn| upn.contains('@'));
+    if id.is_some() || cuid || mail { ActorKind::User } else { ActorKind::Unknown }
 }

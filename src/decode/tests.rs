@@ -169,6 +169,49 @@ fn a_capture_line_gives_its_address_to_every_record() {
 }
 
 #[test]
+fn what_names_another_record_is_not_taken_for_it() {
+    use crate::model::Body;
+    let one = |body: &str| {
+        let decoded = decode(body.as_bytes(), &delivery());
+        assert_eq!(counts(&decoded), (0, 1, 0), "{body}");
+        (decoded.facts[0].kind.clone(), decoded.facts[0].body.clone())
+    };
+    // A single agent names its pool; that makes it no queue.
+    let (kind, body) = one(
+        r#"{"id":3,"name":"a","version":"4.1","osDescription":"Linux","pool":{"id":5,"name":"Default","poolType":"automation"}}"#,
+    );
+    let Body::Agent(agent) = body else { panic!("{kind}") };
+    assert_eq!((kind.as_str(), agent.agent_id, agent.pool_id), ("agent", 3, Some(5)));
+    // A deployment and an intervention have ids of their own; the run is the release they name.
+    let release = r#""release":{"id":55,"name":"Release-2"},"releaseDefinition":{"id":38,"name":"web"}"#;
+    for (extra, kind) in [
+        (r#""deploymentStatus":"succeeded""#, "release_deployment"),
+        (
+            r#""status":"pending","taskInstanceId":"c6500104-7b44-4188-9e1c-8a0a0714152e""#,
+            "manual_intervention",
+        ),
+    ] {
+        let (seen, body) = one(&format!(r#"{{"id":79,{release},{extra}}}"#));
+        let Body::Run(run) = body else { panic!("{seen}") };
+        assert_eq!(seen, kind);
+        assert_eq!(
+            (run.run_id, run.run_kind.as_str(), run.pipeline_id, run.name.as_deref()),
+            (Some(55), "release", Some(38), Some("Release-2"))
+        );
+    }
+    let (_, body) = one(&format!(
+        r#"{{"id":55,"name":"Release-2",{}}}"#,
+        &release[release.find(",\"release").unwrap() + 1..]
+    ));
+    assert!(matches!(body, Body::Run(run) if run.run_id == Some(55)));
+    // The portal's list of sign-ins, as Microsoft Graph answers it.
+    let (kind, _) = one(
+        r#"{"id":"b01b1726-0147-425e-a7f7-21f252050400","createdDateTime":"2026-03-05T18:48:33Z","userId":"d7cc485d-2c1b-422c-98fd-5ce52859a4a3","appId":"c44b4083-3bb0-49c1-b47d-974e53cbdf3c","clientAppUsed":"Browser","resourceDisplayName":"x"}"#,
+    );
+    assert_eq!(kind, "sign_in.user");
+}
+
+#[test]
 fn a_csv_export_keeps_its_lines() {
     let body = "Id,CorrelationId,ActorUserId,Timestamp,ScopeDisplayName,ScopeId,ActionId,Data,Category\r\n\
         2517;s;A0000000-0000-4000-8000-000000000001,c,d6a98b6c-6932-485c-a986-aea9fc981df0,2026-03-05T14:05:02.1460838Z,fabrikam (Organization),73638cd5-0dda-4128-9fd6-48c,X.New,\"{\"\"PipelineId\"\":\"\"18\"\"}\",Modify\r\n\

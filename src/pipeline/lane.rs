@@ -24,21 +24,24 @@ pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared:
             }
         })
     };
-    while let Some(batch) = gather(&mut intake, plan).await {
-        let worker = shared.clone();
-        let runtime = tokio::runtime::Handle::current();
-        let work = tokio::task::spawn_blocking(move || {
-            let prepared = prepare(&batch, &worker, &runtime);
-            (batch, prepared)
-        });
-        match work.await {
-            Ok(done) => {
-                if ready.send(done).await.is_err() {
+    while let Some(mut batch) = gather(&mut intake, plan).await {
+        while !batch.is_empty() {
+            let worker = shared.clone();
+            let runtime = tokio::runtime::Handle::current();
+            let work = tokio::task::spawn_blocking(move || prepare(batch, &worker, &runtime));
+            match work.await {
+                Ok(part) => {
+                    batch = part.rest;
+                    if ready.send((part.batch, part.prepared)).await.is_err() {
+                        break;
+                    }
+                }
+                // The batch went down with its task: its senders see their answer channel close.
+                Err(error) => {
+                    tracing::error!(%error, "a batch could not be prepared and was not acknowledged");
                     break;
                 }
             }
-            // The batch went down with its task: its senders see their answer channel close.
-            Err(error) => tracing::error!(%error, "a batch could not be prepared and was not acknowledged"),
         }
     }
     drop(ready);

@@ -3,8 +3,30 @@
 //! What it emits has the shapes of `decode`'s inputs; which agent did what is known beforehand, so
 //! that a demo, a test or a bench can compare.
 
+mod actors;
 mod audit;
+mod recorded;
 mod world;
 
 pub use audit::{SimEvent, Spelling, export_csv, page};
 pub use world::{Plan, World};
+
+/// The `number`-th id of a kind: the same in every world, and as hard to compress as a real one.
+fn guid(kind: u64, number: usize) -> String {
+    // The finaliser of SplitMix64 spreads neighbours over all bits.
+    let mix = |mut x: u64| {
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    let seed = (kind << 48).wrapping_add(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (a, b) = (mix(seed), mix(seed ^ 0x5555_5555_5555_5555));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xffff,
+        a & 0xfff,
+        b >> 52,
+        b & 0xffff_ffff_ffff
+    )
+}

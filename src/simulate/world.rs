@@ -2,24 +2,30 @@
 
 use serde_json::{Value as Json, json};
 
+use super::actors::{application, build_service, person, service, token};
 use super::audit::{Actor, SimEvent};
+use super::guid;
 use crate::model::{Ticks, Time};
 
 /// How large the organisation is.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Runs during the day; each has a build job and a deployment job.
+    /// Runs in all, spread over the days; each has a build job and a deployment job.
     pub runs: usize,
     /// Agents in each of the two self-hosted pools.
     pub agents: usize,
-    /// First moment of the day, RFC 3339.
+    pub projects: usize,
+    /// Actions of a build job of which the log names only the build identity.
+    pub actions: usize,
+    pub days: usize,
+    /// First moment of the first day, RFC 3339.
     pub day: &'static str,
 }
 
 impl Plan {
     /// What the demo shows.
     pub fn demo() -> Plan {
-        Plan { runs: 40, agents: 4, day: "2026-03-05T00:00:00Z" }
+        Plan { runs: 40, agents: 4, projects: 2, actions: 1, days: 1, day: "2026-03-05T00:00:00Z" }
     }
 }
 
@@ -33,25 +39,30 @@ pub struct World {
     highlight: String,
 }
 
-const ORGANIZATION: (&str, &str) = ("5b000000-0000-4000-8000-0000000000c0", "contoso");
-const PROJECTS: [(&str, &str); 2] =
-    [("5b000000-0000-4000-8000-000000000001", "shop"), ("5b000000-0000-4000-8000-000000000002", "payments")];
-const POOLS: [(i64, &str); 2] = [(11, "linux-build"), (12, "azure-deploy")];
-const DEPLOYER: &str = "7d000000-0000-4000-8000-0000000000d1";
-const REGISTRAR: &str = "7d000000-0000-4000-8000-0000000000d2";
-const PAT: &str = "9e000000-0000-4000-8000-0000000000e1";
-const CONNECTION: &str = "6c000000-0000-4000-8000-0000000000f1";
+pub(super) const ORGANIZATION: (&str, &str) = ("5b000000-0000-4000-8000-0000000000c0", "contoso");
+pub(super) const POOLS: [(i64, &str); 2] = [(11, "linux-build"), (12, "azure-deploy")];
+pub(super) const DEPLOYER: &str = "7d000000-0000-4000-8000-0000000000d1";
+pub(super) const REGISTRAR: &str = "7d000000-0000-4000-8000-0000000000d2";
+pub(super) const PAT: &str = "9e000000-0000-4000-8000-0000000000e1";
+pub(super) const CONNECTION: &str = "6c000000-0000-4000-8000-0000000000f1";
 
-struct Job {
-    request: i64,
-    run: usize,
-    pool: usize,
-    agent: usize,
-    stage: &'static str,
-    name: &'static str,
-    queued: Time,
-    received: Time,
-    finished: Time,
+/// Id and name of a project.
+pub(super) fn project(index: usize) -> (String, String) {
+    let name =
+        ["shop", "payments"].get(index).map_or_else(|| format!("project-{index:02}"), |n| (*n).to_owned());
+    (format!("5b000000-0000-4000-8000-{:012x}", 0x1001 + index), name)
+}
+
+pub(super) struct Job {
+    pub request: i64,
+    pub run: usize,
+    pub pool: usize,
+    pub agent: usize,
+    pub stage: &'static str,
+    pub name: &'static str,
+    pub queued: Time,
+    pub received: Time,
+    pub finished: Time,
 }
 
 /// A small generator of numbers that only depend on their seed.
@@ -102,25 +113,47 @@ impl World {
     }
 }
 
-struct Builder {
-    plan: Plan,
-    day: Time,
+pub(super) struct Builder {
+    pub plan: Plan,
+    pub day: Time,
     dice: Dice,
     events: Vec<SimEvent>,
+    /// Two of each run, in the order of the runs.
     jobs: Vec<Job>,
 }
 
 impl Builder {
-    fn at(&self, seconds: i64) -> Time {
+    pub fn at(&self, seconds: i64) -> Time {
         self.day + Ticks::seconds(seconds) + Ticks(1_234_567)
     }
 
-    fn agent_name(&self, pool: usize, agent: usize) -> String {
+    pub fn agent_name(&self, pool: usize, agent: usize) -> String {
         format!("{}-{:02}", POOLS[pool].1, agent + 1)
     }
 
-    fn agent_id(&self, pool: usize, agent: usize) -> i64 {
-        (pool as i64 + 1) * 100 + agent as i64
+    pub fn agent_id(&self, pool: usize, agent: usize) -> i64 {
+        (pool as i64 + 1) * 100_000 + agent as i64
+    }
+
+    fn runs_a_day(&self) -> usize {
+        self.plan.runs.div_ceil(self.plan.days.max(1)).max(1)
+    }
+
+    pub fn day_of(&self, run: usize) -> usize {
+        run / self.runs_a_day()
+    }
+
+    pub fn project_of(&self, run: usize) -> usize {
+        run % self.plan.projects.max(1)
+    }
+
+    pub fn jobs_of_run(&self, run: usize) -> &[Job] {
+        self.jobs.get(run * 2..run * 2 + 2).unwrap_or_default()
+    }
+
+    pub fn jobs_of(&self, day: usize) -> &[Job] {
+        let (from, until) = (day * self.runs_a_day() * 2, (day + 1) * self.runs_a_day() * 2);
+        self.jobs.get(from.min(self.jobs.len())..until.min(self.jobs.len())).unwrap_or_default()
     }
 
     #[expect(clippy::too_many_arguments, reason = "an event has so many parts")]
@@ -136,7 +169,7 @@ impl Builder {
         truth: Option<String>,
     ) -> String {
         let number = self.events.len() + 1;
-        let id = format!("a1000000-0000-4000-8000-{number:012x}");
+        let id = guid(1 + (self.day.date().0 as u64) * 16, number);
         self.events.push(SimEvent {
             id: id.clone(),
             occurred,
@@ -145,7 +178,7 @@ impl Builder {
             area: action.split('.').next().unwrap_or(action),
             category,
             actor,
-            project: project.map(|p| (PROJECTS[p].0.to_owned(), PROJECTS[p].1.to_owned())),
+            project: project.map(self::project),
             organization: (ORGANIZATION.0.to_owned(), ORGANIZATION.1.to_owned()),
             correlation: id.clone(),
             data,
@@ -170,9 +203,10 @@ impl Builder {
 
     /// Runs start through the day; some overlap, some do not.
     fn schedule(&mut self) {
-        let step = 36_000 / self.plan.runs.max(1) as i64;
+        let step = 36_000 / self.runs_a_day() as i64;
         for run in 0..self.plan.runs {
-            let start = 25_200 + run as i64 * step + self.dice.roll(60) as i64;
+            let nth = (run % self.runs_a_day()) as i64;
+            let start = self.day_of(run) as i64 * 86_400 + 25_200 + nth * step + self.dice.roll(60) as i64;
             let build = 120 + self.dice.roll(step as u64 / 2 + 200) as i64;
             let deploy = 60 + self.dice.roll(240) as i64;
             for (pool, stage, name, from, length) in
@@ -194,11 +228,11 @@ impl Builder {
         }
     }
 
-    fn run_id(run: usize) -> i64 {
+    pub fn run_id(run: usize) -> i64 {
         700 + run as i64
     }
 
-    fn run_name(&self, run: usize) -> String {
+    pub fn run_name(&self, run: usize) -> String {
         format!("20260305.{}", run + 1)
     }
 
@@ -207,32 +241,35 @@ impl Builder {
         let mut highlight = String::new();
         for index in 0..self.jobs.len() {
             let Job { run, pool, agent, stage, name, received, finished, .. } = self.jobs[index];
-            let project = run % 2;
+            let project = self.project_of(run);
+            let (_, project_name) = self::project(project);
             let truth = Some(self.agent_name(pool, agent));
             let (run_id, run_name) = (Self::run_id(run), self.run_name(run));
             let pipeline = 30 + project as i64;
-            let halfway = received + Ticks((finished.0 - received.0) / 2);
             if pool == 0 {
-                let data =
-                    json!({"VariableGroupId": 4, "VariableGroupName": "release-flags", "Type": "Vsts"});
-                let details = "Variable group release-flags was modified".to_owned();
-                let id = self.event(
-                    halfway,
-                    "Library.VariableGroupModified",
-                    1,
-                    build_service(project),
-                    Some(project),
-                    data,
-                    details,
-                    truth,
-                );
-                // The one action with a single job around it shows the most.
-                let others = self
-                    .jobs
-                    .iter()
-                    .filter(|j| j.run % 2 == project && j.received <= halfway && halfway <= j.finished);
-                if highlight.is_empty() && others.count() == 1 {
-                    highlight = id;
+                for action in 1..=self.plan.actions {
+                    let at = received
+                        + Ticks((finished.0 - received.0) / (self.plan.actions as i64 + 1) * action as i64);
+                    let data =
+                        json!({"VariableGroupId": 4, "VariableGroupName": "release-flags", "Type": "Vsts"});
+                    let details = "Variable group release-flags was modified".to_owned();
+                    let id = self.event(
+                        at,
+                        "Library.VariableGroupModified",
+                        1,
+                        build_service(project),
+                        Some(project),
+                        data,
+                        details,
+                        truth.clone(),
+                    );
+                    // The one action with a single job around it shows the most.
+                    let others = self.jobs.iter().filter(|j| {
+                        self.project_of(j.run) == project && j.received <= at && at <= j.finished
+                    });
+                    if highlight.is_empty() && others.count() == 1 {
+                        highlight = id;
+                    }
                 }
             } else {
                 let data = json!({
@@ -253,7 +290,7 @@ impl Builder {
                     truth.clone(),
                 );
                 let data = json!({
-                    "PipelineId": pipeline, "PipelineName": format!("{}-ci", PROJECTS[project].1), "RunName": run_name, "StageName": stage,
+                    "PipelineId": pipeline, "PipelineName": format!("{project_name}-ci"), "RunName": run_name, "StageName": stage,
                     "JobName": name, "EnvironmentName": "production", "DeploymentResult": "Succeeded", "PlanType": "Build",
                     "StartTime": received.to_string(), "FinishTime": finished.to_string(),
                 });
@@ -299,13 +336,15 @@ impl Builder {
         }
         for run in 0..self.plan.runs / 4 {
             let data = json!({"CheckSuiteId": format!("8f000000-0000-4000-8000-{run:012x}"), "RunName": self.run_name(run), "StageName": "Deploy"});
-            let at = self.at(26_000 + run as i64 * 4 * 36_000 / self.plan.runs.max(1) as i64);
+            let nth = (run * 4 % self.runs_a_day()) as i64;
+            let at = self
+                .at(self.day_of(run * 4) as i64 * 86_400 + 26_000 + nth * 36_000 / self.runs_a_day() as i64);
             self.event(
                 at,
                 "CheckSuite.Completed",
                 5,
                 service(),
-                Some(run % 2),
+                Some(self.project_of(run)),
                 data,
                 "Checks completed".to_owned(),
                 None,
@@ -335,237 +374,5 @@ impl Builder {
             details,
             None,
         );
-    }
-
-    fn capture(&self, observed: Time, path: &str, body: Json) -> String {
-        let url = format!("https://dev.azure.com/{}/{path}", ORGANIZATION.1);
-        json!({"url": url, "observed": observed.to_string(), "status": 200, "body": body}).to_string()
-    }
-
-    /// What a collector of the REST API would have recorded.
-    fn captures(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        let list = |items: Vec<Json>| json!({"count": items.len(), "value": items});
-        for hour in [0, 12, 24] {
-            let pools = POOLS.iter().map(|(id, name)| {
-                json!({"id": id, "name": name, "isHosted": false, "poolType": "automation", "size": self.plan.agents, "isLegacy": false})
-            });
-            out.push(self.capture(
-                self.at(hour * 3600),
-                "_apis/distributedtask/pools",
-                list(pools.collect()),
-            ));
-        }
-        for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
-            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent)).collect();
-            let path = format!("_apis/distributedtask/pools/{pool_id}/agents?includeCapabilities=true");
-            out.push(self.capture(self.at(7200), &path, list(agents)));
-            for hour in [2, 8, 12, 16, 20, 24] {
-                let until = self.at(hour * 3600);
-                let mut jobs = vec![self.yesterday(pool)];
-                jobs.extend(
-                    self.jobs
-                        .iter()
-                        .filter(|j| j.pool == pool && j.queued < until)
-                        .map(|j| self.request(j, until)),
-                );
-                let path = format!("_apis/distributedtask/pools/{pool_id}/jobrequests");
-                out.push(self.capture(until, &path, list(jobs)));
-            }
-        }
-        for run in 0..self.plan.runs {
-            let records = self.jobs.iter().filter(|j| j.run == run).map(|j| {
-                json!({
-                    "id": job_id(j), "parentId": job_id(j).replace("7f", "7e"), "type": "Job", "name": j.name, "identifier": format!("{}.{}", j.stage, j.name),
-                    "startTime": j.received.to_string(), "finishTime": j.finished.to_string(), "state": "completed", "result": "succeeded",
-                    "workerName": self.agent_name(j.pool, j.agent), "attempt": 1, "order": 1,
-                })
-            });
-            let path = format!("{}/_apis/build/builds/{}/timeline", PROJECTS[run % 2].0, Self::run_id(run));
-            let records: Vec<Json> = records.collect();
-            out.push(self.capture(self.at(86_400), &path, json!({"id": plan_id(run), "records": records})));
-        }
-        let endpoint = json!({
-            "id": CONNECTION, "name": "azure-production", "type": "azurerm", "url": "https://management.azure.com/", "isShared": false,
-            "data": {"subscriptionId": "12345678-1234-1234-1234-123456789012"}, "createdBy": {"id": person().id},
-            "authorization": {"scheme": "WorkloadIdentityFederation", "parameters": {"servicePrincipalId": DEPLOYER}},
-        });
-        out.push(self.capture(
-            self.at(7300),
-            &format!("{}/_apis/serviceendpoint/endpoints", PROJECTS[0].0),
-            list(vec![endpoint]),
-        ));
-        let principals = [("deployer", DEPLOYER), ("agent-registrar", REGISTRAR)].map(|(name, client)| {
-            json!({
-                "subjectKind": "servicePrincipal", "applicationId": client, "displayName": name, "origin": "aad",
-                "originId": client.replace("7d", "7c"), "principalName": client, "domain": "62e2ee3f-dbd4-48d8-9b85-4a3000000000",
-                "descriptor": format!("aadsp.{name}"),
-            })
-        });
-        out.push(self.capture(self.at(7400), "_apis/graph/serviceprincipals", list(principals.to_vec())));
-        let pat = json!({
-            "displayName": "build-farm", "scope": "vso.agentpools_manage", "authorizationId": PAT, "token": null,
-            "validFrom": self.at(0).to_string(), "validTo": self.at(7_776_000).to_string(),
-        });
-        out.push(self.capture(
-            self.at(7500),
-            "_apis/tokens/pats",
-            json!({"continuationToken": "", "patTokens": [pat]}),
-        ));
-        out
-    }
-
-    fn agent(&self, pool: usize, agent: usize) -> Json {
-        let id = self.agent_id(pool, agent);
-        json!({
-            "id": id, "name": self.agent_name(pool, agent), "version": "4.248.0", "osDescription": "Linux 6.8.0-azure",
-            "enabled": true, "status": "online", "provisioningState": "Provisioned", "maxParallelism": 1,
-            "createdOn": self.at(1800).to_string(),
-            "authorization": {
-                "clientId": format!("7b000000-0000-4000-8000-{id:012x}"),
-                "publicKey": {"exponent": "AQAB", "modulus": format!("key-of-{id}")},
-            },
-            "systemCapabilities": {
-                "Agent.Name": self.agent_name(pool, agent), "Agent.ComputerName": format!("vm-{}-{agent}", POOLS[pool].1),
-                "Agent.OS": "Linux", "DB_PASSWORD": "never stored",
-            },
-        })
-    }
-
-    fn request(&self, job: &Job, until: Time) -> Json {
-        let finished = job.finished <= until;
-        let received = job.received <= until;
-        let project = job.run % 2;
-        let mut out = json!({
-            "requestId": job.request, "queueTime": job.queued.to_string(), "hostId": ORGANIZATION.0, "scopeId": PROJECTS[project].0,
-            "serviceOwner": "00025394-6065-48ca-87d9-7f5672854ef7", "planType": "Build", "planId": plan_id(job.run),
-            "jobId": job_id(job), "poolId": POOLS[job.pool].0, "definition": {"id": 30 + project, "name": format!("{}-ci", PROJECTS[project].1)},
-            "owner": {"id": Self::run_id(job.run), "name": self.run_name(job.run)},
-            "orchestrationId": format!("{}.{}.{}", plan_id(job.run), job.stage, job.name), "priority": 0,
-        });
-        if received {
-            out["assignTime"] = json!(job.queued.to_string());
-            out["receiveTime"] = json!(job.received.to_string());
-            out["reservedAgent"] = json!({
-                "id": self.agent_id(job.pool, job.agent), "name": self.agent_name(job.pool, job.agent), "version": "4.248.0",
-                "osDescription": "Linux 6.8.0-azure", "enabled": true, "status": "online",
-            });
-        }
-        if finished {
-            out["finishTime"] = json!(job.finished.to_string());
-            out["result"] = json!("succeeded");
-        }
-        out
-    }
-
-    /// The last job of the day before, by which a pool's list speaks for the night.
-    fn yesterday(&self, pool: usize) -> Json {
-        let start = self.day - Ticks::seconds(4000);
-        let job = Job {
-            request: 4990 + pool as i64,
-            run: 9_000,
-            pool,
-            agent: 0,
-            stage: "Build",
-            name: "Nightly",
-            queued: start,
-            received: start + Ticks::seconds(5),
-            finished: start + Ticks::seconds(400),
-        };
-        self.request(&job, self.day)
-    }
-
-    fn hooks(&self) -> Vec<String> {
-        (0..self.plan.runs)
-            .filter_map(|run| {
-                let jobs: Vec<&Job> = self.jobs.iter().filter(|j| j.run == run).collect();
-                let (first, last) = (jobs.first()?, jobs.last()?);
-                let project = run % 2;
-                Some(
-                    json!({
-                        "id": format!("4a000000-0000-4000-8000-{run:012x}"), "eventType": "build.complete", "publisherId": "tfs",
-                        "resource": {
-                            "id": Self::run_id(run), "buildNumber": self.run_name(run), "status": "completed", "result": "succeeded",
-                            "queueTime": first.queued.to_string(), "startTime": first.received.to_string(), "finishTime": last.finished.to_string(),
-                            "definition": {"id": 30 + project, "name": format!("{}-ci", PROJECTS[project].1)},
-                            "plans": [{"planId": plan_id(run)}], "requestedFor": {"displayName": person().name, "id": person().id},
-                            "reason": "individualCI", "sourceBranch": "refs/heads/main",
-                        },
-                        "resourceVersion": "2.0",
-                        "resourceContainers": {
-                            "collection": {"id": ORGANIZATION.0, "baseUrl": format!("https://dev.azure.com/{}/", ORGANIZATION.1)},
-                            "project": {"id": PROJECTS[project].0},
-                        },
-                        "createdDate": last.finished.to_string(),
-                    })
-                    .to_string(),
-                )
-            })
-            .collect()
-    }
-}
-
-fn plan_id(run: usize) -> String {
-    format!("3d000000-0000-4000-8000-{run:012x}")
-}
-
-fn job_id(job: &Job) -> String {
-    // The same job has the same id in every run of its pipeline.
-    format!("7f000000-0000-4000-8000-{:012x}", job.pool)
-}
-
-fn person() -> Actor {
-    Actor {
-        name: "Ada Byron".to_owned(),
-        upn: "ada@contoso.example".to_owned(),
-        id: "e0729319-5632-68c1-9625-b53fe559bc01".to_owned(),
-        auth: Some("AAD_Cookie".to_owned()),
-        ip: Some("203.0.113.9".to_owned()),
-        user_agent: "Mozilla/5.0 (X11; Linux x86_64)".to_owned(),
-        ..Actor::default()
-    }
-}
-
-fn token() -> Actor {
-    Actor {
-        auth: Some(format!("PAT_Unscoped authorizationId: {PAT}")),
-        user_agent: "VSServices/16.255 (NetStandard; Linux 6.8.0-azure) VstsAgentCore-l".to_owned(),
-        ..person()
-    }
-}
-
-fn application(name: &str, client: &str) -> Actor {
-    Actor {
-        name: name.to_owned(),
-        upn: name.to_owned(),
-        client_id: client.to_owned(),
-        auth: Some("AADServicePrincipal".to_owned()),
-        ip: Some("198.51.100.7".to_owned()),
-        user_agent: "VSServices/16.255 (NetStandard; Linux 6.8.0-azure)".to_owned(),
-        ..Actor::default()
-    }
-}
-
-fn service() -> Actor {
-    Actor {
-        name: "Azure DevOps Service".to_owned(),
-        upn: "Azure DevOps Service".to_owned(),
-        id: "00000002-0000-8888-8000-000000000000".to_owned(),
-        auth: Some("S2S_ServicePrincipal".to_owned()),
-        user_agent: "VSServices/19.255 (TfsJobAgent.exe) (Service=tfs)".to_owned(),
-        ..Actor::default()
-    }
-}
-
-fn build_service(project: usize) -> Actor {
-    let (id, name) = PROJECTS[project];
-    Actor {
-        name: format!("{name} Build Service ({})", ORGANIZATION.1),
-        upn: name.to_owned(),
-        id: id.replace("5b", "5a"),
-        auth: Some("SessionToken_Unscoped".to_owned()),
-        ip: Some("198.51.100.20".to_owned()),
-        user_agent: "VSServices/16.255 (NetStandard; Linux 6.8.0-azure)".to_owned(),
-        ..Actor::default()
     }
 }

@@ -106,6 +106,25 @@ impl Lake {
         tokio::task::spawn_blocking(move || disk::replace(&path, text.as_bytes())).await?
     }
 
+    /// Files that the tables name and the disk does not hold as they were written: gone, or of
+    /// another size.
+    pub async fn damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let inner = self.inner.clone();
+        let look = move || {
+            let mut damaged = Vec::new();
+            for (name, _) in &inner.states {
+                for file in inner.state(name).files().files.iter() {
+                    let path = inner.folder.join(name).join(&file.path);
+                    if std::fs::metadata(&path).map_or(true, |m| m.len() != file.bytes) {
+                        damaged.push(path);
+                    }
+                }
+            }
+            damaged
+        };
+        Ok(tokio::task::spawn_blocking(look).await?)
+    }
+
     pub(super) fn names(&self) -> Vec<&'static str> {
         self.inner.states.iter().map(|(name, _)| *name).collect()
     }

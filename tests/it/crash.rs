@@ -9,27 +9,53 @@ fn long() -> bool {
 
 #[test]
 fn a_kill_between_any_two_durable_steps_loses_and_doubles_nothing() {
-    let rounds = if long() { 20 } else { 1 };
+    let wanted = if long() { 20 } else { 1 };
+    // Seven files of one day: the next commit makes them worth merging, so a kill finds that too.
+    let base = Scratch::new();
+    for n in 0..7 {
+        base.ingest(&base.file("before.ndjson", audit_record(n) + "\n"));
+        std::fs::remove_file(base.path("before.ndjson")).unwrap();
+    }
+    let text: String = (7..27).map(|n| audit_record(n) + "\n").collect();
     for name in agentrail::store::FAILPOINTS {
-        for round in 1..=rounds {
+        let (mut kills, mut pass) = (0, 1);
+        while kills < wanted {
             let scratch = Scratch::new();
-            scratch.ingest(&scratch.file("before.ndjson", audit_record(0) + "\n"));
-            let text: String = (1..=20).map(|n| audit_record(n) + "\n").collect();
-            let file = scratch.file("events.ndjson", text);
-            let killed = scratch
+            copy(&base.lake(), &scratch.lake());
+            let file = scratch.file("events.ndjson", &text);
+            let run = scratch
                 .command(&["ingest", file.to_str().unwrap()])
-                .env("AGENTRAIL_FAILPOINT", format!("{name}:{round}"))
+                .env("AGENTRAIL_FAILPOINT", format!("{name}:{pass}"))
                 .output()
                 .unwrap();
-            // A step that this ingest never reaches ends well; that is no kill, but no fault either.
-            if round == 1 && !killed.status.success() {
-                assert_eq!(killed.status.code(), None, "{name}: {}", String::from_utf8_lossy(&killed.stderr));
+            if run.status.success() {
+                // An ingest passes this point fewer times: begin again at the first.
+                assert!(pass > 1, "{name} is never passed");
+                pass = 1;
+                continue;
             }
+            assert_eq!(run.status.code(), None, "{name}: {}", String::from_utf8_lossy(&run.stderr));
+            (kills, pass) = (kills + 1, pass + 1);
             scratch.ingest(&file);
-            let again = scratch.file("again.ndjson", std::fs::read(&file).unwrap());
+            let again = scratch.file("again.ndjson", &text);
             scratch.ingest(&again);
-            assert_eq!(scratch.count("select count(*) from actions"), 21, "{name}:{round}");
-            assert_eq!(scratch.count("select count(distinct event_id) from actions"), 21, "{name}:{round}");
+            assert_eq!(scratch.count("select count(*) from actions"), 27, "{name}:{pass}");
+            assert_eq!(scratch.count("select count(distinct event_id) from actions"), 27, "{name}:{pass}");
+        }
+        println!("{name}: {kills} kills");
+    }
+}
+
+/// Copies a folder with all below it.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

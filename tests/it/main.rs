@@ -9,7 +9,11 @@ mod crash;
 #[cfg(feature = "io")]
 mod lake;
 #[cfg(feature = "io")]
+mod pruning;
+#[cfg(feature = "io")]
 mod readers;
+#[cfg(feature = "io")]
+mod reports;
 #[cfg(feature = "io")]
 mod samples;
 #[cfg(feature = "io")]

@@ -45,6 +45,7 @@ fn wrong_tokens_and_wrong_bodies_are_answered_as_documented() {
             ("AGENTRAIL_WEBHOOK__EVENT_GRID_KEYS", "key"),
             ("AGENTRAIL_WEBHOOK__HOOK_CREDENTIALS", "ada:pass"),
             ("AGENTRAIL_WEBHOOK__MAX_BODY", "2000"),
+            ("AGENTRAIL_DECODE__MAX_INFLATED", "100000"),
         ],
     );
     let record = audit_record(1);
@@ -54,7 +55,11 @@ fn wrong_tokens_and_wrong_bodies_are_answered_as_documented() {
     assert_eq!(hec(&[("Authorization", "Splunk wrong")], record.as_bytes()).0, 403);
     assert_eq!(hec(&[("Authorization", "Splunk secret")], b"").0, 400);
     assert_eq!(hec(&[("Authorization", "Splunk secret")], &[b'x'; 3000]).0, 413);
-    assert_eq!(service.request("GET", "/services/collector/health", &[], b"").0, 200);
+    for path in ["/services/collector/health", "/services/collector/health/1.0"] {
+        assert_eq!(service.request("GET", path, &[], b"").0, 200);
+    }
+    let (status, answer) = service.request("POST", "/services/collector/ack", &[], b"{\"acks\":[0]}");
+    assert_eq!((status, answer.as_str()), (400, r#"{"text":"ACK is disabled","code":14}"#));
     assert_eq!(service.request("POST", "/eventgrid", &[], record.as_bytes()).0, 401);
     assert_eq!(service.request("POST", "/eventgrid?code=key", &[], record.as_bytes()).0, 200);
     assert_eq!(service.request("POST", "/hooks", &[("Authorization", "Basic YWRhOndyb25n")], b"{}").0, 401);
@@ -67,7 +72,12 @@ fn wrong_tokens_and_wrong_bodies_are_answered_as_documented() {
     assert_eq!(status, 200);
     // Bad input is data: kept whole, and acknowledged.
     assert_eq!(hec(&[("Authorization", "Splunk secret")], b"{\"event\": nonsense").0, 200);
-    assert_eq!(scratch.count("select count(*) from rejects"), 1);
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b' '; 1 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert_eq!(hec(&[("Authorization", "Splunk secret")], &bomb).0, 200);
+    assert_eq!(scratch.count("select count(*) from rejects where reason = 'limit'"), 1);
+    assert_eq!(scratch.count("select count(*) from rejects where reason = 'syntax'"), 1);
     assert_eq!(scratch.count("select count(*) from facts where kind = 'hook.agentqueue.created'"), 1);
     assert_eq!(service.request("GET", "/nothing", &[], b"").0, 404);
 }

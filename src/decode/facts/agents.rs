@@ -21,6 +21,11 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if let Some(agent) = fields.object("agent").filter(|a| a.has("id")) {
         return agent_draft("deployment_target", &agent, fields, around);
     }
+    let agent_like =
+        ["osDescription", "maxParallelism", "systemCapabilities", "provisioningState", "accessPoint"];
+    if has("name") && has("version") && agent_like.iter().any(|n| has(n)) {
+        return agent_draft("agent", fields, fields, around);
+    }
     if pool.is_some() && (has("machineCount") || has("machineTags") || has("machines")) {
         return queue("deployment_group", fields, around);
     }
@@ -29,11 +34,6 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     }
     if has("name") && (has("poolType") || has("isHosted") && !has("version")) {
         return Some(pool_draft(fields, around));
-    }
-    let agent_like =
-        ["osDescription", "maxParallelism", "systemCapabilities", "provisioningState", "accessPoint"];
-    if has("name") && has("version") && agent_like.iter().any(|n| has(n)) {
-        return agent_draft("agent", fields, fields, around);
     }
     None
 }
@@ -71,7 +71,7 @@ fn agent_draft(kind: &str, fields: &Fields<'_>, whole: &Fields<'_>, around: &Aro
     let agent = Agent {
         agent_id: int(fields, "id")?,
         name: string(fields, "name"),
-        pool_id: around.address.pool_id.or(own.pool_id),
+        pool_id: around.address.pool_id.or(own.pool_id).or_else(|| int(&fields.object("pool")?, "id")),
         version: string(fields, "version"),
         os: string(fields, "osDescription"),
         enabled: flag(fields, "enabled"),

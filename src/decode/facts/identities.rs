@@ -79,7 +79,9 @@ pub(super) fn sign_in(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft>
     let category =
         fields.text("category").or_else(|| fields.text("type")).unwrap_or_default().to_ascii_lowercase();
     let log = category.contains("signinlogs");
-    if !log && !row.has("signInEventTypes") && !row.has("uniqueTokenIdentifier") {
+    let graph = ["signInEventTypes", "uniqueTokenIdentifier", "clientAppUsed", "resourceDisplayName"];
+    let dated = row.has("createdDateTime") || row.has("timeGenerated");
+    if !log && !(dated && graph.iter().any(|n| row.has(n))) {
         return None;
     }
     let types = row.get("signInEventTypes").unwrap_or_default().to_ascii_lowercase();

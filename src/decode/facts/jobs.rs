@@ -14,6 +14,9 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if has("type") && has("parentId") && (has("startTime") || has("workerName") || has("state")) {
         return Some(timeline(fields, around));
     }
+    if let Some(release) = fields.object("release").filter(|r| r.has("id") && has("releaseDefinition")) {
+        return Some(of_release(&release, fields, around));
+    }
     if has("buildNumber") && has("id") || has("releaseDefinition") && has("id") {
         return Some(run_draft("run", fields, around));
     }
@@ -152,6 +155,22 @@ fn run_draft(kind: &str, fields: &Fields<'_>, around: &Around<'_>) -> Draft {
     let run = run_of(fields);
     let mut draft = Draft::new(kind, "", Body::Other, around);
     finish_run(&mut draft, run, fields);
+    draft
+}
+
+/// A deployment or a manual intervention of a release: its `id` is its own, not the release's.
+fn of_release(release: &Fields<'_>, fields: &Fields<'_>, around: &Around<'_>) -> Draft {
+    let kind = if fields.has("taskInstanceId") { "manual_intervention" } else { "release_deployment" };
+    let mut draft = Draft::new(kind, string(fields, "id").unwrap_or_default(), Body::Other, around);
+    draft.state = digest(fields, &["_links", "url"]);
+    let mut run = run_of(release);
+    run.run_kind = "release".to_owned();
+    let definition = fields.object("releaseDefinition").unwrap_or_default();
+    run.pipeline_id = run.pipeline_id.or_else(|| int(&definition, "id"));
+    run.pipeline_name = run.pipeline_name.or_else(|| string(&definition, "name"));
+    run.state = string(fields, "deploymentStatus").or_else(|| string(fields, "status"));
+    finish_run(&mut draft, run, fields);
+    draft.occurred = time(fields, "completedOn").or_else(|| time(fields, "startedOn")).or(draft.occurred);
     draft
 }
 

@@ -26,6 +26,10 @@ pub(super) async fn events(
             "send the key as `?code=`, `aeg-sas-key` or bearer token\n".to_owned(),
         );
     }
+    let _place = match desk.enter() {
+        Ok(place) => place,
+        Err(refused) => return refused.plain(),
+    };
     let bytes = match desk.read(body).await {
         Ok(bytes) => bytes,
         Err(refused) => return refused.plain(),

@@ -15,6 +15,10 @@ pub(super) async fn events(State(desk): State<Arc<Desk>>, headers: HeaderMap, bo
     if let Err(refusal) = sign_in(&desk, &headers) {
         return *refusal;
     }
+    let _place = match desk.enter() {
+        Ok(place) => place,
+        Err(refused) => return refuse(&refused),
+    };
     let bytes = match desk.read(body).await {
         Ok(bytes) if bytes.is_empty() => return code(StatusCode::BAD_REQUEST, "No data", 5, None),
         Ok(bytes) => bytes,
@@ -28,6 +32,11 @@ pub(super) async fn events(State(desk): State<Arc<Desk>>, headers: HeaderMap, bo
 
 pub(super) async fn health() -> Response {
     code(StatusCode::OK, "HEC is healthy", 17, None)
+}
+
+/// A 200 says already what an indexer acknowledgement would: the events are durable.
+pub(super) async fn acknowledgement() -> Response {
+    code(StatusCode::BAD_REQUEST, "ACK is disabled", 14, None)
 }
 
 fn sign_in(desk: &Desk, headers: &HeaderMap) -> Result<(), Box<Response>> {

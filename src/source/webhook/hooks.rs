@@ -32,6 +32,10 @@ pub(super) async fn hook(State(desk): State<Arc<Desk>>, headers: HeaderMap, body
             return response;
         }
     }
+    let _place = match desk.enter() {
+        Ok(place) => place,
+        Err(refused) => return refused.plain(),
+    };
     let bytes = match desk.read(body).await {
         Ok(bytes) if bytes.is_empty() => {
             return answer(StatusCode::BAD_REQUEST, None, "text/plain", "the body is empty\n".to_owned());

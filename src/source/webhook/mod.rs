@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::{Outcome, Payload};
 use secret::Secrets;
@@ -137,7 +137,11 @@ pub async fn serve_on(
         .route("/services/collector", post(hec::events))
         .route("/services/collector/event", post(hec::events))
         .route("/services/collector/raw", post(hec::events))
+        .route("/services/collector/event/1.0", post(hec::events))
+        .route("/services/collector/raw/1.0", post(hec::events))
         .route("/services/collector/health", get(hec::health))
+        .route("/services/collector/health/1.0", get(hec::health))
+        .route("/services/collector/ack", post(hec::acknowledgement))
         .route("/eventgrid", post(eventgrid::events).options(eventgrid::abuse_protection))
         .route("/hooks", post(hooks::hook))
         .with_state(desk);
@@ -149,6 +153,11 @@ pub async fn serve_on(
 }
 
 impl Desk {
+    /// A place among the requests under way, to be held until the answer: bodies fill memory.
+    fn enter(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        self.slots.try_acquire().map_err(|_| Refused::Busy(1))
+    }
+
     async fn read(&self, body: Body) -> Result<Bytes, Refused> {
         let read = axum::body::to_bytes(body, self.settings.max_body);
         match tokio::time::timeout(self.settings.request_timeout, read).await {
@@ -160,7 +169,6 @@ impl Desk {
 
     /// Hands a body over and waits until it is durable.
     async fn deliver(&self, bytes: Bytes, source: &str) -> Result<(), Refused> {
-        let Ok(_slot) = self.slots.try_acquire() else { return Err(Refused::Busy(1)) };
         let (payload, outcome) = Payload::new(bytes, source);
         if self.intake.try_send(payload).is_err() {
             return Err(Refused::Busy(1));

@@ -1,0 +1,57 @@
+//! A question reads what can match and nothing else: days, files, row groups, filters, pages.
+
+use std::collections::BTreeSet;
+
+use crate::lake::{Scratch, audit_record};
+
+/// Rows of a day: enough for a file to carry filters, and for a column to have several pages.
+const A_DAY: u32 = 24_000;
+
+#[test]
+fn a_question_reads_only_what_can_match() {
+    let scratch = Scratch::new();
+    for day in 5..8 {
+        let record =
+            |n| audit_record((day - 5) * A_DAY + n).replace("2026-03-05T", &format!("2026-03-0{day}T"));
+        let text: String = (0..A_DAY).map(|n| record(n) + "\n").collect();
+        scratch.ingest(&scratch.file(&format!("{day}.ndjson"), text));
+    }
+    assert_eq!(scratch.count("select count(*) from lake.events"), i64::from(3 * A_DAY));
+    let plan = |filter: &str| {
+        scratch.ok(&[
+            "sql",
+            "--format",
+            "json",
+            &format!("explain analyze select event_id, raw from lake.events where {filter}"),
+        ])
+    };
+    // `name=total -> matched`, read off the scan.
+    let pruned = |plan: &str, name: &str| -> (u64, u64) {
+        let said = plan.split(&format!("{name}=")).nth(1).unwrap_or_else(|| panic!("no {name} in {plan}"));
+        let mut numbers = said.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty());
+        let mut next = || numbers.next().unwrap().parse().unwrap();
+        (next(), next())
+    };
+
+    // One file may be read in ranges by several threads.
+    let files = |plan: &str| -> BTreeSet<String> {
+        plan.split("part-").skip(1).map(|rest| rest.chars().take(32).collect()).collect()
+    };
+
+    // An id: every day is asked, and the filters of all but one say no.
+    let one = plan("event_id = 'a1000000-0000-4000-8000-000000000007'");
+    let (asked, left) = pruned(&one, "row_groups_pruned_bloom_filter");
+    assert!(asked >= 1 && left == 1, "{one}");
+    let none = plan("event_id = 'a1000000-0000-4000-8000-ffffffffffff'");
+    assert!(none.contains("output_rows=0"), "{none}");
+
+    // A moment: one file by its bounds, and within it the pages that hold it.
+    let moment = plan("occurred >= '2026-03-06T14:10:00Z' and occurred < '2026-03-06T14:10:05Z'");
+    assert_eq!(files(&moment).len(), 1, "{moment}");
+    let (pages, left) = pruned(&moment, "page_index_pages_pruned");
+    assert!(left < pages, "{moment}");
+
+    // A day is its partition, and nothing is read for one that is not there.
+    assert_eq!(files(&plan("date = '2026-03-07'")).len(), 1);
+    assert!(files(&plan("date = '2026-03-09'")).is_empty());
+}

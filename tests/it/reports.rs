@@ -1,0 +1,109 @@
+//! Every report of the catalogue: it returns what its header says, answers a case, and is silent
+//! where there is nothing to say.
+
+use agentrail::query::Catalogue;
+
+use crate::lake::{Scratch, audit_record};
+
+/// For each report the parameters with which the demo's organisation has an answer.
+const ANSWERS: [(&str, &[&str]); 15] = [
+    ("agent_actions", &["agent=linux-build-01"]),
+    ("identity_actions", &["identity=deployer"]),
+    ("several_candidates", &[]),
+    ("pipelines_by_agent", &[]),
+    ("agents_by_pat", &[]),
+    ("pool_utilisation", &[]),
+    ("unattributed", &[]),
+    ("grades", &[]),
+    ("agents_replaced", &[]),
+    ("service_connection_use", &[]),
+    ("build_identity_alarms", &[]),
+    ("identity_reach", &[]),
+    ("runs_on_agent", &["agent=linux-build-01"]),
+    ("credentials", &[]),
+    ("blind_windows", &[]),
+];
+
+/// An agent seen twice, the second time with another key on another machine.
+fn replaced() -> String {
+    let seen = |at: &str, key: &str, machine: &str| {
+        format!(
+            concat!(
+                r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"{at}","status":200,"#,
+                r#""body":{{"count":1,"value":[{{"id":7,"name":"swapped","version":"4.1","osDescription":"Linux","maxParallelism":1,"#,
+                r#""authorization":{{"clientId":"7b000000-0000-4000-8000-000000000007","publicKey":{{"exponent":"AQAB","modulus":"{key}"}}}},"#,
+                r#""systemCapabilities":{{"Agent.ComputerName":"{machine}"}}}}]}}}}"#
+            ),
+            at = at,
+            key = key,
+            machine = machine
+        )
+    };
+    format!("{}\n{}\n", seen("2026-03-05T02:00:00Z", "a", "vm1"), seen("2026-03-05T09:00:00Z", "b", "vm2"))
+}
+
+/// A token used where it cannot be said which machine used it, and two jobs at the same time.
+fn unclear() -> String {
+    let job = |n: u32| {
+        format!(
+            concat!(
+                r#"{{"requestId":{n},"assignTime":"2026-03-05T23:00:00Z","receiveTime":"2026-03-05T23:00:00Z","finishTime":"2026-03-05T23:10:00Z","#,
+                r#""result":"succeeded","hostId":"5b000000-0000-4000-8000-0000000000c0","scopeId":"5b000000-0000-4000-8000-000000001001","#,
+                r#""planType":"Build","planId":"3d000000-0000-4000-8000-00000000000{n}","jobId":"7f000000-0000-4000-8000-000000000001","poolId":11,"#,
+                r#""owner":{{"id":{n},"name":"n"}},"reservedAgent":{{"id":{n},"name":"agent-{n}"}}}}"#
+            ),
+            n = n
+        )
+    };
+    let event = |n: u32, actor: &str, auth: &str| {
+        format!(
+            concat!(
+                r#"{{"Id":"a2000000-0000-4000-8000-00000000000{n}","ActionId":"Git.X","Timestamp":"2026-03-05T23:05:00Z","#,
+                r#""ScopeId":"5b000000-0000-4000-8000-0000000000c0","ScopeDisplayName":"contoso (Organization)","#,
+                r#""ProjectId":"5b000000-0000-4000-8000-000000001001","ProjectName":"shop","ActorUserId":"5a000000-0000-4000-8000-000000000001","#,
+                r#""ActorDisplayName":"{actor}","AuthenticationMechanism":"{auth}","UserAgent":"git/2","Data":{{}}}}"#
+            ),
+            n = n,
+            actor = actor,
+            auth = auth
+        )
+    };
+    [
+        job(1),
+        job(2),
+        event(1, "shop Build Service (contoso)", "SessionToken_Unscoped"),
+        event(2, "Ada", "PAT_Unscoped authorizationId: 9e000000-0000-4000-8000-0000000000e1"),
+    ]
+    .join("\n")
+}
+
+#[test]
+fn every_report_returns_what_it_says_answers_and_can_be_silent() {
+    let full = Scratch::new();
+    full.ok(&["demo", "--keep", full.lake().to_str().unwrap()]);
+    full.ingest(&full.file("replaced.ndjson", replaced()));
+    full.ingest(&full.file("unclear.ndjson", unclear()));
+    let bare = Scratch::new();
+    bare.ingest(&bare.file("one.json", audit_record(1)));
+
+    let mut names: Vec<&str> = Catalogue::embedded().reports().iter().map(|r| r.name.as_str()).collect();
+    let mut cases: Vec<&str> = ANSWERS.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    cases.sort_unstable();
+    assert_eq!(names, cases);
+    for report in Catalogue::embedded().reports() {
+        let (name, given) = ANSWERS.iter().find(|(name, _)| *name == report.name).unwrap();
+        let mut arguments = vec!["report", name, "--format", "csv"];
+        arguments.extend(given.iter().flat_map(|p| ["--param", p]));
+        let answer = full.ok(&arguments);
+        assert_eq!(answer.lines().next(), Some(report.returns.join(",").as_str()), "{name}");
+        assert!(answer.lines().count() > 1, "{name} has no answer");
+        // Nothing happened in 2099, and of no agent in a lake of one browser's action.
+        let dated = report.params.iter().any(|(param, _)| param == "since");
+        if dated {
+            arguments.extend(["--param", "since=2099-01-01T00:00:00Z"]);
+        }
+        let silent = if dated { full.ok(&arguments) } else { bare.ok(&arguments) };
+        assert_eq!(silent.lines().count(), 1, "{name} says {silent}");
+    }
+}
