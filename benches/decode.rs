@@ -50,6 +50,7 @@ fn main() {
         let decoded = best(&mut || decode(&body, &delivery).events.len());
         let both = best(&mut || {
             let decoded = decode(&body, &delivery);
+            decoded.events.iter().for_each(|e| engine.learn_event(e));
             decoded.events.iter().map(|e| engine.decide(e)).filter(|v| v.missing.len() < 99).count()
         });
         println!(

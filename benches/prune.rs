@@ -132,7 +132,12 @@ async fn ingest(lake: &Arc<Lake>, world: &World, folder: &Path) -> Outcome<()> {
         out.write_all(&line)?;
     }
     out.flush()?;
-    let settings = files::Settings { chunk: 8 << 20, max_document: 256 << 20, every: Duration::from_secs(2) };
+    let settings = files::Settings {
+        chunk: 8 << 20,
+        max_document: 256 << 20,
+        under_way: 96 << 20,
+        every: Duration::from_secs(2),
+    };
     let paths = [captures.display().to_string(), events.display().to_string()];
     let report =
         files::ingest_once(&settings, &paths, pipeline.bulk.clone(), &is_audit, &|_| None, |_| {}).await?;

@@ -79,8 +79,12 @@ async fn main() -> Outcome<()> {
     write_bulk(&bulk, 300_000)?;
     let intake = pipeline.bulk.clone();
     let ingest = tokio::spawn(async move {
-        let settings =
-            files::Settings { chunk: 8 << 20, max_document: 256 << 20, every: Duration::from_secs(2) };
+        let settings = files::Settings {
+            chunk: 8 << 20,
+            max_document: 256 << 20,
+            under_way: 96 << 20,
+            every: Duration::from_secs(2),
+        };
         let start = Instant::now();
         let report = files::ingest_once(
             &settings,

@@ -66,6 +66,7 @@ pub(super) fn file_settings(settings: &Settings) -> files::Settings {
     files::Settings {
         chunk: settings.files.chunk,
         max_document: settings.files.max_document,
+        under_way: 3 * settings.commit.max_bytes,
         every: Duration::from_secs(settings.files.every),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::Tolerance;
 use super::bindings::{Binding, bindings_of_event};
 use super::coverage::Spans;
+use super::job::JobKnown;
 use super::occupancy::Occupancy;
 use crate::model::{
     Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Identity, Job, RecordHash, Run, Ticks,
@@ -16,31 +16,6 @@ use crate::model::{
 pub(super) struct Source {
     pub known: Time,
     pub hash: RecordHash,
-}
-
-/// A job with everything its records said so far.
-#[derive(Clone, Debug)]
-pub(super) struct JobKnown {
-    pub job: Job,
-    pub project_id: Option<String>,
-    /// The record that says most.
-    pub source: Source,
-    /// A timeline record of it, when one was seen.
-    pub timeline: Option<Source>,
-}
-
-impl JobKnown {
-    /// From when it ran, and until when if that is known. A job that no agent took has none.
-    pub fn span(&self) -> Option<(Time, Option<Time>)> {
-        let from = self.job.received.or(self.job.assigned)?;
-        Some((from, self.job.finished.map(|f| f.max(from))))
-    }
-
-    /// Whether it can have been running at `at`, give or take `slack`.
-    pub fn runs_at(&self, at: Time, slack: Ticks) -> bool {
-        let Some((from, until)) = self.span() else { return false };
-        from <= at + slack && until.is_none_or(|until| at <= until + slack)
-    }
 }
 
 /// What is known of one organisation.
@@ -55,8 +30,8 @@ pub(super) struct Known {
     by_run_name: HashMap<String, Vec<usize>>,
     occupancy: Occupancy,
     projects: HashMap<String, u32>,
-    /// Project ids by name, as events pair them.
-    pub project_ids: HashMap<String, String>,
+    /// Project ids by name, as the newest event pairs them: names are used again.
+    project_ids: HashMap<String, (Time, String)>,
     /// Timeline records of jobs by run and job id.
     timelines: HashMap<(i64, String), Vec<(Job, Source)>>,
     /// Versions of an agent by its id, in the order of their observation.
@@ -66,10 +41,11 @@ pub(super) struct Known {
     pub pools: BTreeMap<i64, (Option<String>, Source)>,
     pub runs: HashMap<(bool, i64), (Run, Source)>,
     pub connections: HashMap<String, (Connection, Source)>,
-    pub uses: Vec<(ConnectionUse, Source)>,
+    /// Uses of a service connection, by its id.
+    uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: HashMap<String, (Identity, Source)>,
-    /// Who registered an agent, by agent id.
-    pub registrants: HashMap<i64, BTreeMap<Time, Binding>>,
+    /// Who registered an agent, by agent id, in the order of time.
+    registrants: HashMap<i64, BTreeMap<(Time, RecordHash), Binding>>,
     /// When the job requests of a pool were heard.
     pub jobs_heard: HashMap<i64, Spans>,
     /// When the list of pools was heard.
@@ -77,22 +53,16 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub fn learn(&mut self, fact: &Fact<'_>, tolerance: Tolerance) {
+    pub fn learn(&mut self, fact: &Fact<'_>) {
         let source = Source { known: fact.observed, hash: fact.hash };
         match &fact.body {
             Body::Job(job) if job.request_id.is_some() => {
-                self.job(job, fact.project_id.as_deref(), source, tolerance);
+                self.job(job, fact.project_id.as_deref(), source);
             }
             Body::Job(job) => self.timeline(job, source),
             Body::Run(run) => {
                 if let Some(id) = run.run_id {
-                    let slot = self
-                        .runs
-                        .entry((run.run_kind == "release", id))
-                        .or_insert_with(|| ((**run).clone(), source));
-                    if slot.1 < source {
-                        *slot = ((**run).clone(), source);
-                    }
+                    newest(&mut self.runs, (run.run_kind == "release", id), &**run, source);
                 }
             }
             Body::Agent(agent) => {
@@ -101,7 +71,7 @@ impl Known {
                     job.agent_id.get_or_insert(agent.agent_id);
                     job.agent_name = job.agent_name.or_else(|| agent.name.clone());
                     job.pool_id = job.pool_id.or(agent.pool_id);
-                    self.job(&job, fact.project_id.as_deref(), source, tolerance);
+                    self.job(&job, fact.project_id.as_deref(), source);
                 }
                 if let Some(pool) = agent.pool_id {
                     self.pools.entry(pool).or_insert((None, source));
@@ -116,24 +86,20 @@ impl Known {
             }
             Body::ElasticNode(node) => {
                 if let Some(agent) = node.agent_id {
-                    let slot = self.nodes.entry(agent).or_insert_with(|| (node.clone(), source));
-                    if slot.1 < source {
-                        *slot = (node.clone(), source);
-                    }
+                    newest(&mut self.nodes, agent, node, source);
                 }
             }
             Body::Connection(connection) => {
-                self.connections.insert(connection.connection_id.clone(), (connection.clone(), source));
+                newest(&mut self.connections, connection.connection_id.clone(), connection, source);
             }
             Body::ConnectionUse(usage) => {
-                if !self.uses.iter().any(|(_, s)| s.hash == source.hash) {
-                    self.uses.push((usage.clone(), source));
-                }
+                let uses = self.uses.entry(usage.connection_id.clone()).or_default();
+                uses.insert(source, usage.clone());
             }
             Body::Identity(identity) => {
                 let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
                 for id in ids.into_iter().flatten() {
-                    self.identities.insert(id.clone(), (identity.clone(), source));
+                    newest(&mut self.identities, id.clone(), identity, source);
                 }
             }
             Body::Heard(heard) => match (heard.source.as_str(), heard.pool_id) {
@@ -147,32 +113,39 @@ impl Known {
 
     /// Registrations and project names, which audit events tell.
     pub fn learn_event(&mut self, event: &Event<'_>) {
-        if let (Some(name), Some(id)) = (&event.project, &event.project_id)
-            && !self.project_ids.contains_key(name.as_ref())
-        {
-            self.project_ids.insert(name.to_string(), id.to_string());
+        if let (Some(name), Some(id)) = (&event.project, &event.project_id) {
+            self.project(name, event.occurred, id);
         }
         for binding in bindings_of_event(event) {
             if let (Some(agent), "registrant") = (binding.agent_id, binding.role.as_str()) {
-                self.registrants.entry(agent).or_default().insert(binding.from, binding);
+                let all = self.registrants.entry(agent).or_default();
+                all.insert((binding.from, binding.record), binding);
             }
         }
     }
 
-    fn job(&mut self, job: &Job, project: Option<&str>, source: Source, tolerance: Tolerance) {
+    /// Pairs a project's name with its id; among events of one moment the larger id stands.
+    fn project(&mut self, name: &str, at: Time, id: &str) {
+        match self.project_ids.get_mut(name) {
+            Some(slot) if (slot.0, slot.1.as_str()) < (at, id) => *slot = (at, id.to_owned()),
+            Some(_) => {}
+            None => drop(self.project_ids.insert(name.to_owned(), (at, id.to_owned()))),
+        }
+    }
+
+    fn job(&mut self, job: &Job, project: Option<&str>, source: Source) {
         let Some(request) = job.request_id else { return };
         if let Some(pool) = job.pool_id {
             self.pools.entry(pool).or_insert((None, source));
         }
         let index = match self.by_request.get(&request) {
             Some(&index) => {
-                merge(&mut self.jobs[index], job, project, source);
+                self.jobs[index].told(job, project, source);
                 index
             }
             None => {
                 let index = self.jobs.len();
-                let project_id = project.map(str::to_owned);
-                self.jobs.push(JobKnown { job: job.clone(), project_id, source, timeline: None });
+                self.jobs.push(JobKnown::new(job, project, source));
                 self.by_request.insert(request, index);
                 index
             }
@@ -197,7 +170,7 @@ impl Known {
         }
         let next = self.projects.len() as u32;
         let project = known.project_id.clone().map(|p| *self.projects.entry(p).or_insert(next));
-        self.occupancy.enter(index, &self.jobs[index], project, tolerance.window);
+        self.occupancy.enter(index, &self.jobs[index], project);
         self.apply_timeline(index);
     }
 
@@ -206,32 +179,19 @@ impl Known {
         let list = self.timelines.entry((run, id.clone())).or_default();
         if !list.iter().any(|(_, s)| s.hash == source.hash) {
             list.push((job.clone(), source));
-            list.sort_by_key(|(_, s)| *s);
         }
         for index in self.by_job.get(&(run, id)).cloned().unwrap_or_default() {
             self.apply_timeline(index);
         }
     }
 
-    /// A timeline knows a job's display name and attempt, which its request does not.
     fn apply_timeline(&mut self, index: usize) {
         let known = &mut self.jobs[index];
         let (Some(run), Some(id)) = (known.job.run_id, known.job.job_id.clone()) else { return };
-        if is_release(known.job.plan_type.as_deref()) {
-            return;
-        }
-        for (job, source) in self.timelines.get(&(run, id)).into_iter().flatten() {
-            // Attempts share the job id: the one that ran on the same agent at the same time counts.
-            let other_agent =
-                matches!((&known.job.agent_name, &job.agent_name), (Some(a), Some(b)) if a != b);
-            let apart = matches!((known.job.finished, job.received), (Some(end), Some(start)) if start > end)
-                || matches!((known.job.assigned, job.finished), (Some(start), Some(end)) if end < start);
-            if other_agent || apart {
-                continue;
-            }
-            known.job.name = known.job.name.take().or_else(|| job.name.clone());
-            known.job.attempt = known.job.attempt.or(job.attempt);
-            known.timeline = Some(*source);
+        if !is_release(known.job.plan_type.as_deref())
+            && let Some(records) = self.timelines.get(&(run, id))
+        {
+            known.choose_timeline(records);
         }
     }
 
@@ -278,6 +238,28 @@ impl Known {
         out
     }
 
+    /// The id of the project of this name.
+    pub fn project_id(&self, name: &str) -> Option<&str> {
+        self.project_ids.get(name).map(|(_, id)| id.as_str())
+    }
+
+    /// The uses of a service connection.
+    pub fn uses(&self, connection: &str) -> impl Iterator<Item = (&ConnectionUse, Source)> {
+        self.uses.get(connection).into_iter().flatten().map(|(source, usage)| (usage, *source))
+    }
+
+    /// Who registered an agent, the newest registration by then first.
+    pub fn registrants(&self, agent: i64, until: Time) -> impl Iterator<Item = &Binding> {
+        let all = self.registrants.get(&agent);
+        let by_then = all.map(|all| all.range(..(until, RecordHash([0xff; 32]))).rev());
+        by_then.into_iter().flatten().map(|(_, binding)| binding)
+    }
+
+    /// The agents that were ever registered, with the newest registration by then first.
+    pub fn registered(&self, until: Time) -> impl Iterator<Item = (i64, Vec<&Binding>)> {
+        self.registrants.keys().map(move |agent| (*agent, self.registrants(*agent, until).collect()))
+    }
+
     /// The version of an agent in force at a moment: the last one seen by then, else the first.
     pub fn agent_at(&self, agent: i64, pool: Option<i64>, at: Time) -> Option<(&Agent, Source)> {
         let versions = self.agents.get(&agent)?;
@@ -298,9 +280,8 @@ impl Known {
 
     /// Takes over everything another body of knowledge holds.
     pub fn absorb(&mut self, other: Known) {
-        let tolerance = Tolerance::default();
         for known in other.jobs {
-            self.job(&known.job, known.project_id.as_deref(), known.source, tolerance);
+            self.job(&known.job, known.project_id.as_deref(), known.source);
         }
         for ((run, id), list) in other.timelines {
             for (job, source) in list {
@@ -321,15 +302,15 @@ impl Known {
             self.jobs_heard.entry(pool).or_default().absorb(spans);
         }
         self.pools_heard.absorb(other.pools_heard);
-        self.nodes.extend(other.nodes);
-        self.runs.extend(other.runs);
-        self.connections.extend(other.connections);
-        self.identities.extend(other.identities);
-        self.project_ids.extend(other.project_ids);
-        for (usage, source) in other.uses {
-            if !self.uses.iter().any(|(_, s)| s.hash == source.hash) {
-                self.uses.push((usage, source));
-            }
+        fold(&mut self.nodes, other.nodes);
+        fold(&mut self.runs, other.runs);
+        fold(&mut self.connections, other.connections);
+        fold(&mut self.identities, other.identities);
+        for (name, (at, id)) in other.project_ids {
+            self.project(&name, at, &id);
+        }
+        for (connection, uses) in other.uses {
+            self.uses.entry(connection).or_default().extend(uses);
         }
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
@@ -337,55 +318,23 @@ impl Known {
     }
 }
 
+type Newest<K, V> = HashMap<K, (V, Source)>;
+
+/// Keeps the newest of what was said of a thing.
+fn newest<K: std::hash::Hash + Eq, V: Clone>(map: &mut Newest<K, V>, key: K, value: &V, source: Source) {
+    let slot = map.entry(key).or_insert_with(|| (value.clone(), source));
+    if slot.1 < source {
+        *slot = (value.clone(), source);
+    }
+}
+
+fn fold<K: std::hash::Hash + Eq, V: Clone>(own: &mut Newest<K, V>, other: Newest<K, V>) {
+    for (key, (value, source)) in other {
+        newest(own, key, &value, source);
+    }
+}
+
 /// Which of the two id spaces a plan type belongs to.
 pub(super) fn is_release(plan_type: Option<&str>) -> bool {
     plan_type.is_some_and(|t| t.eq_ignore_ascii_case("release"))
-}
-
-/// Lays a further record of a job onto what is known: later states fill in and win, whatever the
-/// order in which they arrive.
-fn merge(known: &mut JobKnown, job: &Job, project: Option<&str>, source: Source) {
-    // A record of a later state has at least the times of the earlier ones.
-    let rank =
-        |j: &Job| (j.finished.is_some(), j.received.is_some(), j.assigned.is_some(), j.agent_id.is_some());
-    let newer = (rank(job), source) >= (rank(&known.job), known.source);
-    let (mut top, base) = if newer { (job.clone(), &known.job) } else { (known.job.clone(), job) };
-    macro_rules! fill {
-        ($($field:ident),*) => { $( if top.$field.is_none() { top.$field = base.$field.clone(); } )* };
-    }
-    fill!(
-        job_id,
-        name,
-        identifier,
-        stage,
-        attempt,
-        plan_id,
-        plan_type,
-        run_id,
-        run_name,
-        pipeline_id,
-        pipeline_name,
-        pool_id,
-        pool_name,
-        queue_id,
-        queued,
-        assigned,
-        received,
-        finished,
-        result,
-        service_owner,
-        agent_id,
-        agent_name,
-        agent_version,
-        agent_os,
-        image,
-        orchestration_id
-    );
-    known.job = top;
-    if newer {
-        known.source = source;
-    }
-    if known.project_id.is_none() {
-        known.project_id = project.map(str::to_owned);
-    }
 }

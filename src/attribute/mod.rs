@@ -8,6 +8,7 @@
 
 mod bindings;
 mod coverage;
+mod job;
 mod known;
 mod occupancy;
 mod organizations;
@@ -46,14 +47,17 @@ impl Engine {
 
     /// Takes in one fact. The same fact again changes nothing.
     pub fn learn(&mut self, fact: &Fact<'_>) {
-        self.organizations.of_fact(&fact.organization).learn(fact, self.tolerance);
+        self.organizations.of_fact(&fact.organization).learn(fact);
     }
 
-    /// Decides with what is known now. Registrations are learnt on the way.
-    pub fn decide(&mut self, event: &Event<'_>) -> Verdict {
-        let known = self.organizations.of_event(event);
-        known.learn_event(event);
-        rules::decide(event, known, self.tolerance)
+    /// Takes in what an event tells of the world: who registered an agent, what a project is called.
+    pub fn learn_event(&mut self, event: &Event<'_>) {
+        self.organizations.of_event(event).learn_event(event);
+    }
+
+    /// Decides with what is known now.
+    pub fn decide(&self, event: &Event<'_>) -> Verdict {
+        rules::decide(event, self.organizations.known_of(event), self.tolerance)
     }
 }
 

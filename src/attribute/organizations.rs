@@ -11,8 +11,12 @@ pub(super) struct Organizations {
     known: Vec<Known>,
     by_id: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
+    /// What was found last, and by which names: records of one organisation come together.
+    last: Option<(Option<String>, Option<String>, usize)>,
     /// Facts that name no organisation: kept apart, never evidence for another's events.
     nameless: Known,
+    /// Stays empty.
+    unknown: Known,
 }
 
 impl Organizations {
@@ -24,7 +28,29 @@ impl Organizations {
         self.find(event.organization_id.as_deref(), event.organization.as_deref())
     }
 
+    /// What is known of an event's organisation; nothing, when it was never heard of.
+    pub fn known_of(&self, event: &Event<'_>) -> &Known {
+        let (id, name) = (event.organization_id.as_deref(), event.organization.as_deref());
+        if let Some((last_id, last_name, index)) = &self.last
+            && (last_id.as_deref(), last_name.as_deref()) == (id, name)
+        {
+            return &self.known[*index];
+        }
+        let by_id = id.and_then(|id| self.by_id.get(id));
+        let by_name = || self.by_name.get(&name?.to_lowercase());
+        match by_id.or_else(by_name) {
+            Some(index) => &self.known[*index],
+            None if id.is_none() && name.is_none() => &self.nameless,
+            None => &self.unknown,
+        }
+    }
+
     fn find(&mut self, id: Option<&str>, name: Option<&str>) -> &mut Known {
+        if let Some((last_id, last_name, index)) = &self.last
+            && (last_id.as_deref(), last_name.as_deref()) == (id, name)
+        {
+            return &mut self.known[*index];
+        }
         let lower = name.map(str::to_lowercase);
         let by_id = id.and_then(|id| self.by_id.get(id).copied());
         let by_name = lower.as_ref().and_then(|name| self.by_name.get(name).copied());
@@ -53,6 +79,7 @@ impl Organizations {
         if let Some(name) = lower {
             self.by_name.entry(name).or_insert(index);
         }
+        self.last = Some((id.map(str::to_owned), name.map(str::to_owned), index));
         &mut self.known[index]
     }
 }

@@ -17,11 +17,13 @@ fn verdict(lines: &[String]) -> Verdict {
     let decoded = decode(body.as_bytes(), &delivery);
     assert!(decoded.rejects.is_empty(), "{:?}", decoded.rejects);
     decoded.facts.iter().for_each(|f| engine.learn(f));
+    decoded.events.iter().for_each(|e| engine.learn_event(e));
     let verdicts: Vec<Verdict> = decoded.events.iter().map(|e| engine.decide(e)).collect();
     let last = verdicts.last().unwrap().clone();
     // The same facts the other way round give the same answer.
     let mut other = Engine::new(Tolerance::default());
     decoded.facts.iter().rev().for_each(|f| other.learn(f));
+    decoded.events.iter().rev().for_each(|e| other.learn_event(e));
     let again = decoded.events.iter().map(|e| other.decide(e)).last().unwrap();
     assert_eq!((&again.grade, &again.executor, &again.agent), (&last.grade, &last.executor, &last.agent));
     last
@@ -108,6 +110,14 @@ fn two_running_jobs_are_never_one() {
     let late = job(2, 8, 2, "10:04:00", Some("10:04:57"));
     let v = verdict(&[pools(), heard(), jobs[0].clone(), late, event("X.Y", "build", "10:05:00", "{}")]);
     assert_eq!(v.candidates.len(), 2);
+}
+
+#[test]
+fn a_job_of_many_days_still_runs_on_its_last() {
+    let long = job(1, 7, 1, "10:00:00", Some("10:10:00"))
+        .replace("\"2026-03-05T10:00:00Z\"", "\"2026-02-27T10:00:00Z\"");
+    let v = verdict(&[pools(), heard(), long, event("X.Y", "build", "10:05:00", "{}")]);
+    assert_eq!((v.grade, v.agent.and_then(|a| a.id)), (Grade::Sole, Some(1)));
 }
 
 #[test]
@@ -213,6 +223,7 @@ fn the_simulated_truth_is_never_contradicted() {
         let mut raw = Vec::new();
         truth.write(crate::simulate::Spelling::EventGrid, &mut raw);
         let decoded = decode(&raw, &delivery);
+        engine.learn_event(&decoded.events[0]);
         let verdict = engine.decide(&decoded.events[0]);
         all += usize::from(truth.truth.is_some());
         if matches!(verdict.grade, Grade::Exact | Grade::Sole) {

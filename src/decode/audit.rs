@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::data::hints;
-use super::json::{Borrowed, compact, string, text};
+use super::cursor::{Cursor, Name};
+use super::data::Named;
+use super::json::{compact, string, text};
 use crate::model::{ActorKind, AuditId, Event, Reason, RecordHash, Text, Ticks, Time, ZERO_GUID, canonical};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 /// The members that are read, each in every name it goes by.
 #[derive(Clone, Copy)]
@@ -70,27 +70,106 @@ const NAMES: [(&str, Member); 25] = [
 
 /// The member of a name in any casing. Names are told apart by their length first: this is asked
 /// for every member of every record.
-fn member(name: &str) -> Option<Member> {
+fn member(name: Name<'_>) -> Option<Member> {
     type Names = Vec<(&'static str, Member)>;
     static BY_LENGTH: std::sync::LazyLock<[Names; 24]> = std::sync::LazyLock::new(|| {
         std::array::from_fn(|length| NAMES.iter().filter(|(n, _)| n.len() == length).copied().collect())
     });
+    let name = name.meaning()?;
     let names = BY_LENGTH.get(name.len())?;
-    names.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, member)| *member)
+    names.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name)).map(|(_, member)| *member)
 }
 
-/// The values of an audit record, unread.
+/// The values of an object that may be an audit record, unread.
 #[derive(Default)]
-pub(super) struct Members<'a>([Option<&'a str>; 23]);
+pub(super) struct Members<'a> {
+    values: [Option<&'a str>; 23],
+    /// The members of its `Data`, when that is an object.
+    named: Named<'a>,
+    /// Whether `Data` holds white space between its tokens.
+    spaced: bool,
+    /// The deepest nesting within.
+    pub depth: usize,
+}
+
+/// An object read in one pass: its own members, and those of what it wraps.
+pub(super) struct Read<'a> {
+    pub own: Members<'a>,
+    /// The object under `data` or `event`.
+    pub inner: Option<Members<'a>>,
+}
+
+impl<'a> Read<'a> {
+    /// Reads the object at the cursor, which is left after it, or near the fault.
+    pub fn of(cursor: &mut Cursor<'a>) -> Option<Read<'a>> {
+        let mut read = Read { own: Members::default(), inner: None };
+        let Read { own, inner } = &mut read;
+        cursor.object(|cursor, name| {
+            let found = member(name);
+            let start = cursor.at();
+            match found {
+                Some(Member::Data | Member::Event) if cursor.peek() == Some(b'{') => {
+                    let blanks = cursor.blanks;
+                    let within = inner.insert(Members::default());
+                    let own_named = &mut own.named;
+                    cursor.object(|cursor, name| within.take(cursor, name, Some(own_named)))?;
+                    own.spaced |= cursor.blanks > blanks;
+                    let value = cursor.since(start)?;
+                    own.set(found?, value);
+                    Some(())
+                }
+                Some(found) => cursor.value().map(|value| own.set(found, value)),
+                None => cursor.value().map(drop),
+            }
+        })?;
+        own.depth = cursor.deepest;
+        if let Some(inner) = inner {
+            inner.depth = cursor.deepest;
+        }
+        Some(read)
+    }
+
+    /// Reads a text that is one object and nothing else.
+    pub fn whole(text: &'a str) -> Option<Read<'a>> {
+        let mut cursor = Cursor::new(text, 0);
+        cursor.blank();
+        let read = Read::of(&mut cursor)?;
+        cursor.blank();
+        (cursor.at() == text.len()).then_some(read)
+    }
+}
 
 impl<'a> Members<'a> {
     /// Reads one JSON object; `None` when it is none.
     pub fn parse(text: &'a str) -> Option<Members<'a>> {
-        serde_json::from_str(text).ok()
+        Read::whole(text).map(|read| read.own)
+    }
+
+    /// Reads the value of one member. `named` also learns what the object's parent calls its Data.
+    fn take(&mut self, cursor: &mut Cursor<'a>, name: Name<'a>, named: Option<&mut Named<'a>>) -> Option<()> {
+        let found = member(name);
+        let start = cursor.at();
+        if matches!(found, Some(Member::Data)) && cursor.peek() == Some(b'{') {
+            let blanks = cursor.blanks;
+            let own = &mut self.named;
+            cursor.object(|cursor, name| cursor.value().map(|value| own.set(name, value)))?;
+            self.spaced |= cursor.blanks > blanks;
+            let value = cursor.since(start)?;
+            self.set(Member::Data, value);
+            return Some(());
+        }
+        let value = cursor.value()?;
+        if let Some(found) = found {
+            self.set(found, value);
+        }
+        if let Some(named) = named {
+            named.set(name, value);
+        }
+        Some(())
     }
 
     fn get(&self, member: Member) -> Option<&'a str> {
-        self.0[member as usize]
+        self.values[member as usize]
     }
 
     fn text(&self, member: Member) -> Option<Text<'a>> {
@@ -100,18 +179,13 @@ impl<'a> Members<'a> {
     /// The first of two members of one name wins; a null is none.
     fn set(&mut self, member: Member, value: &'a str) {
         if value != "null" {
-            self.0[member as usize].get_or_insert(value);
+            self.values[member as usize].get_or_insert(value);
         }
     }
 
     /// The Data object, which in an Event Grid envelope is the record itself.
     pub fn data(&self) -> Option<&'a str> {
         self.get(Member::Data).filter(|v| v.starts_with('{'))
-    }
-
-    /// The record inside a Splunk HEC envelope.
-    pub fn wrapped(&self) -> Option<&'a str> {
-        self.get(Member::Event)
     }
 
     pub fn id(&self) -> Option<Text<'a>> {
@@ -129,30 +203,6 @@ impl<'a> Members<'a> {
             && [Member::Timestamp, Member::ScopeId, Member::ActorUserId, Member::ActorCuid]
                 .iter()
                 .any(|m| self.get(*m).is_some())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Seen;
-        impl<'de> Visitor<'de> for Seen {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an audit record")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
-                let mut members = Members::default();
-                while let Some(Borrowed(key)) = map.next_key::<Borrowed<'de>>()? {
-                    if let Some(member) = member(&key) {
-                        members.set(member, map.next_value::<&'de RawValue>()?.get());
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Seen)
     }
 }
 
@@ -189,14 +239,20 @@ pub(super) fn event<'a>(members: &Members<'a>, place: Place<'a>) -> Result<Event
     let actor_name = members.text(Member::ActorDisplayName);
     let actor_upn = members.text(Member::ActorUpn);
     let auth_mechanism = members.text(Member::AuthenticationMechanism);
-    let data = members.get(Member::Data).and_then(data_text);
-    let (hints, author_id) = match &data {
-        Some(Cow::Borrowed(text)) => hints(text),
-        Some(Cow::Owned(text)) => {
-            let (hints, author) = hints(text);
-            (hints.into_owned(), author.map(|a| Cow::Owned(a.into_owned())))
+    let (data, (hints, author_id)) = match members.get(Member::Data) {
+        None => (None, Default::default()),
+        Some(value) if value.starts_with('{') => {
+            let data = if members.spaced { compact(value) } else { Cow::Borrowed(value) };
+            (Some(data), members.named.hints())
         }
-        None => Default::default(),
+        Some(value) => {
+            let data = data_text(value);
+            let told = data.as_deref().and_then(Named::parse).map(|named| {
+                let (hints, author) = named.hints();
+                (hints.into_owned(), author.map(|a| Cow::Owned(a.into_owned())))
+            });
+            (data, told.unwrap_or_default())
+        }
     };
     Ok(Event {
         id,

@@ -3,54 +3,148 @@
 use std::borrow::Cow;
 
 use super::audit::canonical_text;
-use super::json::{Fields, integer, text, time};
+use super::cursor::{Cursor, Name};
+use super::json::{integer, text, time};
 use crate::model::{Hints, Text};
 
-/// The hints of a Data object and the second actor it names (`EventAuthor`). Keys come in any
+/// The members of Data that are read.
+#[derive(Clone, Copy)]
+enum Slot {
+    AgentId,
+    AgentName,
+    PoolId,
+    PoolName,
+    RequestId,
+    JobId,
+    JobName,
+    StageName,
+    PlanId,
+    PlanType,
+    RunId,
+    ReleaseId,
+    RunName,
+    ReleaseName,
+    PipelineId,
+    PipelineName,
+    Environment,
+    Attempt,
+    ConnectionId,
+    ConnectionName,
+    AuthorizationId,
+    StartTime,
+    FinishTime,
+    Caller,
+    RequesterId,
+    EventAuthor,
+}
+
+const SLOTS: usize = 26;
+
+/// Each in every name it goes by.
+const NAMES: [(&str, Slot); 34] = [
+    ("agentid", Slot::AgentId),
+    ("agentname", Slot::AgentName),
+    ("agentpoolid", Slot::PoolId),
+    ("poolid", Slot::PoolId),
+    ("agentpoolname", Slot::PoolName),
+    ("poolname", Slot::PoolName),
+    ("requestid", Slot::RequestId),
+    ("jobid", Slot::JobId),
+    ("jobname", Slot::JobName),
+    ("stagename", Slot::StageName),
+    ("planid", Slot::PlanId),
+    ("plantype", Slot::PlanType),
+    ("ownerid", Slot::RunId),
+    ("runid", Slot::RunId),
+    ("buildid", Slot::RunId),
+    ("releaseid", Slot::ReleaseId),
+    ("runname", Slot::RunName),
+    ("buildnumber", Slot::RunName),
+    ("releasename", Slot::ReleaseName),
+    ("pipelineid", Slot::PipelineId),
+    ("definitionid", Slot::PipelineId),
+    ("pipelinename", Slot::PipelineName),
+    ("definitionname", Slot::PipelineName),
+    ("environmentname", Slot::Environment),
+    ("attempt", Slot::Attempt),
+    ("attemptid", Slot::Attempt),
+    ("connectionid", Slot::ConnectionId),
+    ("connectionname", Slot::ConnectionName),
+    ("authorizationid", Slot::AuthorizationId),
+    ("starttime", Slot::StartTime),
+    ("finishtime", Slot::FinishTime),
+    ("callerprocedure", Slot::Caller),
+    ("requesterid", Slot::RequesterId),
+    ("eventauthor", Slot::EventAuthor),
+];
+
+/// The values of a Data object under the names that are read, themselves unread. Keys come in any
 /// casing and numbers as text, since much of Data is the parameters of a stored procedure.
-pub(super) fn hints(data: &str) -> (Hints<'_>, Option<Text<'_>>) {
-    let mut hints = Hints::default();
-    let mut author = None;
-    let Some(fields) = Fields::parse(data) else { return (hints, author) };
-    for (key, value) in fields.0 {
-        let value = value.get();
-        let id = || text(value).and_then(canonical_text);
-        let words = || text(value);
-        match key.to_ascii_lowercase().as_str() {
-            "agentid" => hints.agent_id = integer(value),
-            "agentname" => hints.agent_name = words(),
-            "agentpoolid" | "poolid" => hints.pool_id = integer(value),
-            "agentpoolname" | "poolname" => hints.pool_name = words(),
-            "requestid" => hints.request_id = integer(value),
-            "jobid" => hints.job_id = id(),
-            "jobname" => hints.job_name = words(),
-            "stagename" => hints.stage_name = words(),
-            "planid" => hints.plan_id = id(),
-            "plantype" => hints.plan_type = words(),
-            "ownerid" | "runid" | "buildid" => hints.run_id = hints.run_id.or(integer(value)),
-            "releaseid" => {
-                hints.run_id = hints.run_id.or(integer(value));
-                hints.plan_type.get_or_insert(Cow::Borrowed("Release"));
-            }
-            "runname" | "buildnumber" => hints.run_name = words(),
-            "releasename" => {
-                hints.run_name = words();
-                hints.plan_type.get_or_insert(Cow::Borrowed("Release"));
-            }
-            "pipelineid" | "definitionid" => hints.pipeline_id = integer(value),
-            "pipelinename" | "definitionname" => hints.pipeline_name = words(),
-            "environmentname" => hints.environment = words(),
-            "attempt" | "attemptid" => hints.attempt = integer(value),
-            "connectionid" => hints.connection_id = id(),
-            "connectionname" => hints.connection_name = words(),
-            "authorizationid" => hints.authorization_id = id(),
-            "starttime" => hints.started = time(value),
-            "finishtime" => hints.finished = time(value),
-            "callerprocedure" => hints.caller = words(),
-            "requesterid" => hints.requester_id = id(),
-            "eventauthor" => author = id(),
-            _ => {}
+#[derive(Default)]
+pub(super) struct Named<'a>([Option<&'a str>; SLOTS]);
+
+impl<'a> Named<'a> {
+    /// Reads a text that is one object.
+    pub fn parse(data: &'a str) -> Option<Named<'a>> {
+        let mut named = Named::default();
+        let mut cursor = Cursor::new(data, 0);
+        cursor.blank();
+        cursor.object(|cursor, name| cursor.value().map(|value| named.set(name, value)))?;
+        Some(named)
+    }
+
+    /// The first of two values of one name wins; a null is none.
+    pub fn set(&mut self, name: Name<'a>, value: &'a str) {
+        if let Some(slot) = slot(name)
+            && value != "null"
+        {
+            self.0[slot as usize].get_or_insert(value);
         }
     }
-    (hints, author)
+
+    /// What they say, and the second actor they name (`EventAuthor`).
+    pub fn hints(&self) -> (Hints<'a>, Option<Text<'a>>) {
+        let get = |slot: Slot| self.0[slot as usize];
+        let number = |slot| get(slot).and_then(integer);
+        let words = |slot| get(slot).and_then(text);
+        let id = |slot| words(slot).and_then(canonical_text);
+        let release = get(Slot::ReleaseId).is_some() || get(Slot::ReleaseName).is_some();
+        let hints = Hints {
+            agent_id: number(Slot::AgentId),
+            agent_name: words(Slot::AgentName),
+            pool_id: number(Slot::PoolId),
+            pool_name: words(Slot::PoolName),
+            request_id: number(Slot::RequestId),
+            job_id: id(Slot::JobId),
+            job_name: words(Slot::JobName),
+            stage_name: words(Slot::StageName),
+            plan_id: id(Slot::PlanId),
+            plan_type: words(Slot::PlanType).or(release.then_some(Cow::Borrowed("Release"))),
+            run_id: number(Slot::RunId).or_else(|| number(Slot::ReleaseId)),
+            run_name: words(Slot::RunName).or_else(|| words(Slot::ReleaseName)),
+            pipeline_id: number(Slot::PipelineId),
+            pipeline_name: words(Slot::PipelineName),
+            environment: words(Slot::Environment),
+            attempt: number(Slot::Attempt),
+            connection_id: id(Slot::ConnectionId),
+            connection_name: words(Slot::ConnectionName),
+            authorization_id: id(Slot::AuthorizationId),
+            started: get(Slot::StartTime).and_then(time),
+            finished: get(Slot::FinishTime).and_then(time),
+            caller: words(Slot::Caller),
+            requester_id: id(Slot::RequesterId),
+        };
+        (hints, id(Slot::EventAuthor))
+    }
+}
+
+/// The slot of a name in any casing, told apart by length first.
+fn slot(name: Name<'_>) -> Option<Slot> {
+    type Names = Vec<(&'static str, Slot)>;
+    static BY_LENGTH: std::sync::LazyLock<[Names; 16]> = std::sync::LazyLock::new(|| {
+        std::array::from_fn(|length| NAMES.iter().filter(|(n, _)| n.len() == length).copied().collect())
+    });
+    let text = name.meaning()?;
+    let names = BY_LENGTH.get(text.len())?;
+    names.iter().find(|(n, _)| n.eq_ignore_ascii_case(&text)).map(|(_, slot)| *slot)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::audit::Members;
+use super::audit::Read;
 use super::{Sink, audit, shape};
 use crate::model::Reason;
 
@@ -55,11 +55,11 @@ fn take<'a>(names: &[String], row: &csv::ByteRecord, raw: &'a [u8], sink: &mut S
         return sink.reject(Reason::Encoding, "the CSV row is not UTF-8; save the export as UTF-8", raw);
     }
     let json = object(names, row);
-    sink.owned(Some(raw), json.as_str(), |json, inner| match Members::parse(json) {
-        Some(members) if members.is_audit() => shape::record(json, Some(members), inner),
-        Some(members) => {
+    sink.owned(Some(raw), json.as_str(), |json, inner| match Read::whole(json) {
+        Some(read) if read.own.is_audit() => shape::record(json, Some(read), inner),
+        Some(read) => {
             let place = audit::Place { raw: json.as_bytes(), observed: inner.observed, envelope_id: None };
-            let lack = audit::event(&members, place).err();
+            let lack = audit::event(&read.own, place).err();
             let (reason, says) =
                 lack.unwrap_or_else(|| (Reason::UnknownShape, "the CSV row is no audit record".to_owned()));
             inner.reject(reason, says, json.as_bytes());

@@ -6,7 +6,8 @@
 use memchr::memmem;
 use serde_json::value::RawValue;
 
-use super::audit::Members;
+use super::audit::Read;
+use super::cursor::Cursor;
 use super::json::mend;
 use super::scan::{skip, value_end};
 use super::{Sink, shape};
@@ -28,8 +29,8 @@ pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
         }
         sink.position = at;
         at = match walker.whole(at) {
-            Some((members, end)) => {
-                shape::record(&walker.text(at)[..end - at], Some(members), sink);
+            Some((read, end)) => {
+                shape::record(&walker.text(at)[..end - at], Some(read), sink);
                 end
             }
             None => walker.odd(at, sink),
@@ -68,13 +69,13 @@ impl<'a> Walker<'a> {
     }
 
     /// The object that starts here, and where it ends, when it is sound.
-    fn whole(&self, at: usize) -> Option<(Members<'a>, usize)> {
+    fn whole(&self, at: usize) -> Option<(Read<'a>, usize)> {
         if self.bytes.get(at) != Some(&b'{') {
             return None;
         }
-        let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<Members<'a>>();
-        let members = values.next()?.ok()?;
-        Some((members, at + values.byte_offset()))
+        let mut cursor = Cursor::new(self.text(at), 0);
+        let read = Read::of(&mut cursor)?;
+        Some((read, at + cursor.at()))
     }
 
     /// Takes what is no sound object; returns where to go on.
@@ -98,7 +99,7 @@ impl<'a> Walker<'a> {
         if bounds.is_ok()
             && let Ok(text) = std::str::from_utf8(&bytes[at..end])
             && let Some(mended) = mend(text)
-            && Members::parse(&mended).is_some()
+            && Read::whole(&mended).is_some()
         {
             sink.owned(Some(&bytes[at..end]), mended.as_str(), |text, inner| {
                 shape::record(text, None, inner)
@@ -116,7 +117,7 @@ impl<'a> Walker<'a> {
             Ok(text) => {
                 // The line before the next record may only need mending: its neighbour was not part of it.
                 if let Some(mended) = mend(text)
-                    && Members::parse(&mended).is_some()
+                    && Read::whole(&mended).is_some()
                 {
                     sink.owned(Some(broken), mended.as_str(), |text, inner| shape::record(text, None, inner));
                 } else {
@@ -154,8 +155,8 @@ impl<'a> Walker<'a> {
                 Some(_) => {
                     sink.position = at;
                     at = match self.whole(at) {
-                        Some((members, end)) => {
-                            shape::record(&self.text(at)[..end - at], Some(members), sink);
+                        Some((read, end)) => {
+                            shape::record(&self.text(at)[..end - at], Some(read), sink);
                             end
                         }
                         None => self.odd(at, sink),
@@ -196,16 +197,12 @@ impl<'a> Walker<'a> {
                 if self.patience == 0 {
                     return None;
                 }
-                let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<Members<'a>>();
-                let read = values.next();
-                self.patience = self.patience.saturating_sub(match &read {
-                    Some(Ok(_)) => values.byte_offset(),
-                    Some(Err(e)) => line_offset(&bytes[at..], e.line(), e.column()),
-                    None => 0,
-                });
-                if let Some(Ok(members)) = read
-                    && (members.is_audit()
-                        || shape::is_known(&self.text(at)[..values.byte_offset()])
+                let mut cursor = Cursor::new(self.text(at), 0);
+                let read = Read::of(&mut cursor);
+                self.patience = self.patience.saturating_sub(cursor.at());
+                if let Some(read) = read
+                    && (read.own.is_audit()
+                        || shape::is_known(&self.text(at)[..cursor.at()])
                         || bytes[..at].ends_with(b"\n"))
                 {
                     return Some(at);
@@ -215,16 +212,6 @@ impl<'a> Walker<'a> {
         }
         None
     }
-}
-
-/// How many bytes a parser read before its error.
-fn line_offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let start = if line <= 1 {
-        0
-    } else {
-        memchr::memchr_iter(b'\n', bytes).nth(line - 2).map_or(bytes.len(), |i| i + 1)
-    };
-    start + column
 }
 
 /// Where the list of records of an object starts, when the object opens with one.

@@ -181,6 +181,14 @@ pub(super) fn mend(text: &str) -> Option<String> {
     if mended { String::from_utf8(out).ok() } else { None }
 }
 
+/// Length of the sound escape at the start of `bytes`; `None` for a bad one.
+pub(super) fn escape_length(bytes: &[u8]) -> Option<usize> {
+    match escape(bytes) {
+        (length, None) => Some(length),
+        _ => None,
+    }
+}
+
 /// Length of the escape at the start of `bytes`, and what must stand in its place if it is bad.
 fn escape(bytes: &[u8]) -> (usize, Option<&'static [u8]>) {
     const DOUBLED: &[u8] = b"\\\\";

@@ -9,6 +9,7 @@
 
 mod address;
 mod audit;
+mod cursor;
 mod cut;
 mod data;
 mod export;

@@ -6,36 +6,26 @@ use base64::Engine as _;
 use serde_json::value::RawValue;
 
 use super::address::Address;
-use super::audit::{Members, Place, event};
+use super::audit::{Members, Place, Read, event};
 use super::json::{Fields, string};
 use super::scan::too_deep;
 use super::{MOST_NESTED, Sink, facts, frame};
 use crate::model::{Event, Reason, RecordHash, Time};
 
-/// Takes one object. `members` are its audit members when they are read already.
-pub(super) fn record<'a>(raw: &'a str, members: Option<Members<'a>>, sink: &mut Sink<'a, '_>) {
-    let limits = sink.delivery.limits;
-    let Some(members) = members.or_else(|| Members::parse(raw)) else {
+/// Takes one object; `read` is what it holds when that is read already.
+pub(super) fn record<'a>(raw: &'a str, read: Option<Read<'a>>, sink: &mut Sink<'a, '_>) {
+    let Some(Read { own, inner }) = read.or_else(|| Read::whole(raw)) else {
         return sink.reject(Reason::UnknownShape, "a bare value is no record", raw.as_bytes());
     };
-    if members.is_audit() {
-        if raw.len() > limits.record {
-            return refuse_size(raw, sink);
-        }
-        return audit(&members, raw, None, sink);
+    if own.is_audit() {
+        return audit(&own, raw, None, sink);
     }
-    if let Some(inner) = members.data() {
-        let record = Members::parse(inner).unwrap_or_default();
-        if record.is_audit() || members.claims_audit() {
-            let id = members.id();
-            return audit(&record, raw, id.as_deref(), sink);
-        }
-    }
-    if let Some(inner) = members.wrapped()
-        && let Some(record) = Members::parse(inner)
-        && record.is_audit()
+    if let Some(record) = inner
+        && (record.is_audit() || own.claims_audit())
     {
-        return audit(&record, raw, None, sink);
+        // The id of an Event Grid envelope is the record's; one of a Splunk envelope is not.
+        let id = own.id().filter(|_| own.data().is_some());
+        return audit(&record, raw, id.as_deref(), sink);
     }
     envelope(raw, sink);
 }
@@ -48,8 +38,10 @@ fn refuse_size<'a>(raw: &'a str, sink: &mut Sink<'a, '_>) {
 
 fn audit<'a>(members: &Members<'a>, raw: &'a str, envelope_id: Option<&str>, sink: &mut Sink<'a, '_>) {
     let limits = sink.delivery.limits;
-    // A shallow record is the rule; only long Data can be deep at all.
-    if members.data().is_some_and(|d| d.len() > 2 * limits.depth && too_deep(d.as_bytes(), limits.depth)) {
+    if raw.len() > limits.record {
+        return refuse_size(raw, sink);
+    }
+    if members.depth > limits.depth {
         let says = format!("the record nests deeper than {}; raise `decode.max_depth`", limits.depth);
         return sink.reject(Reason::Limit, says, raw.as_bytes());
     }

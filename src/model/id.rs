@@ -15,7 +15,8 @@ pub fn canonical(text: &str) -> Option<Cow<'_, str>> {
     if text.is_empty() || text == ZERO_GUID {
         return None;
     }
-    if is_guid(text) && text.bytes().any(|b| b.is_ascii_uppercase()) {
+    // Nearly every identifier is in lower case already, which is seen faster than that it is a GUID.
+    if text.len() == 36 && text.bytes().any(|b| b.is_ascii_uppercase()) && is_guid(text) {
         return Some(Cow::Owned(text.to_ascii_lowercase()));
     }
     Some(Cow::Borrowed(text))

@@ -128,13 +128,31 @@ impl Time {
     }
 }
 
-/// RFC 3339 in UTC with seven fraction digits, the form of the audit stream.
+/// RFC 3339 in UTC with seven fraction digits, the form of the audit stream. Evidence tells many
+/// times, so the digits are laid out by hand.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let in_day = self.0.rem_euclid(TICKS_PER_DAY);
         let (seconds, fraction) = (in_day / TICKS_PER_SECOND, in_day % TICKS_PER_SECOND);
-        let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{}T{h:02}:{m:02}:{s:02}.{fraction:07}Z", self.date())
+        let (year, month, day) = self.date().civil();
+        if !(0..=9999).contains(&year) {
+            return write!(f, "{}T{seconds}.{fraction:07}Z", self.date());
+        }
+        let mut text = *b"0000-00-00T00:00:00.0000000Z";
+        let mut put = |at: std::ops::Range<usize>, mut n: i64| {
+            for digit in text[at].iter_mut().rev() {
+                *digit = b'0' + (n % 10) as u8;
+                n /= 10;
+            }
+        };
+        put(0..4, year);
+        put(5..7, month);
+        put(8..10, day);
+        put(11..13, seconds / 3600);
+        put(14..16, seconds / 60 % 60);
+        put(17..19, seconds % 60);
+        put(20..27, fraction);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

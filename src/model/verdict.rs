@@ -1,6 +1,6 @@
 //! Who executed an action, who raised the record, and how sure we are.
 
-use super::Time;
+use super::{RecordHash, Time};
 
 /// The answer for one event, with everything it rests on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,8 +115,8 @@ pub struct Candidate {
 pub struct Evidence {
     /// The rule that used it, for example `job_ids`.
     pub kind: String,
-    /// Hash of the source record (64 hex digits), or the id of an event: where to read it.
-    pub record: String,
+    /// Hash of the source record: where to read it.
+    pub record: RecordHash,
     /// What it says: a lowercase sentence.
     pub says: String,
     /// When this program learned it.

@@ -19,7 +19,9 @@ pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared:
         let shared = shared.clone();
         tokio::spawn(async move {
             while let Some((batch, prepared)) = prepared.recv().await {
+                let since = Instant::now();
                 let outcome = commit(prepared, &batch, &shared).await;
+                tracing::debug!(payloads = batch.len(), took = ?since.elapsed(), "committed");
                 answer(batch, outcome);
             }
         })
@@ -28,9 +30,11 @@ pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared:
         while !batch.is_empty() {
             let worker = shared.clone();
             let runtime = tokio::runtime::Handle::current();
+            let since = Instant::now();
             let work = tokio::task::spawn_blocking(move || prepare(batch, &worker, &runtime));
             match work.await {
                 Ok(part) => {
+                    tracing::debug!(payloads = part.batch.len(), took = ?since.elapsed(), "prepared");
                     batch = part.rest;
                     if ready.send((part.batch, part.prepared)).await.is_err() {
                         break;
@@ -86,7 +90,7 @@ async fn commit(prepared: Prepared, batch: &[Payload], shared: &Shared) -> Resul
         for conflict in &conflicts {
             rows.id_conflict(conflict);
         }
-        let rows = rows.finish();
+        let rows = rows.finish(Vec::new());
         let tables: Vec<_> = rows.iter().map(|r| r.table.name).collect();
         for (table, result) in tables.iter().zip(shared.lake.commit(rows).await?) {
             prepared.ledger.count(table, result.added, result.duplicates);

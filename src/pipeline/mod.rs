@@ -67,7 +67,7 @@ struct Shared {
 
 /// Payloads that may wait in each lane; a full lane is back-pressure.
 const PUSH_QUEUE: usize = 1024;
-const BULK_QUEUE: usize = 4;
+const BULK_QUEUE: usize = 64;
 
 impl Pipeline {
     /// Starts the two lanes on the current runtime.

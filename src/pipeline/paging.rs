@@ -79,7 +79,7 @@ impl Paging {
             for batch in collect(&session, sql).await? {
                 tell(&batch, |url, observed, raw| {
                     for event in &decode(raw.as_bytes(), &delivery(url, observed, organization)).events {
-                        engine.decide(event);
+                        engine.learn_event(event);
                     }
                 });
             }

@@ -10,9 +10,14 @@ use super::rows::{Refusal, RowSet};
 use super::{Settings, Shared};
 use crate::attribute::Engine;
 use crate::decode::{Decoded, Delivery, decode, inflate};
-use crate::model::{Date, Reason, RecordHash, Reject, Time};
+use crate::model::{Date, Event, Reason, RecordHash, Reject, Time};
 use crate::source::{Account, Payload};
 use crate::store::Rows;
+
+/// Bytes from which on decoding is shared among threads.
+const WORTH_A_THREAD: usize = 1 << 20;
+/// Events from which on deciding is.
+const WORTH_DECIDING: usize = 2000;
 
 /// As many payloads of a batch as may be in memory at once, ready to be committed, and the others.
 pub(super) struct Part {
@@ -71,14 +76,7 @@ fn decide(
     let settings = &shared.settings;
     let mut ledger = Ledger::default();
     let mut rows = RowSet::default();
-    let decoded: Vec<Decoded<'_>> = batch
-        .iter()
-        .zip(bodies)
-        .map(|(payload, body)| match body {
-            Ok(body) => decode(body, &delivery(payload, settings)),
-            Err(reject) => Decoded { rejects: vec![(**reject).clone()], ..Decoded::default() },
-        })
-        .collect();
+    let decoded = decode_all(batch, bodies, settings);
     let now = now();
     let expired =
         |occurred: Time| settings.retention.is_some_and(|keep| occurred.date() < (now - keep).date());
@@ -89,37 +87,33 @@ fn decide(
         attributor.engine.learn(fact);
         rows.fact(fact);
     }
-    let days: BTreeSet<Date> = decoded.iter().flat_map(|d| &d.events).map(|e| e.occurred.date()).collect();
-    if !days.is_empty() {
-        attributor.paging.bring(
-            &days,
-            &mut attributor.engine,
-            &shared.lake,
-            settings.organization.as_deref(),
-            runtime,
-        );
+    let kept: Vec<&Event<'_>> =
+        decoded.iter().flat_map(|d| &d.events).filter(|e| !expired(e.occurred)).collect();
+    if !kept.is_empty() {
+        let days: BTreeSet<Date> = kept.iter().map(|e| e.occurred.date()).collect();
+        let organization = settings.organization.as_deref();
+        attributor.paging.bring(&days, &mut attributor.engine, &shared.lake, organization, runtime);
     }
+    kept.iter().for_each(|event| attributor.engine.learn_event(event));
+    let parts = decide_all(&kept, &attributor.engine, now);
+    drop(guard);
+
     let mut accounts = Vec::with_capacity(batch.len());
     for (payload, decoded) in batch.iter().zip(&decoded) {
         let mut account = Account::default();
-        for event in &decoded.events {
-            if expired(event.occurred) {
-                rows.refusal(&expiry(&event.raw, event.observed, Some(&event.id), payload));
-                account.rejects += 1;
-                *ledger.reasons.entry(Reason::Expired.as_str()).or_default() += 1;
-                continue;
-            }
-            let verdict = attributor.engine.decide(event);
-            rows.event(event, &verdict, now);
-            account.events += 1;
+        let mut refuse = |raw, observed, id| {
+            rows.refusal(&expiry(raw, observed, id, payload));
+            account.rejects += 1;
+            *ledger.reasons.entry(Reason::Expired.as_str()).or_default() += 1;
+        };
+        for event in decoded.events.iter().filter(|e| expired(e.occurred)) {
+            refuse(&event.raw, event.observed, Some(event.id.as_ref()));
         }
         for fact in &decoded.facts {
             if fact.kind.starts_with("heard.") {
                 ledger.heard += 1;
             } else if fact.occurred.is_some_and(expired) {
-                rows.refusal(&expiry(&fact.raw, fact.observed, None, payload));
-                account.rejects += 1;
-                *ledger.reasons.entry(Reason::Expired.as_str()).or_default() += 1;
+                refuse(&fact.raw, fact.observed, None);
             } else {
                 account.facts += 1;
                 *ledger.kinds.entry(fact.kind.clone()).or_default() += 1;
@@ -130,11 +124,72 @@ fn decide(
             account.rejects += 1;
             *ledger.reasons.entry(reject.reason.as_str()).or_default() += 1;
         }
+        account.events = decoded.events.iter().filter(|e| !expired(e.occurred)).count() as u64;
         ledger.took(payload.bytes.len(), &account);
         accounts.push(account);
     }
-    drop(guard);
-    Prepared { rows: rows.finish(), accounts, ledger }
+    Prepared { rows: rows.finish(parts), accounts, ledger }
+}
+
+/// The verdicts on events and their rows, several parts at a time: a verdict depends on what is
+/// known, not on another verdict.
+fn decide_all(events: &[&Event<'_>], engine: &Engine, now: Time) -> Vec<RowSet> {
+    let part = |events: &[&Event<'_>]| {
+        let mut rows = RowSet::default();
+        events.iter().for_each(|event| rows.event(event, &engine.decide(event), now));
+        rows
+    };
+    let threads = threads();
+    if events.len() < WORTH_DECIDING || threads < 2 {
+        return vec![part(events)];
+    }
+    let parts: Vec<_> = events.chunks(events.len().div_ceil(threads)).collect();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = parts.into_iter().map(|events| scope.spawn(move || part(events))).collect();
+        workers.into_iter().map(joined).collect()
+    })
+}
+
+/// What a thread gave; its panic goes on in this one.
+fn joined<T>(worker: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Decodes the bodies, several at a time: no record knows of another.
+fn decode_all<'b>(
+    batch: &[Payload],
+    bodies: &'b [Result<Cow<'_, [u8]>, Box<Reject<'_>>>],
+    settings: &Settings,
+) -> Vec<Decoded<'b>> {
+    let one = |payload: &Payload, body: &'b Result<Cow<'_, [u8]>, Box<Reject<'_>>>| match body {
+        Ok(body) => decode(body, &delivery(payload, settings)),
+        Err(reject) => Decoded { rejects: vec![(**reject).clone()], ..Decoded::default() },
+    };
+    let work: Vec<_> = batch.iter().zip(bodies).collect();
+    let threads = threads().min(work.len());
+    let large = bodies.iter().flatten().map(|b| b.len()).sum::<usize>() > WORTH_A_THREAD;
+    if threads < 2 || !large {
+        return work.into_iter().map(|(payload, body)| one(payload, body)).collect();
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut done: Vec<(usize, Decoded<'b>)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut own = Vec::new();
+            loop {
+                let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some((payload, body)) = work.get(i) else { return own };
+                own.push((i, one(payload, body)));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(joined).collect()
+    });
+    done.sort_unstable_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, decoded)| decoded).collect()
 }
 
 fn delivery<'a>(payload: &'a Payload, settings: &'a Settings) -> Delivery<'a> {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub chunk: usize,
     /// Bytes of one document that cannot be cut between records.
     pub max_document: usize,
+    /// Bytes under way at once: enough that one commit is prepared while another is written.
+    pub under_way: usize,
     /// Time between two looks at watched files.
     pub every: Duration,
 }
@@ -64,10 +66,8 @@ struct Left {
 const HEAD: u64 = 4096;
 /// How much of a file tells whether it holds audit records.
 const SNIFF: u64 = 64 << 10;
-/// Payloads under way at once.
-const WINDOW: usize = 4;
-/// Payloads between two saved positions.
-const SAVE_EVERY: usize = 16;
+/// Payloads between two saved positions: to save one, all before it must be committed.
+const SAVE_EVERY: usize = 128;
 
 /// Ingests all that `patterns` name, once: records about the world first, audit records after them.
 pub async fn ingest_once<C, P>(
@@ -109,7 +109,7 @@ where
     }
     if patterns.iter().any(|p| p == "-") {
         let mut reader = std::io::stdin();
-        let mut sender = Sending::new(&intake, "stdin");
+        let mut sender = Sending::new(settings, &intake, "stdin");
         let read = pump(settings, &mut reader, "standard input", &mut sender, true, &mut |_| {}).await;
         let read = match read {
             Ok(_) => sender.drain().await,
@@ -281,7 +281,7 @@ async fn take(
         let mut second = File::open(path).map_err(fail)?;
         digest(&mut second, head_bytes).map_err(fail)?
     };
-    let mut sender = Sending::new(intake, &partition);
+    let mut sender = Sending::new(settings, intake, &partition);
     let position = (Left { offset: if gzip { size } else { start }, head, head_bytes }, partition.clone());
     if gzip {
         let mut reader = flate2::read::MultiGzDecoder::new(std::io::BufReader::new(file));
@@ -325,6 +325,7 @@ async fn pump(
         let before = buffer.len();
         // Reading is short next to decoding, and the runtime has other threads.
         let read = tokio::task::block_in_place(|| {
+            buffer.reserve(settings.chunk);
             (&mut *reader).take(settings.chunk as u64).read_to_end(&mut buffer)
         });
         read.map_err(fail)?;
@@ -355,23 +356,27 @@ struct Sending<'s> {
     source: String,
     position: Option<(Left, String)>,
     waiting: VecDeque<(Bytes, oneshot::Receiver<Outcome>)>,
+    bytes_waiting: usize,
+    under_way: usize,
     since_saved: usize,
 }
 
 impl<'s> Sending<'s> {
-    fn new(intake: &'s mpsc::Sender<Payload>, source: &str) -> Sending<'s> {
+    fn new(settings: &Settings, intake: &'s mpsc::Sender<Payload>, source: &str) -> Sending<'s> {
         Sending {
             intake,
             source: source.to_owned(),
             position: None,
             waiting: VecDeque::new(),
+            bytes_waiting: 0,
+            under_way: settings.under_way,
             since_saved: 0,
         }
     }
 
     /// Sends a chunk that moves the position by `bytes`.
     async fn send(&mut self, chunk: Bytes, bytes: u64) -> Result<(), FilesError> {
-        while self.waiting.len() >= WINDOW {
+        while self.bytes_waiting > 0 && self.bytes_waiting + chunk.len() > self.under_way {
             self.settle().await?;
         }
         self.hand_over(chunk, None).await?;
@@ -391,6 +396,7 @@ impl<'s> Sending<'s> {
         if self.intake.send(payload).await.is_err() {
             return Err(self.lost("the pipeline has stopped".to_owned()));
         }
+        self.bytes_waiting += chunk.len();
         self.waiting.push_back((chunk, outcome));
         Ok(())
     }
@@ -398,6 +404,7 @@ impl<'s> Sending<'s> {
     /// Waits for the oldest payload; one that was refused for now is sent again.
     async fn settle(&mut self) -> Result<(), FilesError> {
         let Some((chunk, outcome)) = self.waiting.pop_front() else { return Ok(()) };
+        self.bytes_waiting -= chunk.len();
         match outcome.await {
             Ok(Outcome::Committed(_)) => Ok(()),
             Ok(Outcome::Busy { retry_after, .. }) => {

@@ -18,6 +18,8 @@ pub enum Cell<'a> {
     Text(Option<&'a str>),
     Int(Option<i64>),
     Time(Option<Time>),
+    /// As its hex digits, a text.
+    Hash(RecordHash),
 }
 
 impl Cell<'_> {
@@ -27,6 +29,7 @@ impl Cell<'_> {
             Cell::Text(text) => text.map(|t| format!("t{t}")),
             Cell::Int(int) => int.map(|i| format!("i{i}")),
             Cell::Time(time) => time.map(|t| format!("i{}", t.unix_micros())),
+            Cell::Hash(hash) => Some(format!("t{hash}")),
         }
         .unwrap_or_default()
     }
@@ -152,6 +155,9 @@ impl Builder {
             for (i, cell) in cells.into_iter().enumerate() {
                 match cell {
                     Cell::Text(v) => item.field_builder::<StringBuilder>(i).map(|b| b.append_option(v)),
+                    Cell::Hash(v) => item.field_builder::<StringBuilder>(i).map(|b| {
+                        b.append_value(std::str::from_utf8(&v.hex()).unwrap_or_default());
+                    }),
                     Cell::Int(v) => item.field_builder::<Int64Builder>(i).map(|b| b.append_option(v)),
                     Cell::Time(v) => item
                         .field_builder::<TimestampMicrosecondBuilder>(i)

@@ -40,6 +40,25 @@ pub struct Rows {
     pub dates: Vec<Option<Date>>,
 }
 
+impl Rows {
+    /// The rows of several parts of one table, in their order; `None` for no part.
+    pub fn concat(mut parts: Vec<Rows>) -> Option<Rows> {
+        if parts.len() < 2 {
+            return parts.pop();
+        }
+        let batches: Vec<&RecordBatch> = parts.iter().map(|p| &p.batch).collect();
+        let batch = arrow::compute::concat_batches(&parts[0].batch.schema(), batches)
+            .unwrap_or_else(|e| unreachable!("parts of `{}` differ: {e}", parts[0].table.name));
+        let table = parts[0].table;
+        let (mut keys, mut dates) = (Vec::new(), Vec::new());
+        for part in parts {
+            keys.extend(part.keys);
+            dates.extend(part.dates);
+        }
+        Some(Rows { table, batch, keys, dates })
+    }
+}
+
 /// What a row is deduplicated by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowKey {

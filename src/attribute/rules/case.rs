@@ -1,7 +1,8 @@
 //! One event on its way through the rules: what is asked of the known, and the verdict so far.
 
 use crate::attribute::Tolerance;
-use crate::attribute::known::{JobKnown, Known, Source, is_release};
+use crate::attribute::job::JobKnown;
+use crate::attribute::known::{Known, Source, is_release};
 use crate::model::{
     ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, JobSeen, RunSeen,
     Subject, Text, Time, Verdict,
@@ -37,7 +38,7 @@ impl<'e, 'k> Case<'e, 'k> {
     pub fn cite(&mut self, source: Source, says: impl Into<String>) {
         let evidence = Evidence {
             kind: self.rule.to_owned(),
-            record: source.hash.to_string(),
+            record: source.hash,
             says: says.into(),
             known: source.known,
         };
@@ -81,8 +82,8 @@ impl<'e, 'k> Case<'e, 'k> {
         self.verdict.job = Some(JobSeen {
             job_id: job.job.job_id.clone(),
             request_id: job.job.request_id,
-            name: job.job.name.clone().or_else(|| job.job.identifier.clone()),
-            attempt: job.job.attempt,
+            name: job.name().map(str::to_owned).or_else(|| job.job.identifier.clone()),
+            attempt: job.attempt(),
         });
         self.run_of(job);
         self.agent_of(job);
@@ -91,8 +92,8 @@ impl<'e, 'k> Case<'e, 'k> {
             job.source,
             format!("job request {} was given to {agent}", job.job.request_id.unwrap_or_default()),
         );
-        if let Some(timeline) = job.timeline {
-            self.cite(timeline, "the timeline of the run has this job on the same agent");
+        if let Some(timeline) = &job.timeline {
+            self.cite(timeline.source, "the timeline of the run has this job on the same agent");
         }
     }
 
@@ -149,9 +150,7 @@ impl<'e, 'k> Case<'e, 'k> {
             }
         }
         let registrant = job.agent_id.and_then(|id| {
-            let all = known.registrants.get(&id)?;
-            let fits = |b: &&crate::attribute::Binding| b.pool_id.is_none() || b.pool_id == job.pool_id;
-            all.range(..=at).rev().map(|(_, b)| b).find(fits)
+            known.registrants(id, at).find(|b| b.pool_id.is_none() || b.pool_id == job.pool_id)
         });
         match registrant {
             Some(binding) => {

@@ -2,7 +2,7 @@
 
 use super::Step;
 use super::case::Case;
-use crate::attribute::known::JobKnown;
+use crate::attribute::job::JobKnown;
 use crate::model::{ActorKind, Executor, Grade};
 
 /// `{Project} Build Service ({org})` acts for every job of a project, the collection's one for
@@ -16,7 +16,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             let home = event.actor_name.as_deref().and_then(|n| n.split(" Build Service (").next());
             let id = match (home, event.project.as_deref()) {
                 (Some(home), Some(project)) if home == project => event.project_id.as_deref(),
-                (Some(home), _) => case.known.project_ids.get(home).map(String::as_str),
+                (Some(home), _) => case.known.project_id(home),
                 _ => None,
             };
             if id.is_none() {
@@ -80,17 +80,18 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
         );
     }
     let mut jobs: Vec<&JobKnown> = Vec::new();
-    for (usage, source) in &case.known.uses {
-        let bears = case.known.connections.get(&usage.connection_id);
-        let Some((connection, _)) = bears.filter(|(c, _)| c.application_id.as_deref() == Some(client)) else {
-            continue;
-        };
+    let known = case.known;
+    let of_client = |c: &&crate::model::Connection| c.application_id.as_deref() == Some(client);
+    let mut borne: Vec<_> = known.connections.values().map(|(c, _)| c).filter(of_client).collect();
+    borne.sort_by(|a, b| a.connection_id.cmp(&b.connection_id));
+    let uses = borne.iter().flat_map(|c| known.uses(&c.connection_id).map(move |(u, s)| (c, u, s)));
+    for (connection, usage, source) in uses {
         let during =
             usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
         let Some(run) = usage.run_id.filter(|_| during) else { continue };
         let release = crate::attribute::known::is_release(usage.plan_type.as_deref());
         case.cite(
-            *source,
+            source,
             format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")),
         );
         for job in case.known.by_run(release, run) {
@@ -101,13 +102,10 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     }
     list(case, &jobs, "its run was using a service connection of this application");
     if is_agent_software(case) {
-        for (agent, bindings) in &case.known.registrants {
-            let Some(binding) = bindings.values().rev().find(|b| b.from <= at && b.identity_id == client)
-            else {
-                continue;
-            };
+        for (agent, bindings) in known.registered(at) {
+            let Some(binding) = bindings.into_iter().find(|b| b.identity_id == client) else { continue };
             case.verdict.candidates.push(crate::model::Candidate {
-                agent_id: Some(*agent),
+                agent_id: Some(agent),
                 agent_name: binding.agent_name.clone(),
                 pool_id: binding.pool_id,
                 why: "it was registered by this application, and agent software sent the request".to_owned(),

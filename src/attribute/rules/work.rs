@@ -2,7 +2,8 @@
 
 use super::Step;
 use super::case::Case;
-use crate::attribute::known::{JobKnown, is_release};
+use crate::attribute::job::JobKnown;
+use crate::attribute::known::is_release;
 use crate::model::{Event, Executor, Grade, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
@@ -41,7 +42,7 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
             .into_iter()
             .filter(|j| j.job.job_id.as_deref() == Some(id))
             .filter(|j| hints.run_id.is_none_or(|r| j.job.run_id == Some(r)))
-            .filter(|j| hints.attempt.is_none_or(|a| j.job.attempt.is_none_or(|b| a == b)))
+            .filter(|j| hints.attempt.is_none_or(|a| j.attempt().is_none_or(|b| a == b)))
             .collect();
         match jobs.as_slice() {
             [] => case.missing(format!("no job request with job id {id} of that run is known")),
@@ -179,7 +180,7 @@ fn named_jobs<'k>(event: &Event<'_>, jobs: &[&'k JobKnown]) -> Vec<&'k JobKnown>
     let name = event.hints.job_name.as_deref();
     let fits = |j: &JobKnown| {
         let in_stage = stage.is_none_or(|s| j.job.stage.as_deref().is_none_or(|t| same(s, t)));
-        let names = [j.job.name.as_deref(), j.job.identifier.as_deref()];
+        let names = [j.name(), j.job.identifier.as_deref()];
         let is_named = name.is_none_or(|n| {
             names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t)))
         });

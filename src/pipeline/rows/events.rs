@@ -77,7 +77,7 @@ fn verdict_columns(row: &mut Builder, verdict: &Verdict, decided: Time) {
     row.items(verdict.evidence.iter().map(|e| {
         [
             Cell::Text(Some(&e.kind)),
-            Cell::Text(Some(&e.record)),
+            Cell::Hash(e.record),
             Cell::Text(Some(&e.says)),
             Cell::Time(Some(e.known)),
         ]

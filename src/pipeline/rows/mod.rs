@@ -78,9 +78,14 @@ impl RowSet {
         agents::binding(self.table("bindings"), binding, hash);
     }
 
-    /// All rows, in the order in which a commit writes the tables.
-    pub(super) fn finish(mut self) -> Vec<Rows> {
-        tables().iter().filter_map(|t| self.builders.remove(t.name)?.finish()).collect()
+    /// All rows, those of `others` behind its own, in the order in which a commit writes the tables.
+    pub(super) fn finish(mut self, mut others: Vec<RowSet>) -> Vec<Rows> {
+        let of = |table: &Table| {
+            let own = self.builders.remove(table.name);
+            let all = own.into_iter().chain(others.iter_mut().filter_map(|o| o.builders.remove(table.name)));
+            Rows::concat(all.filter_map(Builder::finish).collect())
+        };
+        tables().iter().filter_map(of).collect()
     }
 }
 

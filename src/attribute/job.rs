@@ -1,0 +1,221 @@
+//! One job request with everything its records said so far, the same whatever their order.
+
+use super::known::Source;
+use crate::model::{Job, Ticks, Time};
+
+/// A job with everything its records said so far.
+#[derive(Clone, Debug)]
+pub(super) struct JobKnown {
+    pub job: Job,
+    pub project_id: Option<String>,
+    /// The record that saw it furthest.
+    pub source: Source,
+    /// What a timeline adds, when one has this job.
+    pub timeline: Option<Told>,
+    /// The records that fields are from, each with how far it saw the job.
+    records: Vec<Rank>,
+    /// For each field the index of the record it is from.
+    from: [u8; FIELDS],
+}
+
+/// What a timeline says of a job that its request does not.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub name: Option<String>,
+    pub attempt: Option<i64>,
+    pub source: Source,
+}
+
+/// How far a record saw a job: finished, received, assigned, given to an agent; then which is newer.
+type Rank = ((bool, bool, bool, bool), Source);
+
+const FIELDS: usize = 28;
+/// Records that no field is from any more are forgotten beyond this.
+const MANY: usize = 40;
+
+impl JobKnown {
+    pub fn new(job: &Job, project: Option<&str>, source: Source) -> JobKnown {
+        let mut known = JobKnown {
+            job: Job { request_id: job.request_id, ..Job::default() },
+            project_id: None,
+            source,
+            timeline: None,
+            records: Vec::new(),
+            from: [0; FIELDS],
+        };
+        known.told(job, project, source);
+        known
+    }
+
+    /// Lays a further record onto what is known: each field is from the record that saw the job
+    /// furthest among those that have it.
+    pub fn told(&mut self, job: &Job, project: Option<&str>, source: Source) {
+        let reach =
+            (job.finished.is_some(), job.received.is_some(), job.assigned.is_some(), job.agent_id.is_some());
+        let rank = (reach, source);
+        if self.records.contains(&rank) {
+            return;
+        }
+        self.records.push(rank);
+        let own = (self.records.len() - 1) as u8;
+        let mut field = 0;
+        let mut wins = |has: bool, empty: bool, from: &mut [u8; FIELDS]| {
+            let takes = has && (empty || rank > self.records[usize::from(from[field])]);
+            if takes {
+                from[field] = own;
+            }
+            field += 1;
+            takes
+        };
+        macro_rules! take {
+            ($($name:ident),*) => { $(
+                if wins(job.$name.is_some(), self.job.$name.is_none(), &mut self.from) {
+                    self.job.$name.clone_from(&job.$name);
+                }
+            )* };
+        }
+        take!(
+            job_id,
+            name,
+            identifier,
+            stage,
+            attempt,
+            plan_id,
+            plan_type,
+            run_id,
+            run_name,
+            pipeline_id,
+            pipeline_name,
+            pool_id,
+            pool_name,
+            queue_id,
+            queued,
+            assigned,
+            received,
+            finished,
+            result,
+            service_owner,
+            agent_id,
+            agent_name,
+            agent_version,
+            agent_os,
+            image,
+            orchestration_id
+        );
+        if wins(!job.demands.is_empty(), self.job.demands.is_empty(), &mut self.from) {
+            self.job.demands.clone_from(&job.demands);
+        }
+        if wins(project.is_some(), self.project_id.is_none(), &mut self.from) {
+            self.project_id = project.map(str::to_owned);
+        }
+        let furthest = self.records.iter().max().map_or(source, |(_, source)| *source);
+        self.source = furthest;
+        if self.records.len() > MANY {
+            self.forget();
+        }
+    }
+
+    /// Drops the records that no field is from, but the furthest.
+    fn forget(&mut self) {
+        let furthest = self.records.iter().max().copied();
+        let mut kept: Vec<Rank> = Vec::new();
+        let mut place = |rank: Rank| {
+            kept.iter().position(|k| *k == rank).unwrap_or_else(|| {
+                kept.push(rank);
+                kept.len() - 1
+            }) as u8
+        };
+        for from in &mut self.from {
+            *from = place(self.records[usize::from(*from)]);
+        }
+        furthest.map(&mut place);
+        self.records = kept;
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.job.name.as_deref().or_else(|| self.timeline.as_ref()?.name.as_deref())
+    }
+
+    pub fn attempt(&self) -> Option<i64> {
+        self.job.attempt.or_else(|| self.timeline.as_ref()?.attempt)
+    }
+
+    /// Chooses among the timeline records of its run and job id: attempts share the id, so the one
+    /// on the same agent at the same time counts.
+    pub fn choose_timeline(&mut self, records: &[(Job, Source)]) {
+        let fits = |(told, _): &&(Job, Source)| {
+            let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
+            let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);
+            let before =
+                matches!((self.job.assigned, told.finished), (Some(start), Some(end)) if end < start);
+            !(other || after || before)
+        };
+        let chosen = records.iter().filter(fits).max_by_key(|(_, source)| *source);
+        self.timeline = chosen.map(|(told, source)| Told {
+            name: told.name.clone(),
+            attempt: told.attempt,
+            source: *source,
+        });
+    }
+
+    /// From when it ran, and until when if that is known. A job that no agent took has none.
+    pub fn span(&self) -> Option<(Time, Option<Time>)> {
+        let from = self.job.received.or(self.job.assigned)?;
+        Some((from, self.job.finished.map(|f| f.max(from))))
+    }
+
+    /// Whether it can have been running at `at`, give or take `slack`.
+    pub fn runs_at(&self, at: Time, slack: Ticks) -> bool {
+        let Some((from, until)) = self.span() else { return false };
+        from <= at + slack && until.is_none_or(|until| at <= until + slack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::RecordHash;
+    use proptest::prelude::*;
+
+    fn record(n: u8, seen: u8, fields: u8) -> (Job, Source) {
+        let time = |bit: u8| (seen >= bit).then_some(Time(i64::from(n) * 100 + i64::from(bit)));
+        let text = |bit: u8| (fields & bit != 0).then(|| format!("{n}"));
+        let job = Job {
+            request_id: Some(1),
+            assigned: time(1),
+            received: time(2),
+            finished: time(3),
+            name: text(1),
+            stage: text(2),
+            agent_name: text(4),
+            run_name: text(8),
+            ..Job::default()
+        };
+        (job, Source { known: Time(i64::from(n % 3)), hash: RecordHash([n; 32]) })
+    }
+
+    proptest! {
+        /// A1, for one job: the order of its records does not matter, nor how often each comes.
+        #[test]
+        fn the_order_of_records_does_not_matter(
+            records in proptest::collection::vec((0u8..60, 0u8..4, 0u8..16), 1..70),
+            turn in 0usize..70,
+        ) {
+            let mut seen = std::collections::BTreeMap::new();
+            for (n, reach, fields) in &records {
+                seen.entry(*n).or_insert_with(|| record(*n, *reach, *fields));
+            }
+            let all: Vec<&(Job, Source)> = seen.values().collect();
+            let fold = |order: &[&(Job, Source)]| {
+                let mut known = JobKnown::new(&order[0].0, None, order[0].1);
+                order.iter().for_each(|(job, source)| known.told(job, None, *source));
+                (known.job, known.source)
+            };
+            let mut turned: Vec<_> = all.iter().rev().copied().collect();
+            let turn = turn % turned.len();
+            turned.rotate_left(turn);
+            turned.extend(all.iter().take(5));
+            prop_assert_eq!(fold(&all), fold(&turned));
+        }
+    }
+}
