@@ -4,6 +4,7 @@ mod ask;
 mod demo;
 mod failure;
 mod ingest;
+mod reattribute;
 mod service;
 
 pub use failure::Failure;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Sql(sql) => ask::sql(sql, &settings).await,
             Command::Report(report) => ask::report(report, &settings).await,
             Command::Trace(trace) => ask::trace(trace, &settings).await,
+            Command::Reattribute(asked) => reattribute::run(asked, &settings).await,
             Command::Maintain => service::maintain(&settings).await,
             Command::Completions { .. } => Ok(0),
         }
@@ -149,6 +151,7 @@ fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
         retention: (settings.lake.retention_days > 0)
             .then(|| Ticks::days(i64::from(settings.lake.retention_days))),
         organization: Some(settings.decode.organization.clone()).filter(|o| !o.is_empty()),
+        max_jobs: settings.attribute.max_jobs,
     }
 }
 

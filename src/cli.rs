@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::model::Time;
+
 /// Which build agent did this, as whom, and how sure are we?
 ///
 /// agentrail ingests Azure DevOps audit and job records, joins them with the agents and identities
@@ -66,6 +68,11 @@ pub enum Command {
     /// Prints the chain action -> job -> run -> pipeline and agent -> pool -> machine -> identity
     /// -> how it was registered, with all candidates, the grade, the evidence and what was missing.
     Trace(Trace),
+    /// Decide the actions of a span again with all that is known now, and say what changed
+    ///
+    /// `run` and `ingest` do so by themselves for what late evidence can touch. Old verdicts stay:
+    /// actions_as_known(time) shows what was believed before.
+    Reattribute(Reattribute),
     /// Compact small files, write checkpoints, remove what is expired; `run` does so by itself
     Maintain,
     /// Print the completions of a shell
@@ -100,6 +107,19 @@ pub struct Check {
     /// Print every setting with its default and meaning, then stop
     #[arg(long)]
     pub defaults: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Reattribute {
+    /// From this moment on, as `2026-03-05` or `2026-03-05T14:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Time,
+    /// Up to this moment, exclusive [default: the end]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Time>,
+    /// Form of the account
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +166,11 @@ pub enum Format {
     Csv,
     /// One JSON object a line
     Ndjson,
+}
+
+fn moment(text: &str) -> Result<Time, String> {
+    let date = || crate::model::Date::parse(text).map(crate::model::Date::start);
+    Time::parse(text).or_else(date).ok_or("write it as 2026-03-05 or 2026-03-05T14:00:00Z".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -50,6 +50,8 @@ pub struct Commit {
 pub struct Attribute {
     pub clock_tolerance: u32,
     pub window_days: u32,
+    pub max_jobs: usize,
+    pub revise_every: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Failure, ask, open, pipeline_settings};
 use crate::cli::{Format, Ingest};
-use crate::pipeline::{Ledger, Pipeline};
+use crate::pipeline::{Ledger, Pipeline, Revised, Reviser};
 use crate::settings::Settings;
 use crate::source::files;
 use crate::store::Lake;
@@ -19,9 +19,17 @@ pub(super) async fn run(ingest: Ingest, mut settings: Settings) -> Result<u8, Fa
     }
     let lake = open(&settings).await?;
     let (ledger, failed) = once(&lake, &settings, &ingest.paths, true).await?;
+    // What came in may change verdicts given before; where `run` has the lake, it sees to that.
+    let reviser = Reviser::take(lake.clone(), pipeline_settings(&settings));
+    let revised = match reviser.map_err(|e| Failure::of("look at the verdicts again", e))? {
+        Some(mut reviser) => {
+            reviser.pass().await.map_err(|e| Failure::of("look at the verdicts again", e))?
+        }
+        None => Revised::default(),
+    };
     // Many small files slow every reader: leave the lake as `run` would keep it.
     lake.maintain().await.map_err(|e| Failure::of("tidy the lake after the ingest", e))?;
-    ask::print(account(&ledger, ingest.format).as_bytes())?;
+    ask::print(account(&ledger, &revised, ingest.format).as_bytes())?;
     for says in &failed {
         eprintln!("error: failed to {says}");
     }
@@ -83,9 +91,9 @@ fn bar() -> Option<indicatif::ProgressBar> {
 }
 
 /// The account, so that a reader can check that nothing was dropped.
-pub(super) fn account(ledger: &Ledger, format: Format) -> String {
+fn account(ledger: &Ledger, revised: &Revised, format: Format) -> String {
     if format != Format::Table {
-        return json(ledger);
+        return json(ledger, revised);
     }
     let mut out = String::new();
     let new = |table: &str| ledger.tables.get(table).copied().unwrap_or_default();
@@ -108,10 +116,11 @@ pub(super) fn account(ledger: &Ledger, format: Format) -> String {
     for (reason, n) in &ledger.reasons {
         let _ = writeln!(out, "{n:>12}   {reason}");
     }
+    let _ = writeln!(out, "{:>12} verdicts revised by what came in", revised.changed);
     out
 }
 
-fn json(ledger: &Ledger) -> String {
+fn json(ledger: &Ledger, revised: &Revised) -> String {
     let tables: serde_json::Map<String, serde_json::Value> = ledger
         .tables
         .iter()
@@ -127,6 +136,7 @@ fn json(ledger: &Ledger) -> String {
         "events": ledger.events, "facts": ledger.facts, "rejects": ledger.rejects,
         "conflicts": ledger.conflicts, "heard": ledger.heard,
         "kinds": ledger.kinds, "reasons": ledger.reasons, "tables": tables,
+        "revised": revised.changed,
     });
     format!("{account}\n")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Failure, NOT_SOUND, absolute, ask, open, open_existing, pipeline_settings, session};
 use crate::decode::is_audit;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Reviser};
 use crate::settings::{Settings, Webhook};
 use crate::source::{files, webhook};
 use crate::store::Lake;
@@ -41,7 +41,9 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
             "run: no source is configured; enable [webhook] or name paths in `files.watch`",
         ));
     }
-    let tidy = tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped)));
+    let tidy =
+        tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
+    let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %absolute(&settings.lake.path).display(), "agentrail runs");
 
     let ended = tokio::select! {
@@ -64,6 +66,7 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
     }
     let ledger = pipeline.finish().await;
     let _ = tidy.await;
+    let _ = revise.await;
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
     failure.map_or(Ok(0), Err)
 }
@@ -83,6 +86,45 @@ async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Outp
                 error = &error as &dyn std::error::Error,
                 "a maintenance pass failed; the next one tries again"
             );
+        }
+    }
+}
+
+/// Looks at verdicts again as long as no other process does.
+async fn revise_every(lake: Arc<Lake>, settings: Settings, stopped: impl Future<Output = ()>) {
+    let seconds = settings.attribute.revise_every;
+    if seconds == 0 {
+        return;
+    }
+    tokio::pin!(stopped);
+    let mut reviser = None;
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+        }
+        if reviser.is_none() {
+            reviser = match Reviser::take(lake.clone(), pipeline_settings(&settings)) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "verdicts cannot be looked at again"
+                    );
+                    continue;
+                }
+            };
+        }
+        let Some(own) = &mut reviser else { continue };
+        match own.pass().await {
+            Ok(revised) if revised.changed > 0 => {
+                tracing::info!(looked_at = revised.looked_at, changed = revised.changed, "verdicts revised");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "verdicts could not be looked at again; the next pass does it"
+            ),
         }
     }
 }

@@ -28,6 +28,15 @@ impl Spans {
         self.0.range(..=from).next_back().is_some_and(|(_, end)| *end >= until)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a span has a moment of `from..until`.
+    pub fn meet(&self, from: Time, until: Time) -> bool {
+        self.0.range(..until).next_back().is_some_and(|(_, end)| *end >= from)
+    }
+
     /// The latest moment heard.
     pub fn last(&self) -> Option<Time> {
         self.0.last_key_value().map(|(_, end)| *end)

@@ -13,8 +13,10 @@ mod known;
 mod occupancy;
 mod organizations;
 mod rules;
+mod touch;
 
 pub use bindings::{Binding, bindings_of_event, bindings_of_fact};
+pub use touch::Touched;
 
 use crate::model::{Event, Fact, Ticks, Verdict};
 use organizations::Organizations;
@@ -48,6 +50,11 @@ impl Engine {
     /// Takes in one fact. The same fact again changes nothing.
     pub fn learn(&mut self, fact: &Fact<'_>) {
         self.organizations.of_fact(&fact.organization).learn(fact);
+    }
+
+    /// How many job requests are held: most of what the engine remembers.
+    pub fn jobs(&self) -> usize {
+        self.organizations.jobs()
     }
 
     /// Takes in what an event tells of the world: who registered an agent, what a project is called.

@@ -28,6 +28,10 @@ impl Organizations {
         self.find(event.organization_id.as_deref(), event.organization.as_deref())
     }
 
+    pub fn jobs(&self) -> usize {
+        self.known.iter().map(|k| k.jobs.len()).sum()
+    }
+
     /// What is known of an event's organisation; nothing, when it was never heard of.
     pub fn known_of(&self, event: &Event<'_>) -> &Known {
         let (id, name) = (event.organization_id.as_deref(), event.organization.as_deref());

@@ -131,6 +131,15 @@ pub struct Subject {
     pub name: Option<String>,
 }
 
+impl Verdict {
+    /// Sixteen hex digits that stand for the final verdict: all but when its evidence was known.
+    pub fn digest(&self) -> String {
+        let mut settled = self.clone();
+        settled.evidence.iter_mut().for_each(|e| e.known = Time::default());
+        RecordHash::of(format!("{settled:?}").as_bytes()).to_string()[..16].to_owned()
+    }
+}
+
 impl Executor {
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -14,11 +14,13 @@ mod ledger;
 mod paging;
 mod plan;
 mod prepare;
+mod revise;
 mod rows;
 
 pub use ledger::{Ledger, Rows};
+pub use revise::{Change, ReviseError, Revised, Reviser};
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -29,8 +31,8 @@ use crate::decode::Limits;
 use crate::model::Ticks;
 use crate::source::Payload;
 use crate::store::{Lake, StoreError};
+use paging::Attributor;
 use plan::Plan;
-use prepare::Attributor;
 
 /// How payloads are taken, decided and committed.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Settings {
     pub retention: Option<Ticks>,
     /// Organisation of payloads that do not name theirs.
     pub organization: Option<String>,
+    /// Job requests held in memory, beyond which what is known is read from the lake again.
+    pub max_jobs: usize,
 }
 
 /// A running pipeline. Dropping its two intakes lets it finish what it holds and end.
@@ -61,7 +65,7 @@ pub struct Pipeline {
 struct Shared {
     lake: Arc<Lake>,
     settings: Settings,
-    attributor: Mutex<Attributor>,
+    attributor: RwLock<Attributor>,
     ledger: Mutex<Ledger>,
 }
 
@@ -72,7 +76,7 @@ const BULK_QUEUE: usize = 64;
 impl Pipeline {
     /// Starts the two lanes on the current runtime.
     pub fn start(lake: Arc<Lake>, settings: Settings) -> Pipeline {
-        let attributor = Mutex::new(Attributor::new(&settings, &lake));
+        let attributor = RwLock::new(Attributor::beside(&settings, &lake));
         let plans = [Plan::push(settings.linger, settings.max_bytes), Plan::bulk(settings.max_bytes)];
         let shared = Arc::new(Shared { lake, settings, attributor, ledger: Mutex::default() });
         let (push, push_intake) = mpsc::channel(PUSH_QUEUE);
@@ -108,8 +112,12 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn attributor(&self) -> std::sync::MutexGuard<'_, Attributor> {
-        self.attributor.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attributor(&self) -> RwLockReadGuard<'_, Attributor> {
+        self.attributor.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attributor_mut(&self) -> RwLockWriteGuard<'_, Attributor> {
+        self.attributor.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the lake knows already, brought to the engine before it decides.
 //!
 //! The engine starts empty and is told the facts of the days around an event the first time such an
-//! event comes, whoever wrote them: this process before a restart, or another one beside it.
+//! event comes, whoever wrote them: this process before a restart, or another one beside it. When it
+//! holds more than its share of memory it starts empty again: the days needed next come back.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -10,142 +11,141 @@ use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt as _;
 
-use crate::attribute::{Engine, Tolerance};
+use super::Settings;
+use crate::attribute::Engine;
 use crate::decode::{Delivery, Limits, decode};
 use crate::model::{Date, Ticks, Time};
-use crate::query::{Pinned, QueryError, Session};
+use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, arrow_schema};
 
-/// Which files the engine has been told.
-pub(super) struct Paging {
+/// The engine, with what of the lake it has been told.
+pub(super) struct Attributor {
+    pub engine: Engine,
+    settings: Settings,
     /// Days around an event whose facts matter.
     reach: i32,
     told: HashSet<String>,
-    /// Files that were there before this engine: nobody told it of them, whoever wrote them.
-    before: HashSet<String>,
+    /// Our own writers and the files that were there before them: what they have written since, the engine
+    /// was told when it was decoded. `None` once that is forgotten, or where nothing is decoded.
+    own: Option<([String; 2], HashSet<String>)>,
 }
 
-impl Paging {
-    pub fn new(tolerance: Tolerance, lake: &Lake) -> Paging {
-        let reach = (tolerance.window.0 / Ticks::days(1).0) as i32 + 1;
+impl Attributor {
+    /// For who decodes and decides: is told of what was there before.
+    pub fn beside(settings: &Settings, lake: &Lake) -> Attributor {
         let sets = [lake.files("facts"), lake.files("events")];
         let before = sets.iter().flat_map(|set| set.files.iter().map(|file| name(set, file))).collect();
-        Paging { reach, told: HashSet::new(), before }
+        Attributor { own: Some((lake.writers().clone(), before)), ..Attributor::new(settings) }
     }
 
-    /// Tells the engine what it has not heard of these days. What cannot be read is logged: the
-    /// verdicts then name what is missing, and ingestion goes on.
-    pub fn bring(
-        &mut self,
-        days: &BTreeSet<Date>,
-        engine: &mut Engine,
-        lake: &Arc<Lake>,
-        organization: Option<&str>,
-        runtime: &tokio::runtime::Handle,
-    ) {
-        if let Err(error) = runtime.block_on(self.read(days, engine, lake, organization)) {
-            tracing::warn!(error = %error, "facts of the lake could not be read; verdicts may miss evidence");
+    /// For who only reads the lake.
+    pub fn new(settings: &Settings) -> Attributor {
+        Attributor {
+            engine: Engine::new(settings.tolerance),
+            settings: settings.clone(),
+            reach: (settings.tolerance.window.0 / Ticks::days(1).0) as i32 + 1,
+            told: HashSet::new(),
+            own: None,
         }
     }
 
-    async fn read(
-        &mut self,
-        days: &BTreeSet<Date>,
-        engine: &mut Engine,
-        lake: &Lake,
-        organization: Option<&str>,
-    ) -> Result<(), QueryError> {
-        // Agents, pools and identities first, then what happened among them.
-        let facts = self.unheard(lake.files("facts"), days, lake.writer());
+    /// Tells the engine what it has not heard of these days.
+    pub async fn bring(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
+        if self.engine.jobs() > self.settings.max_jobs {
+            self.engine = Engine::new(self.settings.tolerance);
+            self.told.clear();
+            self.own = None;
+        }
+        let facts = self.unheard(lake.files("facts"), days);
+        let events = self.unheard(lake.files("events"), days);
+        let (engine, organization) = (&mut self.engine, self.settings.organization.as_deref());
         if !facts.files.is_empty() {
-            let session = session(lake, facts)?;
-            for batch in
-                collect(&session, "select url, observed, raw from lake.facts order by observed").await?
-            {
-                tell(&batch, |url, observed, raw| {
-                    for fact in &decode(raw.as_bytes(), &delivery(url, observed, organization)).facts {
-                        engine.learn(fact);
-                    }
-                });
-            }
+            let sql = "select url, observed, raw from lake.facts";
+            records(lake, facts, sql, organization, |decoded, _| {
+                decoded.facts.iter().for_each(|fact| engine.learn(fact));
+            })
+            .await?;
         }
-        let events = self.unheard(lake.files("events"), days, lake.writer());
         if !events.files.is_empty() {
             // These say which agents came and went, and who registered them.
-            let session = session(lake, events)?;
-            let sql = "select cast(null as varchar), observed, raw from lake.events \
-                where action like 'Library.Agent%' order by occurred";
-            for batch in collect(&session, sql).await? {
-                tell(&batch, |url, observed, raw| {
-                    for event in &decode(raw.as_bytes(), &delivery(url, observed, organization)).events {
-                        engine.learn_event(event);
-                    }
-                });
-            }
+            let sql = "select cast(null as varchar), observed, raw from lake.events where action like 'Library.Agent%'";
+            records(lake, events, sql, organization, |decoded, _| {
+                decoded.events.iter().for_each(|event| engine.learn_event(event));
+            })
+            .await?;
         }
         Ok(())
     }
 
-    /// The files of `set` that hold these days (or no day), are not told yet, and are not our own
-    /// since the start: what this engine decided itself it knows.
-    fn unheard(&mut self, set: FileSet, days: &BTreeSet<Date>, writer: &str) -> FileSet {
-        let own = set.table.column("writer").map(|(index, _)| index);
+    /// The files of `set` that hold these days, or no day, and that the engine does not know.
+    fn unheard(&mut self, set: FileSet, days: &BTreeSet<Date>) -> FileSet {
+        let column = set.table.column("writer").map(|(index, _)| index);
+        let around = |file: &DataFile| {
+            file.date.is_none_or(|date| {
+                days.range(date.plus_days(-self.reach)..=date.plus_days(self.reach)).next().is_some()
+            })
+        };
+        let heard_itself = |file: &DataFile| {
+            let Some((writers, before)) = &self.own else { return false };
+            let is_own = |bound: &Option<Value>| matches!(bound, Some(Value::Text(w)) if writers.contains(w));
+            let wrote = file.ranges.iter().find(|r| Some(r.column) == column);
+            wrote.is_some_and(|r| is_own(&r.min) && r.min == r.max) && !before.contains(&name(&set, file))
+        };
         let files: Vec<Arc<DataFile>> = set
             .files
             .iter()
-            .filter(|file| {
-                file.date.is_none_or(|date| {
-                    days.range(date.plus_days(-self.reach)..=date.plus_days(self.reach)).next().is_some()
-                })
-            })
-            .filter(|file| {
-                let wrote = file.ranges.iter().find(|r| Some(r.column) == own);
-                let own = Some(Value::Text(writer.to_owned()));
-                self.before.contains(&name(&set, file))
-                    || !wrote.is_some_and(|r| r.min == own && r.max == own)
-            })
-            .filter(|file| self.told.insert(name(&set, file)))
+            .filter(|file| around(file) && !heard_itself(file))
+            .filter(|file| !self.told.contains(&name(&set, file)))
             .cloned()
             .collect();
+        self.told.extend(files.iter().map(|file| name(&set, file)));
         FileSet { files: Arc::new(files), ..set }
     }
 }
 
-fn name(set: &FileSet, file: &DataFile) -> String {
+pub(super) fn name(set: &FileSet, file: &DataFile) -> String {
     format!("{}/{}", set.table.name, file.path)
 }
 
-/// A session in which one table is a part of itself.
-fn session(lake: &Lake, part: FileSet) -> Result<Session, QueryError> {
+/// A session over the lake in which some tables are parts of themselves.
+pub(super) fn session(lake: &Lake, parts: &[FileSet]) -> Result<Session, QueryError> {
     let tables = lake
         .pin()
         .into_iter()
-        .map(|files| if files.table.name == part.table.name { part.clone() } else { files })
+        .map(|set| parts.iter().find(|p| p.table.name == set.table.name).cloned().unwrap_or(set))
         .map(|files| Pinned { schema: arrow_schema(files.table), files })
         .collect();
-    Session::new(tables, crate::query::Limits::default())
+    Session::new(tables, QueryLimits::default())
 }
 
-async fn collect(session: &Session, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
-    let answer = session.sql(sql).await?;
-    answer.stream.try_collect().await.map_err(QueryError::from)
-}
-
-fn delivery<'d>(url: Option<&'d str>, observed: Time, organization: Option<&'d str>) -> Delivery<'d> {
-    Delivery { observed, url, organization, limits: Limits::default() }
-}
-
-fn tell(batch: &RecordBatch, mut each: impl FnMut(Option<&str>, Time, &str)) {
-    let url =
-        datafusion::arrow::compute::cast(batch.column(0), &datafusion::arrow::datatypes::DataType::Utf8);
-    let raw =
-        datafusion::arrow::compute::cast(batch.column(2), &datafusion::arrow::datatypes::DataType::Utf8);
-    let (Ok(url), Ok(raw)) = (url, raw) else { return };
-    let (url, raw) = (url.as_string::<i32>(), raw.as_string::<i32>());
-    let observed = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-    for i in 0..batch.num_rows() {
-        let url = url.is_valid(i).then(|| url.value(i));
-        each(url, Time::from_unix_micros(observed.value(i)), raw.value(i));
+/// Decodes stored records again. `sql` selects url, observed and raw first; `each` is also given the
+/// batch and the row a record is from.
+pub(super) async fn records(
+    lake: &Lake,
+    part: FileSet,
+    sql: &str,
+    organization: Option<&str>,
+    mut each: impl FnMut(&crate::decode::Decoded<'_>, (&RecordBatch, usize)),
+) -> Result<(), QueryError> {
+    let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
+    while let Some(batch) = stream.try_next().await? {
+        let text = |column: usize| {
+            use datafusion::arrow::{compute::cast, datatypes::DataType};
+            cast(batch.column(column), &DataType::Utf8).map_err(|e| QueryError::Plan(e.to_string()))
+        };
+        let (url, raw) = (text(0)?, text(2)?);
+        let (url, raw) = (url.as_string::<i32>(), raw.as_string::<i32>());
+        let observed = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        for row in (0..batch.num_rows()).filter(|row| raw.is_valid(*row)) {
+            let delivery = Delivery {
+                observed: Time::from_unix_micros(observed.value(row)),
+                url: url.is_valid(row).then(|| url.value(row)),
+                organization,
+                limits: Limits::default(),
+            };
+            each(&decode(raw.value(row).as_bytes(), &delivery), (&batch, row));
+        }
     }
+    Ok(())
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ledger::Ledger;
-use super::paging::Paging;
 use super::rows::{Refusal, RowSet};
 use super::{Settings, Shared};
 use crate::attribute::Engine;
 use crate::decode::{Decoded, Delivery, decode, inflate};
-use crate::model::{Date, Event, Reason, RecordHash, Reject, Time};
+use crate::model::{Date, Event, Fact, Reason, RecordHash, Reject, Time};
 use crate::source::{Account, Payload};
 use crate::store::Rows;
 
@@ -18,6 +17,8 @@ use crate::store::Rows;
 const WORTH_A_THREAD: usize = 1 << 20;
 /// Events from which on deciding is.
 const WORTH_DECIDING: usize = 2000;
+/// Records learnt or decided before others get their turn at what is known.
+const TURN: usize = 4000;
 
 /// As many payloads of a batch as may be in memory at once, ready to be committed, and the others.
 pub(super) struct Part {
@@ -32,18 +33,6 @@ pub(super) struct Prepared {
     /// One per payload.
     pub accounts: Vec<Account>,
     pub ledger: Ledger,
-}
-
-/// The engine, with what of the lake it has been told.
-pub(super) struct Attributor {
-    pub engine: Engine,
-    pub paging: Paging,
-}
-
-impl Attributor {
-    pub fn new(settings: &Settings, lake: &crate::store::Lake) -> Attributor {
-        Attributor { engine: Engine::new(settings.tolerance), paging: Paging::new(settings.tolerance, lake) }
-    }
 }
 
 /// Decodes, learns and decides. A small body can inflate to a large one, so what is in memory at
@@ -81,22 +70,31 @@ fn decide(
     let expired =
         |occurred: Time| settings.retention.is_some_and(|keep| occurred.date() < (now - keep).date());
 
-    let mut guard = shared.attributor();
-    let attributor = &mut *guard;
-    for fact in decoded.iter().flat_map(|d| &d.facts).filter(|f| !f.occurred.is_some_and(expired)) {
-        attributor.engine.learn(fact);
-        rows.fact(fact);
+    // In short turns, so that a small batch need not wait for a large one. A listing's records come
+    // before the proof that it was heard, so no turn ends between a proof and what it speaks for.
+    let facts: Vec<&Fact<'_>> =
+        decoded.iter().flat_map(|d| &d.facts).filter(|fact| !fact.occurred.is_some_and(expired)).collect();
+    for some in facts.chunks(TURN) {
+        let mut attributor = shared.attributor_mut();
+        some.iter().for_each(|fact| attributor.engine.learn(fact));
     }
+    facts.into_iter().for_each(|fact| rows.fact(fact));
     let kept: Vec<&Event<'_>> =
         decoded.iter().flat_map(|d| &d.events).filter(|e| !expired(e.occurred)).collect();
+    let mut parts = Vec::new();
     if !kept.is_empty() {
         let days: BTreeSet<Date> = kept.iter().map(|e| e.occurred.date()).collect();
-        let organization = settings.organization.as_deref();
-        attributor.paging.bring(&days, &mut attributor.engine, &shared.lake, organization, runtime);
+        let mut attributor = shared.attributor_mut();
+        if let Err(error) = runtime.block_on(attributor.bring(&days, &shared.lake)) {
+            // The verdicts name what is missing, and are looked at again later.
+            tracing::warn!(%error, "facts of the lake could not be read; verdicts may miss evidence");
+        }
+        kept.iter().for_each(|event| attributor.engine.learn_event(event));
+        drop(attributor);
+        for some in kept.chunks(2 * TURN) {
+            parts.extend(decide_all(some, &shared.attributor().engine, now));
+        }
     }
-    kept.iter().for_each(|event| attributor.engine.learn_event(event));
-    let parts = decide_all(&kept, &attributor.engine, now);
-    drop(guard);
 
     let mut accounts = Vec::with_capacity(batch.len());
     for (payload, decoded) in batch.iter().zip(&decoded) {

@@ -18,7 +18,7 @@ pub use catalogue::{Catalogue, Param, Query};
 pub use render::render;
 pub use session::{Answer, Limits, Session};
 pub use trace::Trace;
-pub use write::{Format, WriteError, write};
+pub use write::{Format, Object, WriteError, objects_of, write};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;

@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::Trace;
-
-type Object = Map<String, Json>;
+use super::write::Object;
 
 /// The trace as text; `color` adds terminal emphasis.
 pub fn render(trace: &Trace, color: bool) -> String {

@@ -2,12 +2,10 @@
 
 use datafusion::common::ScalarValue;
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::write::objects;
+use super::write::{Object, objects};
 use super::{QueryError, Session};
-
-type Object = Map<String, Json>;
 
 /// Everything known of an id. Its JSON form is stable: members are added, never changed.
 #[derive(Debug, Clone, Serialize)]

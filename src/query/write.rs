@@ -138,15 +138,24 @@ fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<StringArray, ArrowEr
 }
 
 /// All rows as JSON objects, nulls included.
-pub(super) async fn objects(
-    mut answer: Answer,
-) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, QueryError> {
-    let mut text = Vec::new();
+pub(super) async fn objects(mut answer: Answer) -> Result<Vec<Object>, QueryError> {
+    let mut out = Vec::new();
     while let Some(batch) = answer.stream.next().await {
-        let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
-        let done = lines.write(&batch?).and_then(|()| lines.finish());
-        done.map_err(|e| QueryError::Plan(e.to_string()))?;
+        out.extend(objects_of(&batch?)?);
     }
+    Ok(out)
+}
+
+/// A row as a JSON object.
+pub type Object = serde_json::Map<String, serde_json::Value>;
+
+/// The rows of a batch as JSON objects, nulls included.
+pub fn objects_of(batch: &RecordBatch) -> Result<Vec<Object>, QueryError> {
+    let mut text = Vec::new();
+    let mut lines = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+    let done = lines.write(batch).and_then(|()| lines.finish());
+    done.map_err(|e| QueryError::Plan(e.to_string()))?;
+    drop(lines);
     let read = serde_json::Deserializer::from_slice(&text).into_iter().collect::<Result<Vec<_>, _>>();
     read.map_err(|e| QueryError::Plan(e.to_string()))
 }

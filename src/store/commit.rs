@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -18,6 +18,11 @@ use crate::schema::{DataFile, FileSet, Table, Value};
 /// Days in one commit; a backfill over more is committed in parts.
 const MOST_DAYS: usize = 64;
 const ATTEMPTS: u32 = 50;
+/// Rows from which on a commit is large.
+const LARGE: usize = 2000;
+/// A generous guess of what writing takes.
+const MICROS_A_ROW: i64 = 10;
+const MICROS_TO_SYNC: i64 = 50_000;
 
 /// One table as this process knows it.
 pub(super) struct TableState {
@@ -35,6 +40,21 @@ pub(super) struct TableState {
 pub(super) struct Writer {
     pub id: String,
     pub seq: i64,
+}
+
+/// Small commits overtake a large one, and `seq` rises in the order of commits: so each kind has a
+/// writer of its own.
+pub(super) struct Writers {
+    pub push: Mutex<Writer>,
+    pub bulk: Mutex<Writer>,
+}
+
+/// A day, and the indexes of its rows.
+type Day = (Option<Date>, Vec<usize>);
+
+/// A state or a writer is only changed after its commit stands, so a panic leaves it sound.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl TableState {
@@ -95,73 +115,56 @@ impl TableState {
         }
     }
 
-    /// Commits rows: those whose keys are new. Days beyond the cap go into further entries.
-    pub fn commit(
-        &mut self,
-        rows: &Rows,
-        writer: &mut Writer,
-        index_bytes: usize,
-    ) -> Result<Committed, StoreError> {
-        let mut days: BTreeMap<Option<Date>, Vec<usize>> = BTreeMap::new();
-        for (row, date) in rows.dates.iter().enumerate() {
-            days.entry(*date).or_default().push(row);
+    /// Finds the rows whose keys are new, day by day.
+    fn fresh(&mut self, rows: &Rows, days: &[Day]) -> Result<(Vec<Day>, Committed), StoreError> {
+        self.refresh()?;
+        let mut found = Committed::default();
+        let mut fresh: Vec<Day> = Vec::new();
+        for (date, indexes) in days {
+            self.index.cover(self.table, &self.folder, *date, self.active.of_day(self.table, *date))?;
+            let new = self.new_rows(rows, *date, indexes, &mut found);
+            if !new.is_empty() {
+                fresh.push((*date, new));
+            }
         }
-        let days: Vec<(Option<Date>, Vec<usize>)> = days.into_iter().collect();
-        let mut out = Committed::default();
-        for part in days.chunks(MOST_DAYS) {
-            self.commit_days(rows, part, writer, &mut out)?;
-        }
-        out.version = self.active.version.unwrap_or(0);
-        out.conflicts.sort_unstable();
-        self.index.shrink(index_bytes);
-        Ok(out)
+        Ok((fresh, found))
     }
 
-    fn commit_days(
+    /// The time that rows written now are known since; never before that of rows committed already.
+    fn next_known(&self) -> i64 {
+        now_micros().max(self.known)
+    }
+
+    /// Names files in the log's next entry; false when that version is taken.
+    fn name(
         &mut self,
         rows: &Rows,
-        days: &[(Option<Date>, Vec<usize>)],
-        writer: &mut Writer,
-        out: &mut Committed,
-    ) -> Result<(), StoreError> {
-        let _turn = Turn::take(&self.folder.join("_delta_log").join("_writer.lock"))?;
-        for attempt in 0..ATTEMPTS {
-            self.refresh()?;
-            let mut found = Committed::default();
-            let mut fresh: Vec<(Option<Date>, Vec<usize>)> = Vec::new();
-            for (date, indexes) in days {
-                self.index.cover(self.table, &self.folder, *date, self.active.of_day(self.table, *date))?;
-                let new = self.new_rows(rows, *date, indexes, &mut found);
-                if !new.is_empty() {
-                    fresh.push((*date, new));
-                }
-            }
-            if !fresh.is_empty() {
-                let files = self.write(rows, &fresh, writer)?;
-                let version = self.active.version.map_or(0, |v| v + 1);
-                let entry = log::entry(self.table, &files, &[], now_micros() / 1000);
-                if !disk::create(&log::entry_path(&self.folder, version), entry.as_bytes())? {
-                    // A writer that takes no turns was faster: what it wrote may hold our keys.
-                    for file in &files {
-                        disk::discard(&self.folder.join(&file.path));
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(u64::from(attempt.min(20))));
-                    continue;
-                }
-                failpoint("committed");
-                self.active.version = Some(version);
-                for (file, (date, new)) in files.iter().zip(&fresh) {
-                    self.index.enter(*date, &file.path, new.iter().map(|row| rows.keys[*row]));
-                    self.active.files.insert(file.path.clone(), file.clone());
-                }
-                self.publish();
-            }
-            out.added += found.added;
-            out.duplicates += found.duplicates;
-            out.conflicts.extend(found.conflicts);
-            return Ok(());
+        fresh: &[Day],
+        files: &[Arc<DataFile>],
+        known: i64,
+    ) -> Result<bool, StoreError> {
+        let version = self.active.version.map_or(0, |v| v + 1);
+        let entry = log::entry(self.table, files, &[], now_micros() / 1000);
+        if !disk::create(&log::entry_path(&self.folder, version), entry.as_bytes())? {
+            return Ok(false);
         }
-        Err(StoreError::Busy { table: self.table.name, attempts: ATTEMPTS })
+        failpoint("committed");
+        self.active.version = Some(version);
+        self.known = known;
+        for (file, (date, new)) in files.iter().zip(fresh) {
+            self.index.enter(*date, &file.path, new.iter().map(|row| rows.keys[*row]));
+            self.active.files.insert(file.path.clone(), file.clone());
+        }
+        self.publish();
+        Ok(true)
+    }
+
+    fn turn(&self) -> Result<Turn, StoreError> {
+        Turn::take(&self.folder.join("_delta_log").join("_writer.lock"))
+    }
+
+    fn place(&self) -> Place {
+        Place { table: self.table, folder: self.folder.clone() }
     }
 
     /// The rows of a day whose keys neither the table nor an earlier row of the batch holds.
@@ -193,15 +196,113 @@ impl TableState {
         }
         new
     }
+}
 
+/// Commits rows: those whose keys are new. Days beyond the cap go into further entries.
+pub(super) fn commit(
+    state: &Mutex<TableState>,
+    rows: &Rows,
+    writers: &Writers,
+    index_bytes: usize,
+) -> Result<Committed, StoreError> {
+    let mut days: BTreeMap<Option<Date>, Vec<usize>> = BTreeMap::new();
+    for (row, date) in rows.dates.iter().enumerate() {
+        days.entry(*date).or_default().push(row);
+    }
+    let days: Vec<Day> = days.into_iter().collect();
+    let mut out = Committed::default();
+    for part in days.chunks(MOST_DAYS) {
+        let large = part.iter().map(|(_, rows)| rows.len()).sum::<usize>() >= LARGE;
+        let found = if large {
+            commit_large(state, rows, part, &mut locked(&writers.bulk))?
+        } else {
+            let mut state = locked(state);
+            commit_in_turn(&mut state, rows, part, &mut locked(&writers.push))?
+        };
+        out.added += found.added;
+        out.duplicates += found.duplicates;
+        out.conflicts.extend(found.conflicts);
+    }
+    let mut state = locked(state);
+    out.version = state.active.version.unwrap_or(0);
+    out.conflicts.sort_unstable();
+    state.index.shrink(index_bytes);
+    Ok(out)
+}
+
+/// All in one turn: nobody else commits to the table meanwhile, which is short for few rows.
+fn commit_in_turn(
+    state: &mut TableState,
+    rows: &Rows,
+    days: &[Day],
+    writer: &mut Writer,
+) -> Result<Committed, StoreError> {
+    let _turn = state.turn()?;
+    for attempt in 0..ATTEMPTS {
+        let (fresh, found) = state.fresh(rows, days)?;
+        if fresh.is_empty() {
+            return Ok(found);
+        }
+        let known = state.next_known();
+        let files = state.place().write(rows, &fresh, known, writer)?;
+        if state.name(rows, &fresh, &files, known)? {
+            return Ok(found);
+        }
+        // A writer that takes no turns was faster: what it wrote may hold our keys.
+        state.place().discard(&files);
+        std::thread::sleep(std::time::Duration::from_millis(u64::from(attempt.min(20))));
+    }
+    Err(StoreError::Busy { table: state.table.name, attempts: ATTEMPTS })
+}
+
+/// Writes many rows while others commit beside it, and takes a turn only to name the files. Rows are
+/// stamped with the time at which that will be; where others made it late, or brought the same keys,
+/// it is done again in one turn.
+fn commit_large(
+    state: &Mutex<TableState>,
+    rows: &Rows,
+    days: &[Day],
+    writer: &mut Writer,
+) -> Result<Committed, StoreError> {
+    let (place, version, known, fresh, found) = {
+        let mut state = locked(state);
+        let (fresh, found) = state.fresh(rows, days)?;
+        let new: usize = fresh.iter().map(|(_, rows)| rows.len()).sum();
+        let known = state.next_known() + MICROS_TO_SYNC + new as i64 * MICROS_A_ROW;
+        (state.place(), state.active.version, known, fresh, found)
+    };
+    if fresh.is_empty() {
+        return Ok(found);
+    }
+    let files = place.write(rows, &fresh, known, writer)?;
+    let mut state = locked(state);
+    {
+        let _turn = state.turn()?;
+        state.refresh()?;
+        let same = state.active.version == version || state.fresh(rows, days)?.0 == fresh;
+        if same && state.known <= known && state.name(rows, &fresh, &files, known)? {
+            return Ok(found);
+        }
+    }
+    place.discard(&files);
+    commit_in_turn(&mut state, rows, days, writer)
+}
+
+/// Where a table's files go.
+struct Place {
+    table: &'static Table,
+    folder: PathBuf,
+}
+
+impl Place {
+    /// Writes the new rows of each day to a file of its own.
     fn write(
-        &mut self,
+        &self,
         rows: &Rows,
-        fresh: &[(Option<Date>, Vec<usize>)],
+        fresh: &[Day],
+        known: i64,
         writer: &mut Writer,
     ) -> Result<Vec<Arc<DataFile>>, StoreError> {
-        self.known = now_micros().max(self.known);
-        let known = self.known;
         let fail = |source| StoreError::Arrow { table: self.table.name, source };
         let mut files = Vec::with_capacity(fresh.len());
         for (date, new) in fresh {
@@ -214,17 +315,23 @@ impl TableState {
             writer.seq += 1;
             let batch = stamp(self.table, &own, known, writer).map_err(fail)?;
             let batch = parquet::sorted(self.table, &batch)?;
-            files.push(Arc::new(self.file(*date, &batch)?));
+            let path = format!("{}part-{}.parquet", log::partition_folder(self.table, *date), random_hex(16));
+            let bytes = parquet::write(self.table, &self.folder.join(&path), &batch)?;
+            let ranges = stats::ranges(self.table, &batch);
+            files.push(Arc::new(DataFile {
+                path,
+                bytes,
+                rows: batch.num_rows() as u64,
+                date: *date,
+                ranges,
+            }));
         }
         Ok(files)
     }
 
-    /// Writes one file of sorted, stamped rows.
-    pub fn file(&self, date: Option<Date>, batch: &RecordBatch) -> Result<DataFile, StoreError> {
-        let path = format!("{}part-{}.parquet", log::partition_folder(self.table, date), random_hex(16));
-        let bytes = parquet::write(self.table, &self.folder.join(&path), batch)?;
-        let ranges = stats::ranges(self.table, batch);
-        Ok(DataFile { path, bytes, rows: batch.num_rows() as u64, date, ranges })
+    /// Removes files that no entry names.
+    fn discard(&self, files: &[Arc<DataFile>]) {
+        files.iter().for_each(|file| disk::discard(&self.folder.join(&file.path)));
     }
 }
 

@@ -1,12 +1,13 @@
 //! A lake: a folder of tables, with its id, format version and positions.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use super::commit::{TableState, Writer};
+use super::commit::{TableState, Writer, Writers, commit, locked};
+use super::disk::Lease;
 use super::{Committed, Rows, StoreError, disk};
 use crate::model::RecordHash;
 use crate::schema::{FileSet, tables};
@@ -40,8 +41,8 @@ pub(super) struct Inner {
     pub folder: PathBuf,
     pub settings: Settings,
     id: String,
-    writer: Mutex<Writer>,
-    writer_id: String,
+    writers: Writers,
+    writer_ids: [String; 2],
     states: Vec<(&'static str, Mutex<TableState>)>,
 }
 
@@ -81,9 +82,9 @@ impl Lake {
         .await?
     }
 
-    /// Name of this process among the lake's writers.
-    pub fn writer(&self) -> &str {
-        &self.inner.writer_id
+    /// Names of this process among the lake's writers.
+    pub fn writers(&self) -> &[String; 2] {
+        &self.inner.writer_ids
     }
 
     /// The lake's own id.
@@ -104,6 +105,11 @@ impl Lake {
         let path = self.inner.position_path(partition);
         let text = json!({"partition": partition, "value": value}).to_string();
         tokio::task::spawn_blocking(move || disk::replace(&path, text.as_bytes())).await?
+    }
+
+    /// Takes the lease of a work that one process at a time does on this lake.
+    pub fn lease(&self, work: &str) -> Result<Option<Lease>, StoreError> {
+        Lease::take(&self.inner.folder.join(format!("_{work}.lease")))
     }
 
     /// Files that the tables name and the disk does not hold as they were written: gone, or of
@@ -165,19 +171,23 @@ impl Inner {
             .iter()
             .map(|t| Ok((t.name, Mutex::new(TableState::open(t, folder.join(t.name))?))))
             .collect::<Result<_, StoreError>>()?;
-        let writer_id = random_hex(8);
-        let writer = Mutex::new(Writer { id: writer_id.clone(), seq: 0 });
-        Ok(Inner { folder, settings, id, writer, writer_id, states })
+        let writer_ids = [random_hex(8), random_hex(8)];
+        let writer = |id: &String| Mutex::new(Writer { id: id.clone(), seq: 0 });
+        let writers = Writers { push: writer(&writer_ids[0]), bulk: writer(&writer_ids[1]) };
+        Ok(Inner { folder, settings, id, writers, writer_ids, states })
     }
 
-    pub(super) fn state(&self, table: &str) -> MutexGuard<'_, TableState> {
+    fn slot(&self, table: &str) -> &Mutex<TableState> {
         let (_, state) = self
             .states
             .iter()
             .find(|(name, _)| *name == table)
             .unwrap_or_else(|| unreachable!("`{table}` is a table of this program"));
-        // A state is only changed after its commit stands, so a panic leaves it sound.
-        state.lock().unwrap_or_else(PoisonError::into_inner)
+        state
+    }
+
+    pub(super) fn state(&self, table: &str) -> MutexGuard<'_, TableState> {
+        locked(self.slot(table))
     }
 
     pub(super) fn with<R>(
@@ -195,9 +205,8 @@ impl Inner {
         }
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows {
-            let mut state = self.state(rows.table.name);
-            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            out.push(state.commit(rows, &mut writer, self.settings.index_memory_bytes)?);
+            let state = self.slot(rows.table.name);
+            out.push(commit(state, rows, &self.writers, self.settings.index_memory_bytes)?);
         }
         Ok(out)
     }

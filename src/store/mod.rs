@@ -19,7 +19,7 @@ mod parquet;
 mod stats;
 
 pub use columns::{Builder, Cell, arrow_schema};
-pub use disk::FAILPOINTS;
+pub use disk::{FAILPOINTS, Lease};
 pub use error::StoreError;
 pub use lake::{Lake, Settings};
 pub use maintain::Maintained;
@@ -41,6 +41,16 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Only the rows of these indexes.
+    pub fn only(&self, rows: &[usize]) -> Rows {
+        let indexes = arrow::array::UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+        let batch = arrow::compute::take_record_batch(&self.batch, &indexes)
+            .unwrap_or_else(|e| unreachable!("rows of `{}`: {e}", self.table.name));
+        let pick = |row: &usize| (self.keys[*row], self.dates[*row]);
+        let (keys, dates) = rows.iter().map(pick).unzip();
+        Rows { table: self.table, batch, keys, dates }
+    }
+
     /// The rows of several parts of one table, in their order; `None` for no part.
     pub fn concat(mut parts: Vec<Rows>) -> Option<Rows> {
         if parts.len() < 2 {

@@ -21,6 +21,7 @@ use crate::schema::Table;
 
 /// Smaller files are read whole faster than their filters are consulted.
 const BLOOM_FROM: usize = 20_000;
+const ZSTD_FROM: usize = 1000;
 const ROW_GROUP: usize = 131_072;
 
 /// The rows in the table's order.
@@ -52,9 +53,13 @@ fn properties(table: &Table, rows: usize) -> WriterProperties {
             Some(SortingColumn { column_idx, descending: false, nulls_first: true })
         })
         .collect();
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    // Setting zstd up for each of many columns costs more than it saves on a file that is merged soon.
+    let compression = match rows {
+        ..ZSTD_FROM => Compression::SNAPPY,
+        _ => Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
+    };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting))

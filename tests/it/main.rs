@@ -15,6 +15,8 @@ mod readers;
 #[cfg(feature = "io")]
 mod reports;
 #[cfg(feature = "io")]
+mod revisions;
+#[cfg(feature = "io")]
 mod samples;
 #[cfg(feature = "io")]
 mod spellings;

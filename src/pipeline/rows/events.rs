@@ -36,6 +36,45 @@ pub(super) fn append(row: &mut Builder, event: &Event<'_>, verdict: &Verdict, de
     row.end_row(key(event), Some(event.occurred.date()));
 }
 
+/// What stood before a revision.
+pub(in crate::pipeline) struct Old<'a> {
+    /// How often the verdict was revised before.
+    pub revision: i64,
+    pub executor: Option<&'a str>,
+    pub grade: Option<&'a str>,
+    pub agent_id: Option<i64>,
+    pub agent_name: Option<&'a str>,
+}
+
+/// Appends the row of a revised verdict.
+pub(super) fn revision(
+    row: &mut Builder,
+    event: &Event<'_>,
+    verdict: &Verdict,
+    decided: Time,
+    old: &Old<'_>,
+    why: &str,
+) {
+    let revision = old.revision + 1;
+    // The same revision decided again, after a crash or by another process, is the same row.
+    let key = format!("{}/{revision}/{}", event.id, verdict.digest());
+    row.text(Some(&key));
+    row.text(Some(&event.id));
+    row.time(Some(event.occurred));
+    row.text(event.organization_id.as_deref());
+    row.text(event.organization.as_deref());
+    row.text(event.project_id.as_deref());
+    row.int(Some(revision));
+    row.text(Some(why));
+    row.text(old.executor);
+    row.text(old.grade);
+    row.int(old.agent_id);
+    row.text(old.agent_name);
+    verdict_columns(row, verdict, decided);
+    row.hash(&event.hash);
+    row.end_row(RowKey::new(&key), Some(event.occurred.date()));
+}
+
 /// The columns that a verdict fills, in the order that `events` and `revisions` share.
 fn verdict_columns(row: &mut Builder, verdict: &Verdict, decided: Time) {
     row.text(Some(verdict.executor.as_str()));

@@ -15,6 +15,7 @@ use crate::model::{Body, Date, Event, Fact, Reject, Time, Verdict};
 use crate::schema::{Table, table, tables};
 use crate::store::{Builder, RowKey, Rows};
 
+pub(super) use events::Old;
 pub(super) use refused::{Refusal, conflicts};
 
 /// Rows under construction, a builder per table that has any.
@@ -34,6 +35,18 @@ impl RowSet {
         for binding in bindings_of_event(event) {
             self.binding(&binding, &event.hash.to_string());
         }
+    }
+
+    /// The row of a verdict that changed.
+    pub(super) fn revision(
+        &mut self,
+        event: &Event<'_>,
+        verdict: &Verdict,
+        decided: Time,
+        old: &Old<'_>,
+        why: &str,
+    ) {
+        events::revision(self.table("revisions"), event, verdict, decided, old, why);
     }
 
     /// The row of a fact, and those of the typed tables it speaks to.

@@ -1,0 +1,265 @@
+//! What later evidence can change: the moments it speaks of and the things it names.
+//!
+//! A verdict depends on the jobs around its event, on the records of what the event or the verdict
+//! names, and, where it is a negative, on what was heard. So a new fact can change the verdicts on
+//! events at a moment it speaks of, and on those that name what it describes, and no others.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Tolerance;
+use super::coverage::Spans;
+use super::known::is_release;
+use crate::model::{Body, Date, Event, Fact, Job, Time};
+
+/// Something that both a fact and an event can name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Mark {
+    Request(i64),
+    /// Whether it is a release, and its number.
+    Run(bool, i64),
+    RunName(String),
+    Plan(String),
+    Agent(i64),
+    /// An application, a credential, a user.
+    Identity(String),
+    Connection(String),
+}
+
+/// What facts learnt since the last look can change.
+#[derive(Default)]
+pub struct Touched {
+    tolerance: Tolerance,
+    /// Moments at which any verdict may change.
+    moments: Spans,
+    /// Moments at which a provisional verdict may settle.
+    heard: Spans,
+    /// Moments near which events may bear one of the marks.
+    near: Spans,
+    marks: HashMap<Mark, &'static str>,
+    agents: BTreeSet<i64>,
+    identities: BTreeSet<String>,
+}
+
+impl Touched {
+    pub fn new(tolerance: Tolerance) -> Touched {
+        Touched { tolerance, ..Touched::default() }
+    }
+
+    /// Every verdict of a span, on demand.
+    pub fn span(tolerance: Tolerance, from: Time, until: Time) -> Touched {
+        let mut touched = Touched::new(tolerance);
+        touched.moments.add(from, until);
+        touched
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.moments.is_empty() && self.heard.is_empty() && self.marks.is_empty()
+    }
+
+    /// Takes in a fact that was not known before.
+    pub fn fact(&mut self, fact: &Fact<'_>) {
+        let (clock, window) = (self.tolerance.clock, self.tolerance.window);
+        match &fact.body {
+            Body::Job(job) => self.job(job),
+            Body::Run(run) => {
+                if let Some(id) = run.run_id {
+                    self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported");
+                }
+                if let Some(name) = &run.name {
+                    self.mark(Mark::RunName(name.clone()), "its run was reported");
+                }
+                let start = run.queued.or(run.started).unwrap_or(fact.when());
+                self.near.add(start - window, run.finished.unwrap_or(fact.observed) + window);
+            }
+            Body::Agent(agent) => {
+                for job in [&agent.assigned, &agent.last_completed].into_iter().flatten() {
+                    self.job(job);
+                }
+                self.agent(agent.agent_id, "its agent was seen");
+            }
+            Body::ElasticNode(node) => {
+                if let Some(agent) = node.agent_id {
+                    self.agent(agent, "the machine of its agent was seen");
+                }
+            }
+            // Another pool: what was the only job heard of may have had company there.
+            Body::Pool(_) if fact.kind == "pool" => {
+                self.moments.add(fact.observed - window, fact.observed + window);
+            }
+            Body::Identity(identity) => {
+                let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
+                ids.into_iter().flatten().for_each(|id| self.identity(id, "its identity was described"));
+            }
+            Body::Connection(connection) => {
+                self.mark(
+                    Mark::Connection(connection.connection_id.clone()),
+                    "its service connection was described",
+                );
+                if let Some(id) = &connection.application_id {
+                    self.identity(id, "a service connection of its identity was described");
+                }
+            }
+            Body::ConnectionUse(usage) => {
+                let from = usage.started.unwrap_or(fact.when());
+                self.moments.add(from - clock, usage.finished.unwrap_or(from) + clock);
+                if let Some(run) = usage.run_id {
+                    let release = is_release(usage.plan_type.as_deref());
+                    self.mark(
+                        Mark::Run(release, run),
+                        "a use of a service connection by its run was reported",
+                    );
+                }
+                self.near.add(from - window, usage.finished.unwrap_or(from) + window);
+            }
+            Body::SignIn(sign_in) => {
+                if let Some(id) = &sign_in.application_id {
+                    self.mark(Mark::Identity(id.clone()), "a sign-in of its identity was reported");
+                    self.near.add(fact.when() - window, fact.when() + window);
+                }
+            }
+            Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock),
+            Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
+        }
+    }
+
+    /// Takes in an event that tells of the world: a registration.
+    pub fn event(&mut self, event: &Event<'_>) {
+        if event.action.starts_with("Library.Agent")
+            && let Some(agent) = event.hints.agent_id
+        {
+            self.agent(agent, "the registration of its agent was reported");
+        }
+    }
+
+    fn job(&mut self, job: &Job) {
+        let (clock, window) = (self.tolerance.clock, self.tolerance.window);
+        const WHY: &str = "its job was reported";
+        let start = job.received.or(job.assigned).or(job.queued);
+        // A job without an end may run at any later moment.
+        let end = job.finished.unwrap_or(Time(i64::MAX / 2));
+        if job.request_id.is_some()
+            && let Some(from) = job.received.or(job.assigned)
+        {
+            self.moments.add(from - clock, end.max(from) + clock);
+        }
+        if let Some(request) = job.request_id {
+            self.mark(Mark::Request(request), WHY);
+        }
+        if let Some(run) = job.run_id {
+            self.mark(Mark::Run(is_release(job.plan_type.as_deref()), run), WHY);
+        }
+        if let Some(name) = &job.run_name {
+            self.mark(Mark::RunName(name.clone()), WHY);
+        }
+        if let Some(plan) = &job.plan_id {
+            self.mark(Mark::Plan(plan.clone()), WHY);
+        }
+        if let Some(start) = start {
+            self.near.add(start - window, end + window);
+        }
+    }
+
+    fn mark(&mut self, mark: Mark, why: &'static str) {
+        self.marks.entry(mark).or_insert(why);
+    }
+
+    fn agent(&mut self, agent: i64, why: &'static str) {
+        self.agents.insert(agent);
+        self.mark(Mark::Agent(agent), why);
+    }
+
+    fn identity(&mut self, id: &str, why: &'static str) {
+        self.identities.insert(id.to_owned());
+        self.mark(Mark::Identity(id.to_owned()), why);
+    }
+
+    /// Whether events of a day may be touched, as far as the day itself tells.
+    pub fn day(&self, day: Date) -> bool {
+        let (from, until) = (day.start(), day.plus_days(1).start());
+        self.moments.meet(from, until)
+            || self.heard.meet(from, until)
+            || !self.marks.is_empty() && self.near.meet(from, until)
+    }
+
+    /// Agents and identities whose events may be of any day.
+    pub fn anywhere(&self) -> (&BTreeSet<i64>, &BTreeSet<String>) {
+        (&self.agents, &self.identities)
+    }
+
+    /// Why the verdict on an event may change; `agent` is the one it names, `provisional` whether
+    /// it can settle. `None` when nothing new bears on it.
+    pub fn why(&self, event: &Event<'_>, agent: Option<i64>, provisional: bool) -> Option<&'static str> {
+        let at = event.occurred;
+        let hints = &event.hints;
+        let release = is_release(hints.plan_type.as_deref());
+        let text = |t: &Option<crate::model::Text<'_>>| t.as_deref().map(str::to_owned);
+        let marks = [
+            hints.request_id.map(Mark::Request),
+            hints.run_id.map(|run| Mark::Run(release, run)),
+            text(&hints.run_name).map(Mark::RunName),
+            text(&hints.plan_id).map(Mark::Plan),
+            text(&hints.connection_id).map(Mark::Connection),
+            agent.or(hints.agent_id).map(Mark::Agent),
+            text(&event.actor_client_id).map(Mark::Identity),
+            text(&event.authorization_id).map(Mark::Identity),
+            text(&event.actor_id).map(Mark::Identity),
+            text(&event.actor_cuid).map(Mark::Identity),
+        ];
+        if let Some(why) = marks.iter().flatten().find_map(|mark| self.marks.get(mark)) {
+            return Some(why);
+        }
+        if self.moments.hold(at, at) {
+            return Some("what ran or was used at that moment was reported");
+        }
+        (provisional && self.heard.hold(at, at)).then_some("the moment was heard to its end")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Delivery, Limits, decode};
+
+    fn read(text: &str) -> crate::decode::Decoded<'_> {
+        let delivery = Delivery {
+            observed: Time::parse("2026-03-06T00:00:00Z").unwrap(),
+            url: Some("https://dev.azure.com/contoso/_apis/distributedtask/pools/11/jobrequests"),
+            organization: None,
+            limits: Limits::default(),
+        };
+        decode(text.as_bytes(), &delivery)
+    }
+
+    fn event(at: &str, data: &str) -> String {
+        format!(
+            r#"{{"Id":"a1000000-0000-4000-8000-000000000001","ActionId":"X.Y","Timestamp":"2026-03-05T{at}Z","ScopeId":"o","ActorUserId":"u","Data":{data}}}"#
+        )
+    }
+
+    #[test]
+    fn a_job_touches_its_time_and_what_names_it_and_nothing_else() {
+        let job = r#"{"requestId":5,"planId":"3d000000-0000-4000-8000-000000000001","planType":"Build","assignTime":"2026-03-05T10:00:00Z","receiveTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","owner":{"id":7,"name":"n.7"}}"#;
+        let mut touched = Touched::new(Tolerance::default());
+        read(job).facts.iter().for_each(|f| touched.fact(f));
+        let why = |at: &str, data: &str| touched.why(&read(&event(at, data)).events[0], None, false);
+        assert!(why("10:05:00", "{}").is_some() && why("10:10:04", "{}").is_some());
+        assert!(why("11:00:00", "{}").is_none());
+        for data in [r#"{"RequestId":5}"#, r#"{"OwnerId":"7","PlanType":"Build"}"#, r#"{"RunName":"n.7"}"#] {
+            assert_eq!(why("11:00:00", data), Some("its job was reported"), "{data}");
+        }
+        assert!(why("11:00:00", r#"{"OwnerId":"7","PlanType":"Release"}"#).is_none());
+        assert!(touched.day(Date::parse("2026-03-05").unwrap()));
+        assert!(!touched.day(Date::parse("2026-03-12").unwrap()));
+    }
+
+    #[test]
+    fn what_was_heard_touches_only_what_can_settle() {
+        let heard = r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-05T10:00:00Z","until":"2026-03-05T11:00:00Z"}"#;
+        let mut touched = Touched::new(Tolerance::default());
+        read(heard).facts.iter().for_each(|f| touched.fact(f));
+        let text = event("10:05:00", "{}");
+        let decoded = read(&text);
+        assert!(touched.why(&decoded.events[0], None, true).is_some());
+        assert!(touched.why(&decoded.events[0], None, false).is_none());
+    }
+}
