@@ -31,6 +31,8 @@ async fn main() -> Outcome<()> {
     if !std::env::args().any(|a| a == "--bench") {
         return Ok(());
     }
+    // RUST_LOG=agentrail=debug tells how long each batch was prepared and committed.
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let seconds: usize = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(10);
     let folder = tempfile::tempdir()?;
     let fsync = percentiles(fsyncs(folder.path())?);
@@ -46,7 +48,7 @@ async fn main() -> Outcome<()> {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 if let Err(error) = lake.maintain().await {
-                    eprintln!("{error}");
+                    eprintln!("{error:?}");
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints.
 
 mod ask;
+mod collect;
 mod demo;
 mod failure;
 mod ingest;
@@ -42,7 +43,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
         match cli.command {
             Command::Demo(demo) => demo::run(demo, settings).await,
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
-            Command::Run => service::run(settings).await,
+            Command::Run(run) => service::run(run, settings).await,
             Command::Check(_) => service::check(&settings).await,
             Command::Sql(sql) => ask::sql(sql, &settings).await,
             Command::Report(report) => ask::report(report, &settings).await,
@@ -69,7 +70,7 @@ fn settings(common: &Common) -> Result<Settings, Failure> {
 /// Logs go to standard error, so that answers on standard output stay clean. A one-shot command is
 /// quiet unless it is asked to log; the service logs as the settings say.
 fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
-    let service = matches!(cli.command, Command::Run);
+    let service = matches!(cli.command, Command::Run(_));
     let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
     // delta-rs reports an empty log folder as an error while it creates a table.
     let filter = format!("{filter},buoyant_kernel=off,delta_kernel=off,deltalake_core=warn");

@@ -52,7 +52,7 @@ pub enum Command {
     /// Run all sources of the configuration until told to stop
     ///
     /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
-    Run,
+    Run(Run),
     /// Say whether the configuration and the lake are sound, without a connection to anything
     Check(Check),
     /// Ask in SQL; without a query, a prompt
@@ -100,6 +100,13 @@ pub struct Ingest {
     /// Form of the account
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Also write all that is fetched over REST to this folder, without its secrets; `ingest` replays it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub record: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ pub struct Settings {
     pub commit: Commit,
     pub attribute: Attribute,
     pub webhook: Webhook,
+    pub azure_devops: AzureDevOps,
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
@@ -66,6 +67,29 @@ pub struct Webhook {
     pub max_body: usize,
     pub max_concurrent: usize,
     pub request_timeout: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AzureDevOps {
+    pub organizations: Vec<String>,
+    pub audit: bool,
+    pub agents: bool,
+    pub credential: String,
+    pub tenant_id: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub pat: String,
+    pub endpoint: String,
+    pub requests_per_minute: u32,
+    pub timeout: u64,
+    pub audit_every: u64,
+    pub audit_overlap: u64,
+    pub audit_backfill_days: u32,
+    pub audit_page: u32,
+    pub jobs_every: u64,
+    pub agents_every: u64,
+    pub rest_every: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

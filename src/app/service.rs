@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, NOT_SOUND, absolute, ask, open, open_existing, pipeline_settings, session};
+use crate::cli;
 use crate::decode::is_audit;
 use crate::pipeline::{Pipeline, Reviser};
 use crate::settings::{Settings, Webhook};
@@ -11,7 +12,9 @@ use crate::source::{files, webhook};
 use crate::store::Lake;
 
 /// Runs all sources until told to stop, then drains.
-pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
+pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failure> {
+    // Before anything runs that would have to be drained.
+    let told_to_stop = told_to_stop()?;
     let lake = open(&settings).await?;
     let pipeline = Pipeline::start(lake.clone(), pipeline_settings(&settings));
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -36,9 +39,12 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
                 .map_err(|e| Failure::of("watch the files", e))
         });
     }
+    if !settings.azure_devops.organizations.is_empty() {
+        super::collect::start(&settings, asked.record, &pipeline.push, &lake, &stopped, &mut sources)?;
+    }
     if sources.is_empty() {
         return Err(Failure::says(
-            "run: no source is configured; enable [webhook] or name paths in `files.watch`",
+            "run: no source is configured; enable [webhook], name paths in `files.watch`, or name `azure_devops.organizations`",
         ));
     }
     let tidy =
@@ -47,7 +53,7 @@ pub(super) async fn run(settings: Settings) -> Result<u8, Failure> {
     tracing::info!(lake = %absolute(&settings.lake.path).display(), "agentrail runs");
 
     let ended = tokio::select! {
-        () = told_to_stop() => None,
+        () = told_to_stop => None,
         ended = sources.join_next() => ended,
     };
     tracing::info!("stopping: sources end, then what they handed over is committed");
@@ -130,18 +136,18 @@ async fn revise_every(lake: Arc<Lake>, settings: Settings, stopped: impl Future<
 }
 
 /// Ends when the flag turns true, or nobody can turn it any more.
-async fn until(mut flag: tokio::sync::watch::Receiver<bool>) {
+pub(super) async fn until(mut flag: tokio::sync::watch::Receiver<bool>) {
     let _ = flag.wait_for(|stop| *stop).await;
 }
 
-async fn told_to_stop() {
+/// Ends with the first signal to stop; signals are heard from now on.
+fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut term), Ok(mut int)) => {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        }
-        _ => std::future::pending().await,
-    }
+    let hear = |kind| signal(kind).map_err(|e| Failure::of("listen for the signal to stop", e));
+    let (mut term, mut int) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+    })
 }
 
 /// How the file source tells audit records from the rest, which is ingested first.
@@ -188,6 +194,12 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
                 .map_err(|e| Failure::of("watch the files", e))
                 .map(|n| format!("`{pattern}` names {n} files now")),
         )?;
+    }
+    if !settings.azure_devops.organizations.is_empty() {
+        let checked = super::collect::rest_settings(settings, None);
+        let says =
+            checked.map(|_| format!("would collect {}", settings.azure_devops.organizations.join(", ")));
+        say("azure_devops", says)?;
     }
     let path = absolute(&settings.lake.path);
     if path.join("lake.json").exists() {

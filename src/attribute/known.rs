@@ -7,8 +7,8 @@ use super::coverage::Spans;
 use super::job::JobKnown;
 use super::occupancy::Occupancy;
 use crate::model::{
-    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Identity, Job, RecordHash, Run, Ticks,
-    Time,
+    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Heard, Identity, Job, RecordHash, Run,
+    Ticks, Time,
 };
 
 /// Where something was read.
@@ -102,12 +102,16 @@ impl Known {
                     newest(&mut self.identities, id.clone(), identity, source);
                 }
             }
-            Body::Heard(heard) => match (heard.source.as_str(), heard.pool_id) {
-                ("jobs", Some(pool)) => self.jobs_heard.entry(pool).or_default().add(heard.from, heard.until),
-                ("pools", _) => self.pools_heard.add(heard.from, heard.until),
-                _ => {}
-            },
+            Body::Heard(heard) => self.heard(heard),
             Body::Queue(_) | Body::Permissions(_) | Body::SignIn(_) | Body::Other => {}
+        }
+    }
+
+    pub fn heard(&mut self, heard: &Heard) {
+        match (heard.source.as_str(), heard.pool_id) {
+            ("jobs", Some(pool)) => self.jobs_heard.entry(pool).or_default().add(heard.from, heard.until),
+            ("pools", _) => self.pools_heard.add(heard.from, heard.until),
+            _ => {}
         }
     }
 

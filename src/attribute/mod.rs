@@ -18,7 +18,7 @@ mod touch;
 pub use bindings::{Binding, bindings_of_event, bindings_of_fact};
 pub use touch::Touched;
 
-use crate::model::{Event, Fact, Ticks, Verdict};
+use crate::model::{Event, Fact, Heard, Org, Ticks, Verdict};
 use organizations::Organizations;
 
 /// How far times of different services are trusted, and how far back jobs matter.
@@ -50,6 +50,11 @@ impl Engine {
     /// Takes in one fact. The same fact again changes nothing.
     pub fn learn(&mut self, fact: &Fact<'_>) {
         self.organizations.of_fact(&fact.organization).learn(fact);
+    }
+
+    /// Takes in that a source was heard.
+    pub fn heard(&mut self, organization: &Org, heard: &Heard) {
+        self.organizations.of_fact(organization).heard(heard);
     }
 
     /// How many job requests are held: most of what the engine remembers.

@@ -38,16 +38,23 @@ pub struct Touched {
     marks: HashMap<Mark, &'static str>,
     agents: BTreeSet<i64>,
     identities: BTreeSet<String>,
+    /// Until when the list of pools was heard: it speaks for all the time before.
+    pools_heard: Time,
 }
 
 impl Touched {
-    pub fn new(tolerance: Tolerance) -> Touched {
-        Touched { tolerance, ..Touched::default() }
+    /// `pools_heard` is until when the list of pools was heard when last asked.
+    pub fn new(tolerance: Tolerance, pools_heard: Time) -> Touched {
+        Touched { tolerance, pools_heard, ..Touched::default() }
+    }
+
+    pub fn pools_heard(&self) -> Time {
+        self.pools_heard
     }
 
     /// Every verdict of a span, on demand.
     pub fn span(tolerance: Tolerance, from: Time, until: Time) -> Touched {
-        let mut touched = Touched::new(tolerance);
+        let mut touched = Touched { tolerance, ..Touched::default() };
         touched.moments.add(from, until);
         touched
     }
@@ -117,6 +124,12 @@ impl Touched {
                     self.near.add(fact.when() - window, fact.when() + window);
                 }
             }
+            Body::Heard(heard) if heard.source == "pools" => {
+                if heard.until > self.pools_heard {
+                    self.heard.add(self.pools_heard - clock, heard.until + clock);
+                    self.pools_heard = heard.until;
+                }
+            }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock),
             Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
@@ -181,6 +194,12 @@ impl Touched {
             || !self.marks.is_empty() && self.near.meet(from, until)
     }
 
+    /// Whether of a day only provisional verdicts are touched.
+    pub fn only_provisional(&self, day: Date) -> bool {
+        let (from, until) = (day.start(), day.plus_days(1).start());
+        self.marks.is_empty() && !self.moments.meet(from, until)
+    }
+
     /// Agents and identities whose events may be of any day.
     pub fn anywhere(&self) -> (&BTreeSet<i64>, &BTreeSet<String>) {
         (&self.agents, &self.identities)
@@ -239,7 +258,7 @@ mod tests {
     #[test]
     fn a_job_touches_its_time_and_what_names_it_and_nothing_else() {
         let job = r#"{"requestId":5,"planId":"3d000000-0000-4000-8000-000000000001","planType":"Build","assignTime":"2026-03-05T10:00:00Z","receiveTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","owner":{"id":7,"name":"n.7"}}"#;
-        let mut touched = Touched::new(Tolerance::default());
+        let mut touched = Touched::new(Tolerance::default(), Time::default());
         read(job).facts.iter().for_each(|f| touched.fact(f));
         let why = |at: &str, data: &str| touched.why(&read(&event(at, data)).events[0], None, false);
         assert!(why("10:05:00", "{}").is_some() && why("10:10:04", "{}").is_some());
@@ -255,7 +274,7 @@ mod tests {
     #[test]
     fn what_was_heard_touches_only_what_can_settle() {
         let heard = r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-05T10:00:00Z","until":"2026-03-05T11:00:00Z"}"#;
-        let mut touched = Touched::new(Tolerance::default());
+        let mut touched = Touched::new(Tolerance::default(), Time::default());
         read(heard).facts.iter().for_each(|f| touched.fact(f));
         let text = event("10:05:00", "{}");
         let decoded = read(&text);

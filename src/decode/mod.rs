@@ -78,6 +78,11 @@ pub fn decode<'a>(body: &'a [u8], delivery: &Delivery<'_>) -> Decoded<'a> {
     sink.out
 }
 
+/// The text of a record without its secrets, for what is stored outside the lake.
+pub fn without_secrets(text: String) -> String {
+    redact::redact(&text).unwrap_or(text)
+}
+
 /// Whether the head of a file looks like audit records rather than facts about the world, which
 /// are better learnt first.
 pub fn is_audit(prefix: &[u8]) -> bool {

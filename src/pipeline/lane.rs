@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::plan::{Next, Plan};
 use super::prepare::{Prepared, prepare};
@@ -14,15 +14,16 @@ use crate::store::StoreError;
 /// Runs until every sender of `intake` is gone and all it held is answered.
 pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared: Arc<Shared>) {
     // One batch is prepared while the one before it is committed; a third waits in the intake.
-    let (ready, mut prepared) = mpsc::channel::<(Vec<Payload>, Prepared)>(1);
+    let (ready, mut prepared) = mpsc::channel::<(Vec<Payload>, Prepared, oneshot::Sender<()>)>(1);
     let committer = {
         let shared = shared.clone();
         tokio::spawn(async move {
-            while let Some((batch, prepared)) = prepared.recv().await {
+            while let Some((batch, prepared, over)) = prepared.recv().await {
                 let since = Instant::now();
                 let outcome = commit(prepared, &batch, &shared).await;
                 tracing::debug!(payloads = batch.len(), took = ?since.elapsed(), "committed");
                 answer(batch, outcome);
+                let _ = over.send(());
             }
         })
     };
@@ -36,8 +37,14 @@ pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared:
                 Ok(part) => {
                     tracing::debug!(payloads = part.batch.len(), took = ?since.elapsed(), "prepared");
                     batch = part.rest;
-                    if ready.send((part.batch, part.prepared)).await.is_err() {
+                    let small = part.batch.iter().map(|p| p.bytes.len()).sum::<usize>() < plan.overlap_from;
+                    let (over, committed) = oneshot::channel();
+                    if ready.send((part.batch, part.prepared, over)).await.is_err() {
                         break;
+                    }
+                    // Preparing a few events takes no time: the next batch had better fill meanwhile.
+                    if small {
+                        let _ = committed.await;
                     }
                 }
                 // The batch went down with its task: its senders see their answer channel close.

@@ -8,13 +8,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 
 use super::Settings;
 use crate::attribute::Engine;
 use crate::decode::{Delivery, Limits, decode};
-use crate::model::{Date, Ticks, Time};
+use crate::model::{Date, Heard, Org, Ticks, Time};
 use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, arrow_schema};
@@ -26,6 +26,8 @@ pub(super) struct Attributor {
     /// Days around an event whose facts matter.
     reach: i32,
     told: HashSet<String>,
+    /// Days that were brought.
+    days: BTreeSet<Date>,
     /// Our own writers and the files that were there before them: what they have written since, the engine
     /// was told when it was decoded. `None` once that is forgotten, or where nothing is decoded.
     own: Option<([String; 2], HashSet<String>)>,
@@ -34,7 +36,7 @@ pub(super) struct Attributor {
 impl Attributor {
     /// For who decodes and decides: is told of what was there before.
     pub fn beside(settings: &Settings, lake: &Lake) -> Attributor {
-        let sets = [lake.files("facts"), lake.files("events")];
+        let sets = [lake.files("facts"), lake.files("events"), lake.files("coverage")];
         let before = sets.iter().flat_map(|set| set.files.iter().map(|file| name(set, file))).collect();
         Attributor { own: Some((lake.writers().clone(), before)), ..Attributor::new(settings) }
     }
@@ -46,6 +48,7 @@ impl Attributor {
             settings: settings.clone(),
             reach: (settings.tolerance.window.0 / Ticks::days(1).0) as i32 + 1,
             told: HashSet::new(),
+            days: BTreeSet::new(),
             own: None,
         }
     }
@@ -55,14 +58,29 @@ impl Attributor {
         if self.engine.jobs() > self.settings.max_jobs {
             self.engine = Engine::new(self.settings.tolerance);
             self.told.clear();
+            self.days.clear();
             self.own = None;
         }
+        let (lo, hi) = match (days.first(), days.last()) {
+            (Some(first), Some(last)) => (first.plus_days(-self.reach), last.plus_days(self.reach)),
+            _ => return Ok(()),
+        };
         let facts = self.unheard(lake.files("facts"), days);
         let events = self.unheard(lake.files("events"), days);
+        let long = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
+        self.days.extend(days);
         let (engine, organization) = (&mut self.engine, self.settings.organization.as_deref());
         if !facts.files.is_empty() {
             let sql = "select url, observed, raw from lake.facts";
             records(lake, facts, sql, organization, |decoded, _| {
+                decoded.facts.iter().for_each(|fact| engine.learn(fact));
+            })
+            .await?;
+        }
+        for keys in long.chunks(500) {
+            let keys: Vec<String> = keys.iter().map(|k| format!("'{}'", k.replace('\'', "''"))).collect();
+            let sql = format!("select url, observed, raw from lake.facts where key in ({})", keys.join(","));
+            records(lake, lake.files("facts"), &sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
             .await?;
@@ -75,13 +93,24 @@ impl Attributor {
             })
             .await?;
         }
+        // What was heard comes last: it says that there was nothing but what is known by then.
+        let coverage = self.unheard(lake.files("coverage"), days);
+        if !coverage.files.is_empty() {
+            heard(lake, coverage, &mut self.engine).await?;
+        }
         Ok(())
     }
 
     /// The files of `set` that hold these days, or no day, and that the engine does not know.
     fn unheard(&mut self, set: FileSet, days: &BTreeSet<Date>) -> FileSet {
         let column = set.table.column("writer").map(|(index, _)| index);
+        let until = set.table.column("until").map(|(index, _)| index);
         let around = |file: &DataFile| {
+            // A listing speaks for the time before it, at the most for all of it.
+            if let Some(range) = file.ranges.iter().find(|r| until.is_some() && Some(r.column) == until) {
+                let first = days.first().map(|day| day.start().unix_micros());
+                return !matches!((&range.max, first), (Some(Value::Timestamp(max)), Some(first)) if *max < first);
+            }
             file.date.is_none_or(|date| {
                 days.range(date.plus_days(-self.reach)..=date.plus_days(self.reach)).next().is_some()
             })
@@ -102,6 +131,53 @@ impl Attributor {
         self.told.extend(files.iter().map(|file| name(&set, file)));
         FileSet { files: Arc::new(files), ..set }
     }
+}
+
+/// How far back a job that still runs is looked for.
+const LONGEST_JOB_DAYS: i32 = 40;
+
+/// Keys of the records of jobs that ran through all of a span, which no day in it tells of.
+async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, QueryError> {
+    let (from, earliest, until) = (lo.start(), lo.plus_days(-LONGEST_JOB_DAYS).start(), hi.start());
+    let sql = format!(
+        "select key from lake.jobs where request_id in (
+           select request_id from lake.jobs where request_id is not null
+           group by coalesce(organization_id, organization), request_id
+           having min(coalesce(received, assigned)) < '{from}' and min(coalesce(received, assigned)) >= '{earliest}'
+             and (max(finished) is null or max(finished) >= '{until}'))"
+    );
+    let mut stream = session(lake, &[])?.sql(&sql).await?.stream;
+    let mut keys = Vec::new();
+    while let Some(batch) = stream.try_next().await? {
+        let column = batch.column(0).as_string::<i32>();
+        keys.extend(column.iter().flatten().map(str::to_owned));
+    }
+    Ok(keys)
+}
+
+/// Tells the engine when its sources were heard.
+async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), QueryError> {
+    let sql = "select organization_id, organization, source, pool_id, \"from\", until from lake.coverage";
+    let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
+    while let Some(batch) = stream.try_next().await? {
+        let text = |column: usize| batch.column(column).as_string::<i32>();
+        let time = |column: usize| batch.column(column).as_primitive::<TimestampMicrosecondType>();
+        let pool = batch.column(3).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let named =
+                |column: usize| text(column).is_valid(row).then(|| text(column).value(row).to_owned());
+            engine.heard(
+                &Org { id: named(0), name: named(1) },
+                &Heard {
+                    source: text(2).value(row).to_owned(),
+                    pool_id: pool.is_valid(row).then(|| pool.value(row)),
+                    from: Time::from_unix_micros(time(4).value(row)),
+                    until: Time::from_unix_micros(time(5).value(row)),
+                },
+            );
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn name(set: &FileSet, file: &DataFile) -> String {

@@ -9,6 +9,8 @@ pub struct Plan {
     pub linger: Duration,
     /// Payload bytes at which a batch is closed whatever waits.
     pub max_bytes: usize,
+    /// Payload bytes from which on a batch is prepared while the one before it is committed.
+    pub overlap_from: usize,
 }
 
 /// What to do with a batch of which something is in hand.
@@ -26,12 +28,12 @@ impl Plan {
     /// A push sender waits for its answer: commit at once when idle; what arrives meanwhile makes
     /// the next batch by itself.
     pub fn push(linger: Duration, max_bytes: usize) -> Plan {
-        Plan { linger, max_bytes }
+        Plan { linger, max_bytes, overlap_from: 256 << 10 }
     }
 
     /// Nobody waits for a file: fill the batch, so that the lake gets few large files.
     pub fn bulk(max_bytes: usize) -> Plan {
-        Plan { linger: Duration::from_millis(300), max_bytes }
+        Plan { linger: Duration::from_millis(300), max_bytes, overlap_from: 0 }
     }
 
     /// Decides after `bytes` are in hand and the first of them has waited for `waited`.

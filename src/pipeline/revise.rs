@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 use futures::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::Settings;
@@ -70,8 +71,14 @@ pub struct Reviser {
     _lease: Lease,
 }
 
-/// Per table, the newest `seq` of each writer that was looked at.
-type Cursor = BTreeMap<String, BTreeMap<String, i64>>;
+/// What was looked at.
+#[derive(Default, Serialize, Deserialize)]
+struct Cursor {
+    /// Per table, the newest `seq` of each writer.
+    tables: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Until when the list of pools was heard, in ticks.
+    pools_heard: i64,
+}
 
 impl Reviser {
     /// `None` while another process does it.
@@ -89,7 +96,7 @@ impl Reviser {
             .position(PARTITION)
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        let mut touched = Touched::new(self.settings.tolerance);
+        let mut touched = Touched::new(self.settings.tolerance, Time(cursor.pools_heard));
         let mut read = Vec::new();
         for (table, sql) in [
             ("facts", "select url, observed, raw, writer, seq from lake.facts"),
@@ -103,7 +110,7 @@ impl Reviser {
                 continue;
             }
             read.extend(part.files.iter().map(|file| name(&part, file)));
-            let seen = cursor.entry(table.to_owned()).or_default();
+            let seen = cursor.tables.entry(table.to_owned()).or_default();
             let newest = newest(&self.lake, &part, table).await?;
             if newest.iter().all(|(writer, seq)| seen.get(writer).is_some_and(|s| s >= seq)) {
                 continue;
@@ -124,6 +131,7 @@ impl Reviser {
         }
         let revised = if touched.is_empty() { Revised::default() } else { self.look(&touched).await? };
         if !read.is_empty() {
+            cursor.pools_heard = touched.pools_heard().0;
             let text = serde_json::to_string(&cursor).unwrap_or_default();
             self.lake.save_position(PARTITION, &text).await?;
             self.passed.extend(read);
@@ -187,9 +195,10 @@ impl Reviser {
     async fn day(&mut self, day: Date, touched: &Touched, revised: &mut Revised) -> Result<(), ReviseError> {
         self.attributor.bring(&BTreeSet::from([day]), &self.lake).await?;
         let (from, until) = (day.start(), day.plus_days(1).start());
+        let only = if touched.only_provisional(day) { " and a.provisional" } else { "" };
         let sql = format!(
             "select a.*, e.raw from actions a join lake.events e on e.event_id = a.event_id \
-             where a.occurred >= '{from}' and a.occurred < '{until}' and e.occurred >= '{from}' and e.occurred < '{until}'"
+             where a.occurred >= '{from}' and a.occurred < '{until}' and e.occurred >= '{from}' and e.occurred < '{until}'{only}"
         );
         let mut stream = session(&self.lake, &[])?.sql(&sql).await?.stream;
         while let Some(batch) = stream.try_next().await.map_err(QueryError::from)? {

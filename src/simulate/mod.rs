@@ -6,9 +6,13 @@
 mod actors;
 mod audit;
 mod recorded;
+#[cfg(feature = "io")]
+mod rest;
 mod world;
 
 pub use audit::{SimEvent, Spelling, export_csv, page};
+#[cfg(feature = "io")]
+pub use rest::{Moods, serve};
 pub use world::{Plan, World};
 
 /// The `number`-th id of a kind: the same in every world, and as hard to compress as a real one.

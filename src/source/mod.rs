@@ -1,16 +1,28 @@
-//! Where bytes come from: files and webhooks, each payload answered once it is durable.
+//! Where bytes come from: files, webhooks, the REST API; each payload answered once it is durable.
 //!
 //! A source hands over [`Payload`]s and waits on each one's [`Outcome`]. It never looks into them.
 
 pub mod files;
+
 pub mod webhook;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub mod audit_api;
+
+pub mod agent_api;
+
+pub mod rest;
+
+pub mod secret;
+
+mod credential;
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::model::Time;
+pub use credential::{CredentialError, SignIn};
 
 /// One body from a source.
 #[derive(Debug)]
@@ -60,8 +72,40 @@ impl Payload {
     /// A payload observed now, and the channel its outcome comes by.
     fn new(bytes: Bytes, source: &str) -> (Payload, oneshot::Receiver<Outcome>) {
         let (done, outcome) = oneshot::channel();
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let observed = Time((since.as_nanos() / 100) as i64);
+        let observed = rest::now();
         (Payload { bytes, source: source.to_owned(), url: None, observed, position: None, done }, outcome)
     }
+}
+
+/// Hands a payload over until it is durable: a full disk or a busy pipeline is waited for.
+async fn hand_over(
+    intake: &mpsc::Sender<Payload>,
+    bytes: Bytes,
+    source: &str,
+    position: Option<Position>,
+) -> Result<(), rest::RestError> {
+    let lost = |says: String| rest::RestError::Pipeline { says };
+    loop {
+        let (mut payload, outcome) = Payload::new(bytes.clone(), source);
+        payload.position.clone_from(&position);
+        if intake.send(payload).await.is_err() {
+            return Err(lost("the pipeline has stopped".to_owned()));
+        }
+        match outcome.await {
+            Ok(Outcome::Committed(_)) => return Ok(()),
+            Ok(Outcome::Busy { retry_after, .. }) => tokio::time::sleep(retry_after).await,
+            Ok(Outcome::Full { says }) => {
+                tracing::warn!(says, source, "waiting for space before more is collected");
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+            Ok(Outcome::Failed { says }) => return Err(lost(says)),
+            Err(_) => return Err(lost("it was given up; see the log".to_owned())),
+        }
+    }
+}
+
+/// A value as it goes into a query.
+fn escape(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

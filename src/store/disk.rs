@@ -128,23 +128,36 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
     let temporary = temporary(path);
     write_synced(&temporary, bytes)?;
     failpoint("entry_written");
-    let linked = match fs::hard_link(&temporary, path) {
-        Ok(()) => {
-            note!(Linked(temporary.clone(), path.to_owned()));
-            true
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => false,
-        Err(e) => {
-            discard(&temporary);
-            return Err(StoreError::io("put in place", path)(e));
-        }
-    };
+    let named = name_once(&temporary, path)?;
     failpoint("entry_linked");
-    discard(&temporary);
-    if linked {
+    if named {
+        note!(Linked(temporary.clone(), path.to_owned()));
+        note!(Removed(temporary.clone()));
         sync_folder(folder)?;
+    } else {
+        discard(&temporary);
     }
-    Ok(linked)
+    Ok(named)
+}
+
+/// Gives a file its name unless that is taken; then `false`. A rename leaves no second name to be
+/// removed, which some file systems are slow at; one that cannot do it gets a link.
+fn name_once(temporary: &Path, path: &Path) -> Result<bool, StoreError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match fs::hard_link(temporary, path) {
+            Ok(()) => fs::remove_file(temporary).map(|()| true).map_err(StoreError::io("remove", temporary)),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(StoreError::io("put in place", path)(e)),
+        },
+        Err(e) => {
+            discard(temporary);
+            Err(StoreError::io("put in place", path)(e.into()))
+        }
+    }
 }
 
 fn temporary(path: &Path) -> std::path::PathBuf {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use deltalake::{DeltaTable, DeltaTableError};
+
 use super::compact::{expire, groups, merge, swap};
 use super::lake::{Lake, now_micros};
 use super::{StoreError, log};
@@ -87,8 +89,7 @@ impl Lake {
             return Ok(());
         }
         let fail = |what| move |source| StoreError::Delta { what, table: name, source: Box::new(source) };
-        let Ok(url) = files.root.parse() else { return Ok(()) };
-        let table = deltalake::open_table(url).await.map_err(fail("open the table"))?;
+        let table = open_table(&files.root).await.map_err(fail("open the table"))?;
         deltalake::checkpoints::create_checkpoint(&table, None)
             .await
             .map_err(fail("write a checkpoint of"))?;
@@ -100,5 +101,19 @@ impl Lake {
             done.vacuumed_files += vacuumed.files_deleted.len();
         }
         Ok(())
+    }
+}
+
+/// Opens a table that others commit to. A listing of its log may miss an entry that is named while
+/// it is read, and find a later one; the next listing has both.
+async fn open_table(root: &str) -> Result<DeltaTable, DeltaTableError> {
+    let mut attempts = 5;
+    loop {
+        let url = deltalake::ensure_table_uri(root)?;
+        match deltalake::open_table(url).await {
+            Err(_) if attempts > 1 => attempts -= 1,
+            done => return done,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

@@ -83,9 +83,14 @@ pub struct Service {
 impl Service {
     /// Starts the service on a free port and waits until it listens.
     pub fn start(scratch: &Scratch, environment: &[(&str, &str)]) -> Service {
+        Service::start_with(scratch, &[], environment)
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(scratch: &Scratch, arguments: &[&str], environment: &[(&str, &str)]) -> Service {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let mut command = scratch.command(&["run"]);
+        let mut command = scratch.command(&[&["run"], arguments].concat());
         command.env("AGENTRAIL_WEBHOOK__LISTEN", &address).env("AGENTRAIL_LOG", "warn");
         command.envs(environment.iter().copied());
         let child = command.spawn().unwrap();

@@ -39,8 +39,8 @@ pub enum WebhookError {
     Address { listen: String },
     #[error("listen on `{listen}`, which others can reach: set `{setting}` in [webhook]{why}")]
     Open { listen: String, setting: &'static str, why: &'static str },
-    #[error("read the secret `{name}`: {says}")]
-    Secret { name: String, says: String },
+    #[error(transparent)]
+    Secret(#[from] crate::source::secret::SecretError),
     #[error("listen on `{listen}`; is the port taken?")]
     Bind { listen: String, source: std::io::Error },
     #[error("serve `{listen}`")]

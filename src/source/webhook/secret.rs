@@ -1,9 +1,10 @@
-//! Secrets from settings, environment or files, compared in constant time.
+//! The secrets a door accepts, compared in constant time.
 
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::WebhookError;
 use crate::model::RecordHash;
+use crate::source::secret;
 
 /// The accepted secrets of one door, as digests: comparing those takes the same time whatever the
 /// length of what was sent.
@@ -14,9 +15,10 @@ impl Secrets {
     pub fn read(settings: &[String]) -> Result<Secrets, WebhookError> {
         settings
             .iter()
-            .map(|s| one(s).map(|s| RecordHash::of(s.as_bytes())))
+            .map(|s| secret::resolve(s).map(|s| RecordHash::of(s.as_bytes())))
             .collect::<Result<_, _>>()
             .map(Secrets)
+            .map_err(WebhookError::from)
     }
 
     /// Whether everybody is let in.
@@ -29,24 +31,6 @@ impl Secrets {
         let sent = RecordHash::of(sent.as_bytes());
         self.0.iter().fold(Choice::from(0), |any, own| any | own.0.ct_eq(&sent.0)).into()
     }
-}
-
-fn one(setting: &str) -> Result<String, WebhookError> {
-    let fail = |name: &str, says: String| Err(WebhookError::Secret { name: name.to_owned(), says });
-    let secret = if let Some(name) = setting.strip_prefix("env:") {
-        match std::env::var(name) {
-            Ok(value) => value,
-            Err(_) => return fail(name, "the environment has no such variable".to_owned()),
-        }
-    } else if let Some(path) = setting.strip_prefix("file:") {
-        match std::fs::read_to_string(path) {
-            Ok(value) => value.trim_end_matches(['\r', '\n']).to_owned(),
-            Err(e) => return fail(path, e.to_string()),
-        }
-    } else {
-        setting.to_owned()
-    };
-    if secret.is_empty() { fail(setting, "it is empty".to_owned()) } else { Ok(secret) }
 }
 
 #[cfg(test)]

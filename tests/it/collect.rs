@@ -1,0 +1,102 @@
+//! The collectors against the simulated organisation's REST API, in all its moods.
+
+use agentrail::simulate::{Moods, Plan, World, serve};
+
+use crate::lake::{Scratch, Service};
+
+/// `Basic :token`.
+const AUTHORIZATION: &str = "Basic OnRva2Vu";
+
+fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("AGENTRAIL_AZURE_DEVOPS__ORGANIZATIONS", "contoso".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__ENDPOINT", endpoint.to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__CREDENTIAL", "pat".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__PAT", "token".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__REQUESTS_PER_MINUTE", "100000".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__AUDIT_BACKFILL_DAYS", "300".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__AUDIT_EVERY", "1".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__JOBS_EVERY", "1".to_owned()),
+        ("AGENTRAIL_ATTRIBUTE__REVISE_EVERY", "1".to_owned()),
+    ]
+}
+
+/// Waits until a count is reached, at most a minute.
+fn wait_for(scratch: &Scratch, sql: &str, wanted: i64) {
+    let mut last = -1;
+    for _ in 0..120 {
+        if scratch.lake().join("lake.json").exists() {
+            last = scratch.count(sql);
+        }
+        if last == wanted {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let verdicts = "select executor, grade, missing, count(*) as n from actions group by 1, 2, 3";
+    panic!("{sql} gives {last}, not {wanted}: {:#?}", scratch.sql(verdicts));
+}
+
+fn start(scratch: &Scratch, endpoint: &str, record: Option<&str>) -> Service {
+    let environment = environment(endpoint);
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let record = record.map(|folder| ["--record", folder]);
+    Service::start_with(scratch, record.as_ref().map_or(&[], |r| r.as_slice()), &environment)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organisation_is_collected_through_every_mood_and_goes_on_where_it_was() {
+    let moods = Moods { authorization: AUTHORIZATION.to_owned(), fails_one_in: 7, page: 20 };
+    // A day within the ninety that the service keeps would do; the test asks for more.
+    let (address, _task) = serve(World::build(&Plan::demo()), moods).await.unwrap();
+    let world = World::build(&Plan::demo());
+    let events = world.events().len() as i64;
+    tokio::task::spawn_blocking(move || {
+        let scratch = Scratch::new();
+        let endpoint = format!("http://{address}");
+        let records = scratch.path("records");
+        let service = start(&scratch, &endpoint, Some(records.to_str().unwrap()));
+        wait_for(&scratch, "select count(*) from actions", events);
+        wait_for(&scratch, "select count(*) from agents_now", 8);
+        wait_for(&scratch, "select count(*) from jobs where request_id is not null and name is not null", 80);
+        // Late evidence has settled what the audit log alone could not say.
+        wait_for(&scratch, "select count(*) from actions where grade = 'sole'", 80);
+        assert_eq!(scratch.count("select count(*) from rejects"), 0);
+        assert!(scratch.count("select count(*) from coverage where source = 'audit'") > 0);
+        assert!(service.stop().success());
+
+        // A restart goes on where it was: nothing is there twice, and one look finds nothing new.
+        let service = start(&scratch, &endpoint, None);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert!(service.stop().success());
+        assert_eq!(scratch.count("select count(*) from actions"), events);
+        assert_eq!(scratch.count("select count(distinct event_id) from actions"), events);
+
+        // The recording replays to the same, and holds no secret.
+        let recording = std::fs::read_dir(&records).unwrap().next().unwrap().unwrap().path();
+        let text = std::fs::read_to_string(&recording).unwrap();
+        assert!(text.contains("DB_PASSWORD") && !text.contains("never stored"));
+        let replay = Scratch::new();
+        replay.ingest(&recording);
+        assert_eq!(replay.count("select count(*) from actions"), events);
+        assert_eq!(replay.count("select count(*) from actions where grade = 'sole'"), 80);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_said_and_the_service_goes_on() {
+    let moods = Moods { authorization: "Basic other".to_owned(), fails_one_in: 0, page: 20 };
+    let (address, _task) = serve(World::build(&Plan::demo()), moods).await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        let scratch = Scratch::new();
+        let service = start(&scratch, &format!("http://{address}"), None);
+        let (status, _) = service.request("POST", "/eventgrid", &[], crate::lake::audit_record(1).as_bytes());
+        assert_eq!(status, 200);
+        assert!(service.stop().success());
+        assert_eq!(scratch.count("select count(*) from actions"), 1);
+    })
+    .await
+    .unwrap();
+}
