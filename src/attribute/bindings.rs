@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{ActorKind, Body, Event, Fact, Org, RecordHash, Time};
+use crate::model::{ActorKind, Body, Event, Fact, Identity, Org, RecordHash, Time};
 
 /// An agent or machine bound to an identity in a role.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,11 +51,26 @@ pub fn bindings_of_event(event: &Event<'_>) -> Vec<Binding> {
         identity_kind: kind.to_owned(),
         identity_name: owned(&event.actor_name),
         role: "registrant".to_owned(),
-        from: event.occurred,
+        from: event.occurred.to_micros(),
         until: None,
         record: event.hash,
         known: event.observed,
     }]
+}
+
+/// The token that an event reports as made or changed: what it is called, whose it is, what it may do.
+pub fn token_of_event(event: &Event<'_>) -> Option<Identity> {
+    let id = event.hints.authorization_id.as_ref().filter(|_| event.action.starts_with("Token."))?;
+    let owned = |t: &Option<Cow<'_, str>>| t.as_deref().map(str::to_owned);
+    Some(Identity {
+        kind: "pat".to_owned(),
+        id: id.to_string(),
+        name: owned(&event.hints.token_name),
+        principal_name: owned(&event.hints.token_owner).or_else(|| owned(&event.actor_name)),
+        scopes: owned(&event.hints.token_scopes),
+        valid_from: event.action.contains("Create").then_some(event.occurred.to_micros()),
+        ..Identity::default()
+    })
 }
 
 /// The listener identity and the machine that an agent's own record names.

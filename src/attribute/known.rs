@@ -1,14 +1,14 @@
 //! What is known of one organisation: jobs, agents, pools, connections, identities, over time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::bindings::{Binding, bindings_of_event};
+use super::bindings::{Binding, bindings_of_event, token_of_event};
 use super::coverage::Spans;
 use super::job::JobKnown;
 use super::occupancy::Occupancy;
 use crate::model::{
     Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Heard, Identity, Job, RecordHash, Run,
-    Ticks, Time,
+    SignIn, Ticks, Time,
 };
 
 /// Where something was read.
@@ -46,6 +46,12 @@ pub(super) struct Known {
     pub identities: HashMap<String, (Identity, Source)>,
     /// Who registered an agent, by agent id, in the order of time.
     registrants: HashMap<i64, BTreeMap<(Time, RecordHash), Binding>>,
+    /// Tokens that Entra issued, by application.
+    sign_ins: HashMap<String, BTreeMap<(Time, RecordHash), (SignIn, Source)>>,
+    /// Agents that were registered from an address.
+    addresses: HashMap<String, BTreeSet<i64>>,
+    /// Job requests that events of a correlation name.
+    correlated: HashMap<String, BTreeMap<RecordHash, i64>>,
     /// When the job requests of a pool were heard.
     pub jobs_heard: HashMap<i64, Spans>,
     /// When the list of pools was heard.
@@ -96,14 +102,15 @@ impl Known {
                 let uses = self.uses.entry(usage.connection_id.clone()).or_default();
                 uses.insert(source, usage.clone());
             }
-            Body::Identity(identity) => {
-                let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
-                for id in ids.into_iter().flatten() {
-                    newest(&mut self.identities, id.clone(), identity, source);
+            Body::Identity(identity) => self.identity(identity, source),
+            Body::Heard(heard) => self.heard(heard),
+            Body::SignIn(sign_in) => {
+                if let Some(application) = &sign_in.application_id {
+                    let all = self.sign_ins.entry(application.clone()).or_default();
+                    all.insert((fact.when(), fact.hash), ((**sign_in).clone(), source));
                 }
             }
-            Body::Heard(heard) => self.heard(heard),
-            Body::Queue(_) | Body::Permissions(_) | Body::SignIn(_) | Body::Other => {}
+            Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
     }
 
@@ -120,11 +127,32 @@ impl Known {
         if let (Some(name), Some(id)) = (&event.project, &event.project_id) {
             self.project(name, event.occurred, id);
         }
-        for binding in bindings_of_event(event) {
-            if let (Some(agent), "registrant") = (binding.agent_id, binding.role.as_str()) {
-                let all = self.registrants.entry(agent).or_default();
-                all.insert((binding.from, binding.record), binding);
-            }
+        let source = Source { known: event.observed, hash: event.hash };
+        if let Some(token) = token_of_event(event) {
+            newest(&mut self.identities, token.id.clone(), &token, source);
+        }
+        if let (Some(correlation), Some(request)) = (&event.correlation_id, event.hints.request_id) {
+            self.correlated.entry(correlation.to_string()).or_default().insert(event.hash, request);
+        }
+        if let (Some(ip), Some(agent), "Library.AgentAdded") =
+            (&event.ip, event.hints.agent_id, event.action.as_ref())
+        {
+            self.addresses.entry(ip.to_string()).or_default().insert(agent);
+        }
+        bindings_of_event(event).into_iter().for_each(|binding| self.binding(binding));
+    }
+
+    pub fn binding(&mut self, binding: Binding) {
+        if let (Some(agent), "registrant") = (binding.agent_id, binding.role.as_str()) {
+            let all = self.registrants.entry(agent).or_default();
+            all.insert((binding.from, binding.record), binding);
+        }
+    }
+
+    pub fn identity(&mut self, identity: &Identity, source: Source) {
+        let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
+        for id in ids.into_iter().flatten() {
+            newest(&mut self.identities, id.clone(), identity, source);
         }
     }
 
@@ -247,6 +275,30 @@ impl Known {
         self.project_ids.get(name).map(|(_, id)| id.as_str())
     }
 
+    /// The last token that Entra issued to an application within a span.
+    pub fn signed_in(&self, application: &str, from: Time, until: Time) -> Option<(Time, &SignIn, Source)> {
+        let span = (from, RecordHash([0; 32]))..(until, RecordHash([0xff; 32]));
+        let ((at, _), (sign_in, source)) = self.sign_ins.get(application)?.range(span).next_back()?;
+        Some((*at, sign_in, *source))
+    }
+
+    /// Agents that were registered from an address.
+    pub fn at_address(&self, ip: &str) -> impl Iterator<Item = i64> {
+        self.addresses.get(ip).into_iter().flatten().copied()
+    }
+
+    /// The job request that other events of a correlation name, when it is one.
+    pub fn correlated(&self, correlation: &str) -> Option<(i64, RecordHash)> {
+        let all = self.correlated.get(correlation)?;
+        let (hash, request) = all.first_key_value()?;
+        all.values().all(|r| r == request).then_some((*request, *hash))
+    }
+
+    /// The newest version of an agent, by its id alone.
+    pub fn agent(&self, id: i64) -> Option<&Agent> {
+        self.agents.get(&id)?.last_key_value().map(|(_, agent)| agent)
+    }
+
     /// The uses of a service connection.
     pub fn uses(&self, connection: &str) -> impl Iterator<Item = (&ConnectionUse, Source)> {
         self.uses.get(connection).into_iter().flatten().map(|(source, usage)| (usage, *source))
@@ -315,6 +367,15 @@ impl Known {
         }
         for (connection, uses) in other.uses {
             self.uses.entry(connection).or_default().extend(uses);
+        }
+        for (application, sign_ins) in other.sign_ins {
+            self.sign_ins.entry(application).or_default().extend(sign_ins);
+        }
+        for (ip, agents) in other.addresses {
+            self.addresses.entry(ip).or_default().extend(agents);
+        }
+        for (correlation, requests) in other.correlated {
+            self.correlated.entry(correlation).or_default().extend(requests);
         }
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);

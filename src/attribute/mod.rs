@@ -15,10 +15,10 @@ mod organizations;
 mod rules;
 mod touch;
 
-pub use bindings::{Binding, bindings_of_event, bindings_of_fact};
+pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
 pub use touch::Touched;
 
-use crate::model::{Event, Fact, Heard, Org, Ticks, Verdict};
+use crate::model::{Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;
 
 /// How far times of different services are trusted, and how far back jobs matter.
@@ -57,6 +57,17 @@ impl Engine {
         self.organizations.of_fact(organization).heard(heard);
     }
 
+    /// Takes in who registered an agent, as it was stored.
+    pub fn binding(&mut self, binding: Binding) {
+        self.organizations.of_fact(&binding.organization.clone()).binding(binding);
+    }
+
+    /// Takes in an identity as it was stored, and the record it is from.
+    pub fn identity(&mut self, organization: &Org, identity: &Identity, known: Time, record: RecordHash) {
+        let source = known::Source { known, hash: record };
+        self.organizations.of_fact(organization).identity(identity, source);
+    }
+
     /// How many job requests are held: most of what the engine remembers.
     pub fn jobs(&self) -> usize {
         self.organizations.jobs()
@@ -69,7 +80,7 @@ impl Engine {
 
     /// Decides with what is known now.
     pub fn decide(&self, event: &Event<'_>) -> Verdict {
-        rules::decide(event, self.organizations.known_of(event), self.tolerance)
+        rules::decide(event, self.organizations.known_of(event), self.organizations.tenant(), self.tolerance)
     }
 }
 

@@ -13,7 +13,8 @@ pub(super) struct Organizations {
     by_name: HashMap<String, usize>,
     /// What was found last, and by which names: records of one organisation come together.
     last: Option<(Option<String>, Option<String>, usize)>,
-    /// Facts that name no organisation: kept apart, never evidence for another's events.
+    /// Facts that name no organisation: kept apart. Of them only sign-ins are evidence elsewhere, as
+    /// Entra writes them for a tenant, and application ids are unique in the world.
     nameless: Known,
     /// Stays empty.
     unknown: Known,
@@ -26,6 +27,11 @@ impl Organizations {
 
     pub fn of_event(&mut self, event: &Event<'_>) -> &mut Known {
         self.find(event.organization_id.as_deref(), event.organization.as_deref())
+    }
+
+    /// What is known beyond any organisation.
+    pub fn tenant(&self) -> &Known {
+        &self.nameless
     }
 
     pub fn jobs(&self) -> usize {

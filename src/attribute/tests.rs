@@ -195,6 +195,51 @@ fn a_token_is_outside_any_job_only_when_none_ran() {
 }
 
 #[test]
+fn a_token_leads_to_its_making_and_an_address_to_a_hint() {
+    let made = event("Token.PatCreateEvent", "person", "08:00:00", r#"{"AuthorizationId":"9E000000-0000-4000-8000-0000000000E1","DisplayName":"build-farm","OwnerName":"Ada","Scopes":"vso.code"}"#)
+        .replace("a1000000-0000-4000-8000-000000000001", "a1000000-0000-4000-8000-000000000002");
+    let added = event(
+        "Library.AgentAdded",
+        "pat",
+        "09:00:00",
+        r#"{"AgentId":1,"AgentName":"agent-1","AgentPoolId":11}"#,
+    )
+    .replace("a1000000-0000-4000-8000-000000000001", "a1000000-0000-4000-8000-000000000003")
+    .replace("\"UserAgent\"", "\"IpAddress\":\"203.0.113.9\",\"UserAgent\"");
+    let used = event("Git.X", "pat", "10:05:00", "{}")
+        .replace("\"UserAgent\"", "\"IpAddress\":\"203.0.113.9\",\"UserAgent\"");
+    let busy = [
+        pools(),
+        heard(),
+        job(1, 7, 1, "10:00:00", Some("10:10:00")),
+        made.clone(),
+        added.clone(),
+        used.clone(),
+    ];
+    let v = verdict(&busy);
+    assert_eq!((v.executor, v.grade), (Executor::Unknown, Grade::Corroborated));
+    assert_eq!(v.candidates.iter().map(|c| c.agent_id).collect::<Vec<_>>(), [Some(1)]);
+    let says: Vec<&str> = v.evidence.iter().filter(|e| e.kind == "token").map(|e| e.says.as_str()).collect();
+    assert!(says.iter().any(|s| s.contains("build-farm of Ada, for vso.code")), "{says:?}");
+    // The same address proves nothing where no job ran: the token was used outside any.
+    let quiet = verdict(&[pools(), heard(), made, added, used]);
+    assert_eq!((quiet.executor, quiet.candidates.len()), (Executor::Client, 0));
+}
+
+#[test]
+fn a_sign_in_is_cited_and_its_absence_told() {
+    let at = |time: &str| {
+        format!(
+            r#"{{"time":"2026-03-05T{time}Z","category":"ManagedIdentitySignInLogs","tenantId":"t","properties":{{"id":"b01b1726-0147-425e-a7f7-21f252050400","createdDateTime":"2026-03-05T{time}Z","appId":"7d000000-0000-4000-8000-0000000000d1","ipAddress":""}}}}"#
+        )
+    };
+    let v = verdict(&[at("06:00:00"), event("X.Y", "app", "10:05:00", "{}")]);
+    assert!(v.evidence.iter().any(|e| e.kind == "sign_in"));
+    let v = verdict(&[at("11:00:00"), event("X.Y", "app", "10:05:00", "{}")]);
+    assert!(v.missing.iter().any(|m| m.contains("sign-in")), "{:?}", v.missing);
+}
+
+#[test]
 fn another_organisation_is_never_evidence() {
     let elsewhere =
         job(1, 7, 1, "10:00:00", Some("10:10:00")).replace(ORG, "5b000000-0000-4000-8000-0000000000ff");

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Tolerance;
+use super::bindings::token_of_event;
 use super::coverage::Spans;
 use super::known::is_release;
 use crate::model::{Body, Date, Event, Fact, Job, Time};
@@ -141,6 +142,9 @@ impl Touched {
             && let Some(agent) = event.hints.agent_id
         {
             self.agent(agent, "the registration of its agent was reported");
+        }
+        if let Some(token) = token_of_event(event) {
+            self.identity(&token.id, "its credential was described");
         }
     }
 

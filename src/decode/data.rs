@@ -31,6 +31,9 @@ enum Slot {
     ConnectionId,
     ConnectionName,
     AuthorizationId,
+    TokenName,
+    TokenOwner,
+    TokenScopes,
     StartTime,
     FinishTime,
     Caller,
@@ -38,10 +41,10 @@ enum Slot {
     EventAuthor,
 }
 
-const SLOTS: usize = 26;
+const SLOTS: usize = 29;
 
 /// Each in every name it goes by.
-const NAMES: [(&str, Slot); 34] = [
+const NAMES: [(&str, Slot); 37] = [
     ("agentid", Slot::AgentId),
     ("agentname", Slot::AgentName),
     ("agentpoolid", Slot::PoolId),
@@ -71,6 +74,9 @@ const NAMES: [(&str, Slot); 34] = [
     ("connectionid", Slot::ConnectionId),
     ("connectionname", Slot::ConnectionName),
     ("authorizationid", Slot::AuthorizationId),
+    ("displayname", Slot::TokenName),
+    ("ownername", Slot::TokenOwner),
+    ("scopes", Slot::TokenScopes),
     ("starttime", Slot::StartTime),
     ("finishtime", Slot::FinishTime),
     ("callerprocedure", Slot::Caller),
@@ -129,6 +135,10 @@ impl<'a> Named<'a> {
             connection_id: id(Slot::ConnectionId),
             connection_name: words(Slot::ConnectionName),
             authorization_id: id(Slot::AuthorizationId),
+            token_name: words(Slot::TokenName),
+            token_owner: words(Slot::TokenOwner),
+            // A list of scopes, or one text of them.
+            token_scopes: words(Slot::TokenScopes).or_else(|| get(Slot::TokenScopes).map(Cow::Borrowed)),
             started: get(Slot::StartTime).and_then(time),
             finished: get(Slot::FinishTime).and_then(time),
             caller: words(Slot::Caller),

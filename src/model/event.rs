@@ -84,6 +84,10 @@ pub struct Hints<'a> {
     pub connection_name: Option<Text<'a>>,
     /// `AuthorizationId` of a token event: the credential it is about.
     pub authorization_id: Option<Text<'a>>,
+    /// `DisplayName`, `OwnerName` and `Scopes` of a token event.
+    pub token_name: Option<Text<'a>>,
+    pub token_owner: Option<Text<'a>>,
+    pub token_scopes: Option<Text<'a>>,
     pub started: Option<Time>,
     pub finished: Option<Time>,
     /// `CallerProcedure`: the stored procedure that raised the event, so a server did.
@@ -190,6 +194,9 @@ impl Hints<'_> {
             connection_id: owned(self.connection_id),
             connection_name: owned(self.connection_name),
             authorization_id: owned(self.authorization_id),
+            token_name: owned(self.token_name),
+            token_owner: owned(self.token_owner),
+            token_scopes: owned(self.token_scopes),
             caller: owned(self.caller),
             requester_id: owned(self.requester_id),
         }

@@ -86,6 +86,16 @@ impl RecordHash {
         RecordHash(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Reads the 64 hex digits of a stored hash; `None` when the text is anything else.
+    pub fn parse(hex: &str) -> Option<RecordHash> {
+        let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
+        let mut out = RecordHash::default();
+        for (byte, pair) in out.0.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(out)
+    }
+
     /// The 64 hex digits without an allocation.
     pub fn hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -174,5 +184,8 @@ mod tests {
             RecordHash::of(b"").to_string(),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+        let hash = RecordHash::of(b"x");
+        assert_eq!(RecordHash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(RecordHash::parse("e3"), None);
     }
 }

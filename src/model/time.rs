@@ -122,6 +122,11 @@ impl Time {
         self.0.div_euclid(10)
     }
 
+    /// The instant as a table holds it, so that what is read back is what was told.
+    pub const fn to_micros(self) -> Time {
+        Time(self.unix_micros() * 10)
+    }
+
     /// The UTC day this instant falls in.
     pub const fn date(self) -> Date {
         Date(self.0.div_euclid(TICKS_PER_DAY) as i32)

@@ -12,9 +12,9 @@ use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 
 use super::Settings;
-use crate::attribute::Engine;
+use crate::attribute::{Binding, Engine};
 use crate::decode::{Delivery, Limits, decode};
-use crate::model::{Date, Heard, Org, Ticks, Time};
+use crate::model::{Date, Heard, Identity, Org, RecordHash, Ticks, Time};
 use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, arrow_schema};
@@ -36,7 +36,8 @@ pub(super) struct Attributor {
 impl Attributor {
     /// For who decodes and decides: is told of what was there before.
     pub fn beside(settings: &Settings, lake: &Lake) -> Attributor {
-        let sets = [lake.files("facts"), lake.files("events"), lake.files("coverage")];
+        let told = ["facts", "events", "bindings", "identities", "coverage"];
+        let sets = told.map(|table| lake.files(table));
         let before = sets.iter().flat_map(|set| set.files.iter().map(|file| name(set, file))).collect();
         Attributor { own: Some((lake.writers().clone(), before)), ..Attributor::new(settings) }
     }
@@ -86,12 +87,26 @@ impl Attributor {
             .await?;
         }
         if !events.files.is_empty() {
-            // These say which agents came and went, and who registered them.
-            let sql = "select cast(null as varchar), observed, raw from lake.events where action like 'Library.Agent%'";
+            // What events tell of the world around them: names of projects, correlated jobs.
+            let sql = "select cast(null as varchar), observed, raw from lake.events \
+                where action like 'Library.Agent%' or request_id is not null";
             records(lake, events, sql, organization, |decoded, _| {
                 decoded.events.iter().for_each(|event| engine.learn_event(event));
             })
             .await?;
+        }
+        // Registrations and tokens count for ever, whenever they were reported.
+        for (table, tell) in
+            [("bindings", registrations as fn(&RecordBatch, &mut Engine)), ("identities", tokens)]
+        {
+            let part = self.unheard(lake.files(table), days);
+            if !part.files.is_empty() {
+                let mut stream =
+                    session(lake, &[part])?.sql(&format!("select * from lake.{table}")).await?.stream;
+                while let Some(batch) = stream.try_next().await? {
+                    tell(&batch, &mut self.engine);
+                }
+            }
         }
         // What was heard comes last: it says that there was nothing but what is known by then.
         let coverage = self.unheard(lake.files("coverage"), days);
@@ -155,26 +170,86 @@ async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, Query
     Ok(keys)
 }
 
+/// A text of a stored row by the name of its column.
+fn text(batch: &RecordBatch, row: usize, name: &str) -> Option<String> {
+    let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
+    column.is_valid(row).then(|| column.value(row).to_owned())
+}
+
+fn bigint(batch: &RecordBatch, row: usize, name: &str) -> Option<i64> {
+    let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn time(batch: &RecordBatch, row: usize, name: &str) -> Option<Time> {
+    let column = batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    column.is_valid(row).then(|| Time::from_unix_micros(column.value(row)))
+}
+
+fn organization(batch: &RecordBatch, row: usize) -> Org {
+    Org { id: text(batch, row, "organization_id"), name: text(batch, row, "organization") }
+}
+
+fn record(batch: &RecordBatch, row: usize) -> RecordHash {
+    text(batch, row, "record_hash").and_then(|hex| RecordHash::parse(&hex)).unwrap_or_default()
+}
+
+fn registrations(batch: &RecordBatch, engine: &mut Engine) {
+    for row in 0..batch.num_rows() {
+        let text = |name: &str| text(batch, row, name);
+        engine.binding(Binding {
+            organization: organization(batch, row),
+            agent_id: bigint(batch, row, "agent_id"),
+            agent_name: text("agent_name"),
+            pool_id: bigint(batch, row, "pool_id"),
+            pool_name: text("pool_name"),
+            machine: text("machine"),
+            identity_id: text("identity_id").unwrap_or_default(),
+            identity_kind: text("identity_kind").unwrap_or_default(),
+            identity_name: text("identity_name"),
+            role: text("role").unwrap_or_default(),
+            from: time(batch, row, "from").unwrap_or_default(),
+            until: time(batch, row, "until"),
+            record: record(batch, row),
+            known: time(batch, row, "observed").unwrap_or_default(),
+        });
+    }
+}
+
+fn tokens(batch: &RecordBatch, engine: &mut Engine) {
+    for row in 0..batch.num_rows() {
+        let text = |name: &str| text(batch, row, name);
+        let identity = Identity {
+            kind: text("kind").unwrap_or_default(),
+            id: text("id").unwrap_or_default(),
+            cuid: text("cuid"),
+            application_id: text("application_id"),
+            object_id: text("object_id"),
+            tenant_id: text("tenant_id"),
+            name: text("name"),
+            principal_name: text("principal_name"),
+            scopes: text("scopes"),
+            valid_from: time(batch, row, "valid_from"),
+            valid_until: time(batch, row, "valid_until"),
+        };
+        let observed = time(batch, row, "observed").unwrap_or_default();
+        engine.identity(&organization(batch, row), &identity, observed, record(batch, row));
+    }
+}
+
 /// Tells the engine when its sources were heard.
 async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), QueryError> {
     let sql = "select organization_id, organization, source, pool_id, \"from\", until from lake.coverage";
     let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
     while let Some(batch) = stream.try_next().await? {
-        let text = |column: usize| batch.column(column).as_string::<i32>();
-        let time = |column: usize| batch.column(column).as_primitive::<TimestampMicrosecondType>();
-        let pool = batch.column(3).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
-            let named =
-                |column: usize| text(column).is_valid(row).then(|| text(column).value(row).to_owned());
-            engine.heard(
-                &Org { id: named(0), name: named(1) },
-                &Heard {
-                    source: text(2).value(row).to_owned(),
-                    pool_id: pool.is_valid(row).then(|| pool.value(row)),
-                    from: Time::from_unix_micros(time(4).value(row)),
-                    until: Time::from_unix_micros(time(5).value(row)),
-                },
-            );
+            let heard = Heard {
+                source: text(&batch, row, "source").unwrap_or_default(),
+                pool_id: bigint(&batch, row, "pool_id"),
+                from: time(&batch, row, "from").unwrap_or_default(),
+                until: time(&batch, row, "until").unwrap_or_default(),
+            };
+            engine.heard(&organization(&batch, row), &heard);
         }
     }
     Ok(())

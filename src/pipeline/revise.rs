@@ -102,7 +102,7 @@ impl Reviser {
             ("facts", "select url, observed, raw, writer, seq from lake.facts"),
             (
                 "events",
-                "select cast(null as varchar), observed, raw, writer, seq from lake.events where action like 'Library.Agent%'",
+                "select cast(null as varchar), observed, raw, writer, seq from lake.events where action like 'Library.Agent%' or action like 'Token.%'",
             ),
         ] {
             let part = self.unread(table);

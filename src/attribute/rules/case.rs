@@ -11,6 +11,8 @@ use crate::model::{
 pub(super) struct Case<'e, 'k> {
     pub event: &'e Event<'e>,
     pub known: &'k Known,
+    /// What is known beyond the organisation.
+    pub tenant: &'k Known,
     pub tolerance: Tolerance,
     /// The rule at work, which evidence names.
     pub rule: &'static str,
@@ -18,10 +20,15 @@ pub(super) struct Case<'e, 'k> {
 }
 
 impl<'e, 'k> Case<'e, 'k> {
-    pub fn new(event: &'e Event<'e>, known: &'k Known, tolerance: Tolerance) -> Case<'e, 'k> {
+    pub fn new(
+        event: &'e Event<'e>,
+        known: &'k Known,
+        tenant: &'k Known,
+        tolerance: Tolerance,
+    ) -> Case<'e, 'k> {
         let mut verdict = Verdict { raised_by: raised_by(event), ..Verdict::default() };
         verdict.subjects = subjects(event);
-        let mut case = Case { event, known, tolerance, rule: "", verdict };
+        let mut case = Case { event, known, tenant, tolerance, rule: "", verdict };
         case.actors();
         case
     }

@@ -5,6 +5,7 @@
 
 mod actors;
 mod case;
+mod hints;
 mod occupied;
 mod work;
 
@@ -37,8 +38,8 @@ const RULES: [Rule; 10] = [
 ];
 
 /// Runs the rules over one event.
-pub(super) fn decide(event: &Event<'_>, known: &Known, tolerance: Tolerance) -> Verdict {
-    let mut case = Case::new(event, known, tolerance);
+pub(super) fn decide(event: &Event<'_>, known: &Known, tenant: &Known, tolerance: Tolerance) -> Verdict {
+    let mut case = Case::new(event, known, tenant, tolerance);
     for (name, rule) in RULES {
         case.rule = name;
         if rule(&mut case) == Step::Decided {

@@ -1,7 +1,7 @@
 //! Records that name only a shared identity: who of its bearers was at work at that moment.
 
-use super::Step;
 use super::case::Case;
+use super::{Step, hints};
 use crate::attribute::job::JobKnown;
 use crate::model::{ActorKind, Executor, Grade};
 
@@ -60,6 +60,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             // Later records may end a job before the event, or add one.
             case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
             run_if_one(case, &jobs);
+            hints::correlation(case, &jobs);
         }
     }
     Step::Decided
@@ -79,6 +80,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
             format!("{client} is {}", identity.name.as_deref().unwrap_or("a service principal")),
         );
     }
+    hints::sign_in(case);
     let mut jobs: Vec<&JobKnown> = Vec::new();
     let known = case.known;
     let of_client = |c: &&crate::model::Connection| c.application_id.as_deref() == Some(client);
@@ -113,6 +115,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
             });
         }
     }
+    hints::address(case);
     outside_or_hints(case, "the application");
     Step::Decided
 }
@@ -126,11 +129,13 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
     }
     let how = event.auth_mechanism.as_deref().unwrap_or("no stated mechanism");
     case.cite_event(format!("a credential of the user was used ({how})"));
+    hints::token(case);
     if is_agent_software(case) {
         let slack = case.tolerance.clock;
         let jobs = case.known.running(event.project_id.as_deref(), event.occurred, slack);
         list(case, &jobs, "agent software sent the request, and this job was running in the project");
     }
+    hints::address(case);
     outside_or_hints(case, "the credential");
     Step::Decided
 }
@@ -173,20 +178,15 @@ fn run_if_one(case: &mut Case<'_, '_>, jobs: &[&JobKnown]) {
     }
 }
 
-/// Without candidates, a credential used outside any job is a `client`, once every pool was heard;
-/// with candidates, they are hints.
+/// Once every pool was heard and no job ran, a credential was used outside any job: a `client`, from
+/// whichever address. Else candidates are hints.
 fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
     let slack = case.tolerance.clock;
     let at = case.event.occurred;
-    if !case.verdict.candidates.is_empty() {
-        case.verdict.executor = Executor::Unknown;
-        case.verdict.grade = Grade::Corroborated;
-        case.missing(format!("a record that ties {what} to one machine"));
-        return;
-    }
     let deaf = case.deaf(at - slack, at + slack);
     let busy = !case.known.running(None, at, slack).is_empty();
     if !deaf && !busy {
+        case.verdict.candidates.clear();
         case.not_agent(
             Executor::Client,
             format!("no job of the organisation was running: {what} was used outside any job"),
@@ -194,8 +194,11 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
         return;
     }
     case.verdict.executor = Executor::Unknown;
-    case.verdict.grade = Grade::None;
     case.verdict.blind = deaf;
     case.verdict.provisional = deaf;
+    case.verdict.grade = match case.verdict.candidates.as_slice() {
+        [] => Grade::None,
+        _ => Grade::Corroborated,
+    };
     case.missing(format!("a record that ties {what} to a machine or a job"));
 }

@@ -2,7 +2,7 @@
 
 use super::{end, organization};
 use crate::attribute::Binding;
-use crate::model::{Agent, Fact, Identity, Pool, Queue};
+use crate::model::{Agent, Event, Fact, Identity, Pool, Queue, Time};
 use crate::store::{Builder, Cell, RowKey};
 
 pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &str) {
@@ -69,6 +69,22 @@ pub(super) fn queue(row: &mut Builder, fact: &Fact<'_>, queue: &Queue, hash: &st
 pub(super) fn identity(row: &mut Builder, fact: &Fact<'_>, identity: &Identity, hash: &str) {
     row.text(Some(&fact.key));
     organization(row, fact);
+    identity_columns(row, identity, fact.observed);
+    end(row, fact, hash);
+}
+
+/// The row of a token that an event reports as made or changed.
+pub(super) fn token(row: &mut Builder, event: &Event<'_>, token: &Identity) {
+    let key = format!("event/{}/{}", event.id, token.id);
+    row.text(Some(&key));
+    row.text(event.organization_id.as_deref());
+    row.text(event.organization.as_deref());
+    identity_columns(row, token, event.observed);
+    row.hash(&event.hash);
+    row.end_row(RowKey::new(&key), None);
+}
+
+fn identity_columns(row: &mut Builder, identity: &Identity, observed: Time) {
     row.text(Some(&identity.kind));
     row.text(Some(&identity.id));
     row.text(identity.cuid.as_deref());
@@ -80,8 +96,7 @@ pub(super) fn identity(row: &mut Builder, fact: &Fact<'_>, identity: &Identity, 
     row.text(identity.scopes.as_deref());
     row.time(identity.valid_from);
     row.time(identity.valid_until);
-    row.time(Some(fact.observed));
-    end(row, fact, hash);
+    row.time(Some(observed));
 }
 
 pub(super) fn binding(row: &mut Builder, binding: &Binding, hash: &str) {

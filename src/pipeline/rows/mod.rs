@@ -10,7 +10,7 @@ mod refused;
 
 use std::collections::BTreeMap;
 
-use crate::attribute::{Binding, bindings_of_event, bindings_of_fact};
+use crate::attribute::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
 use crate::model::{Body, Date, Event, Fact, Reject, Time, Verdict};
 use crate::schema::{Table, table, tables};
 use crate::store::{Builder, RowKey, Rows};
@@ -34,6 +34,9 @@ impl RowSet {
         events::append(self.table("events"), event, verdict, decided);
         for binding in bindings_of_event(event) {
             self.binding(&binding, &event.hash.to_string());
+        }
+        if let Some(token) = token_of_event(event) {
+            agents::token(self.table("identities"), event, &token);
         }
     }
 

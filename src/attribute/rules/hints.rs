@@ -1,0 +1,78 @@
+//! What corroborates and never decides: where a credential comes from, when a token was issued, from
+//! which address, with which other records.
+
+use super::case::Case;
+use crate::attribute::job::JobKnown;
+use crate::attribute::known::Source;
+use crate::model::{Candidate, RecordHash, Ticks};
+
+/// Tokens of a managed identity are kept on its machine for about a day, so one sign-in stands for
+/// the calls of a day: it proves who held the identity, not the moment of a call.
+const TOKEN_LIFE: Ticks = Ticks::days(1);
+
+/// The chain of the credential that was used: what it is called, whose it is, what it may do, since
+/// when.
+pub(super) fn token(case: &mut Case<'_, '_>) {
+    let Some(id) = case.event.authorization_id.as_deref() else { return };
+    let rule = std::mem::replace(&mut case.rule, "token");
+    let known = case.known;
+    match known.identities.get(id) {
+        Some((identity, source)) => {
+            let name = identity.name.as_deref().unwrap_or("without a name");
+            let owner = identity.principal_name.as_deref().map_or_else(String::new, |o| format!(" of {o}"));
+            let scopes = identity.scopes.as_deref().map_or_else(String::new, |s| format!(", for {s}"));
+            let since = identity.valid_from.map_or_else(String::new, |t| format!(", valid from {t}"));
+            case.cite(*source, format!("the credential is the token {name}{owner}{scopes}{since}"));
+        }
+        None => case.missing(
+            "the creation of the credential: before the log begins, or of a kind that is not logged",
+        ),
+    }
+    case.rule = rule;
+}
+
+/// The last token that Entra issued to the application before the event.
+pub(super) fn sign_in(case: &mut Case<'_, '_>) {
+    let Some(client) = case.event.actor_client_id.as_deref() else { return };
+    let at = case.event.occurred;
+    let rule = std::mem::replace(&mut case.rule, "sign_in");
+    match case.tenant.signed_in(client, at - TOKEN_LIFE, at + case.tolerance.clock) {
+        Some((when, sign_in, source)) => {
+            let from = sign_in.ip.as_deref().map_or_else(String::new, |ip| format!(" from {ip}"));
+            case.cite(source, format!("Entra issued it a token at {when}{from}"));
+        }
+        None => case.missing("a sign-in of the application in the day before"),
+    }
+    case.rule = rule;
+}
+
+/// Agents that were registered from the address of the request. A NAT shares one among many.
+pub(super) fn address(case: &mut Case<'_, '_>) {
+    let Some(ip) = case.event.ip.as_deref() else { return };
+    let known = case.known;
+    for agent in known.at_address(ip) {
+        if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
+            continue;
+        }
+        let seen = known.agent(agent);
+        case.verdict.candidates.push(Candidate {
+            agent_id: Some(agent),
+            agent_name: seen.and_then(|a| a.name.clone()),
+            pool_id: seen.and_then(|a| a.pool_id),
+            why: format!("it was registered from the address {ip}, which others may share"),
+            ..Candidate::default()
+        });
+    }
+}
+
+/// The job that another record of the same correlation names, if it is one of `jobs`.
+pub(super) fn correlation<'k>(case: &mut Case<'_, '_>, jobs: &[&'k JobKnown]) -> Option<&'k JobKnown> {
+    let correlation = case.event.correlation_id.as_deref()?;
+    let (request, hash): (i64, RecordHash) = case.known.correlated(correlation)?;
+    let job = jobs.iter().find(|job| job.job.request_id == Some(request))?;
+    let rule = std::mem::replace(&mut case.rule, "correlation");
+    let source = Source { known: case.event.observed, hash };
+    case.cite(source, format!("a record of the same correlation names job request {request}"));
+    case.rule = rule;
+    Some(job)
+}
