@@ -6,7 +6,9 @@ mod demo;
 mod failure;
 mod ingest;
 mod reattribute;
+mod score;
 mod service;
+mod simulate;
 
 pub use failure::Failure;
 
@@ -48,6 +50,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Sql(sql) => ask::sql(sql, &settings).await,
             Command::Report(report) => ask::report(report, &settings).await,
             Command::Trace(trace) => ask::trace(trace, &settings).await,
+            Command::Simulate(asked) => simulate::run(&asked),
+            Command::Score(asked) => score::run(asked, &settings).await,
             Command::Reattribute(asked) => reattribute::run(asked, &settings).await,
             Command::Maintain => service::maintain(&settings).await,
             Command::Completions { .. } => Ok(0),

@@ -73,6 +73,12 @@ pub enum Command {
     /// `run` and `ingest` do so by themselves for what late evidence can touch. Old verdicts stay:
     /// actions_as_known(time) shows what was believed before.
     Reattribute(Reattribute),
+    /// Write the recordings of a simulated organisation, and the truth of who did what
+    ///
+    /// The same seed gives the same. Ingest the recordings into a lake of their own, then `score` it.
+    Simulate(Simulate),
+    /// Compare the verdicts of a lake with a known truth
+    Score(Score),
     /// Compact small files, write checkpoints, remove what is expired; `run` does so by itself
     Maintain,
     /// Print the completions of a shell
@@ -114,6 +120,31 @@ pub struct Check {
     /// Print every setting with its default and meaning, then stop
     #[arg(long)]
     pub defaults: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// What the world grows from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[arg(long, default_value_t = 7)]
+    pub days: usize,
+    /// About so many
+    #[arg(long, default_value_t = 2000)]
+    pub events_per_day: usize,
+    /// Folder to write to
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// Lines of `{"event_id", "executor", "agent"}`, as `simulate` writes them to truth.ndjson
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub truth: PathBuf,
+    /// Form of the score
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

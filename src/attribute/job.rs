@@ -158,6 +158,23 @@ impl JobKnown {
         });
     }
 
+    /// Whether a timeline record of the same run and job id can be of this very request.
+    pub fn is(&self, told: &Job) -> bool {
+        let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
+        let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);
+        let before = matches!((self.job.assigned, told.finished), (Some(start), Some(end)) if end < start);
+        !(other || after || before)
+    }
+
+    /// What it is called in a sentence.
+    pub fn title(&self) -> String {
+        match (self.job.request_id, self.name(), self.job.run_id) {
+            (Some(request), _, _) => format!("job request {request}"),
+            (None, Some(name), Some(run)) => format!("job {name} of run {run}"),
+            _ => "a job".to_owned(),
+        }
+    }
+
     /// From when it ran, and until when if that is known. A job that no agent took has none.
     pub fn span(&self) -> Option<(Time, Option<Time>)> {
         let from = self.job.received.or(self.job.assigned)?;

@@ -34,12 +34,18 @@ pub(super) struct Known {
     project_ids: HashMap<String, (Time, String)>,
     /// Timeline records of jobs by run and job id.
     timelines: HashMap<(i64, String), Vec<(Job, Source)>>,
+    /// Job ids of the timeline of a run.
+    timeline_of: HashMap<i64, BTreeSet<String>>,
+    /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
+    told: HashMap<(i64, String, Option<i64>), usize>,
     /// Versions of an agent by its id, in the order of their observation.
     agents: HashMap<i64, BTreeMap<Source, Agent>>,
     pub nodes: HashMap<i64, (ElasticNode, Source)>,
     /// Pool names, and the record that gave them.
     pub pools: BTreeMap<i64, (Option<String>, Source)>,
     pub runs: HashMap<(bool, i64), (Run, Source)>,
+    /// Runs of a name, which is not unique.
+    runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
     pub connections: HashMap<String, (Connection, Source)>,
     /// Uses of a service connection, by its id.
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
@@ -65,9 +71,15 @@ impl Known {
             Body::Job(job) if job.request_id.is_some() => {
                 self.job(job, fact.project_id.as_deref(), source);
             }
-            Body::Job(job) => self.timeline(job, source),
+            Body::Job(job) => self.timeline_record(job, fact.project_id.as_deref(), source),
             Body::Run(run) => {
                 if let Some(id) = run.run_id {
+                    if let Some(name) = &run.name {
+                        self.runs_named
+                            .entry(name.clone())
+                            .or_default()
+                            .insert((run.run_kind == "release", id));
+                    }
                     newest(&mut self.runs, (run.run_kind == "release", id), &**run, source);
                 }
             }
@@ -200,21 +212,63 @@ impl Known {
         if let Some(name) = &known.job.run_name {
             enter(self.by_run_name.entry(name.clone()).or_default());
         }
-        let next = self.projects.len() as u32;
-        let project = known.project_id.clone().map(|p| *self.projects.entry(p).or_insert(next));
-        self.occupancy.enter(index, &self.jobs[index], project);
+        self.occupy(index);
         self.apply_timeline(index);
     }
 
-    fn timeline(&mut self, job: &Job, source: Source) {
+    fn timeline_record(&mut self, job: &Job, project: Option<&str>, source: Source) {
         let (Some(run), Some(id)) = (job.run_id, job.job_id.clone()) else { return };
         let list = self.timelines.entry((run, id.clone())).or_default();
         if !list.iter().any(|(_, s)| s.hash == source.hash) {
             list.push((job.clone(), source));
         }
-        for index in self.by_job.get(&(run, id)).cloned().unwrap_or_default() {
+        self.timeline_of.entry(run).or_default().insert(id.clone());
+        for index in self.by_job.get(&(run, id.clone())).cloned().unwrap_or_default() {
             self.apply_timeline(index);
         }
+        if job.agent_name.is_none() {
+            return;
+        }
+        let index = match self.told.get(&(run, id.clone(), job.attempt)) {
+            Some(&index) => {
+                self.jobs[index].told(job, project, source);
+                index
+            }
+            None => {
+                let index = self.jobs.len();
+                self.jobs.push(JobKnown::new(job, project, source));
+                self.told.insert((run, id, job.attempt), index);
+                index
+            }
+        };
+        let list = self.by_run.entry((is_release(job.plan_type.as_deref()), run)).or_default();
+        if !list.contains(&index) {
+            list.push(index);
+        }
+        self.occupy(index);
+    }
+
+    fn occupy(&mut self, index: usize) {
+        let next = self.projects.len() as u32;
+        let project = self.jobs[index].project_id.clone();
+        let project = project.map(|p| *self.projects.entry(p).or_insert(next));
+        self.occupancy.enter(index, &self.jobs[index], project);
+    }
+
+    /// Whether a job counts: a request always, a timeline's job only where no request is that job.
+    fn counts(&self, job: &JobKnown) -> bool {
+        if job.job.request_id.is_some() {
+            return true;
+        }
+        let (Some(run), Some(id)) = (job.job.run_id, job.job.job_id.clone()) else { return false };
+        let requests = self.by_job.get(&(run, id)).into_iter().flatten();
+        !requests.map(|index| &self.jobs[*index]).any(|request| request.is(&job.job))
+    }
+
+    /// The jobs in the timeline of a run, each as it was seen last; empty when none was seen.
+    pub fn timeline(&self, run: i64) -> Vec<&(Job, Source)> {
+        let ids = self.timeline_of.get(&run).into_iter().flatten();
+        ids.filter_map(|id| self.timelines.get(&(run, id.clone()))?.iter().max_by_key(|(_, s)| *s)).collect()
     }
 
     fn apply_timeline(&mut self, index: usize) {
@@ -239,13 +293,20 @@ impl Known {
         self.select(self.by_run.get(&(release, run)))
     }
 
+    /// The jobs of all runs of a name: requests that say it, and what timelines tell of such runs.
     pub fn by_run_name(&self, name: &str) -> Vec<&JobKnown> {
-        self.select(self.by_run_name.get(name))
+        let mut out = self.select(self.by_run_name.get(name));
+        for (release, run) in self.runs_named.get(name).into_iter().flatten() {
+            let of_run = self.by_run(*release, *run).into_iter();
+            out.extend(of_run.filter(|job| job.job.run_name.is_none()));
+        }
+        out
     }
 
     fn select(&self, indexes: Option<&Vec<usize>>) -> Vec<&JobKnown> {
-        let mut out: Vec<&JobKnown> = indexes.into_iter().flatten().map(|i| &self.jobs[*i]).collect();
-        out.sort_by_key(|j| j.job.request_id);
+        let all = indexes.into_iter().flatten().map(|i| &self.jobs[*i]);
+        let mut out: Vec<&JobKnown> = all.filter(|job| self.counts(job)).collect();
+        out.sort_by_key(|j| (j.job.request_id, j.source));
         out
     }
 
@@ -264,9 +325,9 @@ impl Known {
             .around(scope, at)
             .into_iter()
             .map(|i| &self.jobs[i])
-            .filter(|job| job.runs_at(at, slack))
+            .filter(|job| job.runs_at(at, slack) && self.counts(job))
             .collect();
-        out.sort_by_key(|j| j.job.request_id);
+        out.sort_by_key(|j| (j.job.request_id, j.source));
         out
     }
 
@@ -336,13 +397,16 @@ impl Known {
 
     /// Takes over everything another body of knowledge holds.
     pub fn absorb(&mut self, other: Known) {
-        for known in other.jobs {
-            self.job(&known.job, known.project_id.as_deref(), known.source);
+        for known in &other.jobs {
+            match known.job.request_id {
+                Some(_) => self.job(&known.job, known.project_id.as_deref(), known.source),
+                None => self.timeline_record(&known.job, known.project_id.as_deref(), known.source),
+            }
         }
         for ((run, id), list) in other.timelines {
             for (job, source) in list {
                 let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..job };
-                self.timeline(&job, source);
+                self.timeline_record(&job, None, source);
             }
         }
         for (agent, versions) in other.agents {
@@ -358,6 +422,9 @@ impl Known {
             self.jobs_heard.entry(pool).or_default().absorb(spans);
         }
         self.pools_heard.absorb(other.pools_heard);
+        for (name, runs) in other.runs_named {
+            self.runs_named.entry(name).or_default().extend(runs);
+        }
         fold(&mut self.nodes, other.nodes);
         fold(&mut self.runs, other.runs);
         fold(&mut self.connections, other.connections);

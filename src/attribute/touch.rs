@@ -154,9 +154,7 @@ impl Touched {
         let start = job.received.or(job.assigned).or(job.queued);
         // A job without an end may run at any later moment.
         let end = job.finished.unwrap_or(Time(i64::MAX / 2));
-        if job.request_id.is_some()
-            && let Some(from) = job.received.or(job.assigned)
-        {
+        if let Some(from) = job.received.or(job.assigned) {
             self.moments.add(from - clock, end.max(from) + clock);
         }
         if let Some(request) = job.request_id {

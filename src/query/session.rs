@@ -16,6 +16,7 @@ use futures::FutureExt as _;
 use super::catalogue::{Catalogue, Query};
 use super::function::{Function, typed};
 use super::table::PinnedTable;
+use super::write::{Object, objects};
 use super::{Pinned, QueryError};
 
 /// What one session may use.
@@ -98,6 +99,11 @@ impl Session {
     /// Answers one statement, which can only read.
     pub async fn sql(&self, text: &str) -> Result<Answer, QueryError> {
         self.run(self.plan(text)?).await
+    }
+
+    /// All rows of a statement as JSON objects.
+    pub async fn objects(&self, text: &str) -> Result<Vec<Object>, QueryError> {
+        objects(self.sql(text).await?).await
     }
 
     /// Answers a statement with named parameters (`$name`).

@@ -51,6 +51,19 @@ const ZERO: &str = "00000000-0000-0000-0000-000000000000";
 const CATEGORIES: [&str; 6] = ["Unknown", "Modify", "Remove", "Create", "Access", "Execute"];
 
 impl SimEvent {
+    /// Who did it, in truth: `agent`, `human`, `service` or `client`, as a verdict's executor says it.
+    pub fn executor(&self) -> &'static str {
+        let registers = self.action.starts_with("Library.Agent");
+        let token = self.actor.auth.as_deref().is_some_and(|a| a.starts_with("PAT"));
+        match () {
+            () if self.truth.is_some() => "agent",
+            () if self.actor.id.contains("-8888-") => "service",
+            () if !self.actor.client_id.is_empty() => "client",
+            () if self.actor.name.contains(" Build Service (") || token && !registers => "client",
+            () => "human",
+        }
+    }
+
     /// Appends the record in a spelling, as one line without its break.
     pub fn write(&self, spelling: Spelling, out: &mut Vec<u8>) {
         let record = match spelling {

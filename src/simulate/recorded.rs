@@ -31,7 +31,7 @@ impl Builder {
             let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent)).collect();
             let path = format!("_apis/distributedtask/pools/{pool_id}/agents?includeCapabilities=true");
             out.push(self.capture(self.at(7200), &path, list(agents)));
-            for (day, hour) in self.listings() {
+            for (day, hour) in self.listings(pool) {
                 let until = self.at(day as i64 * 86_400 + hour * 3600);
                 let mut jobs = vec![self.last_before(day, pool)];
                 let of_day = self.jobs_of(day).iter().filter(|j| j.pool == pool && j.queued < until);
@@ -129,9 +129,10 @@ impl Builder {
     }
 
     /// When the job requests of a pool were listed: day, and hour of the day. Over weeks, once a day.
-    fn listings(&self) -> Vec<(usize, i64)> {
+    fn listings(&self, pool: usize) -> Vec<(usize, i64)> {
         let hours: &[i64] = if self.plan.days == 1 { &[2, 8, 12, 16, 20, 24] } else { &[24] };
-        (0..self.plan.days).flat_map(|day| hours.iter().map(move |hour| (day, *hour))).collect()
+        let heard = |day: &usize| !(self.plan.outages && (day * 7 + pool).is_multiple_of(5));
+        (0..self.plan.days).filter(heard).flat_map(|day| hours.iter().map(move |hour| (day, *hour))).collect()
     }
 
     /// The last job before a day, by which a pool's list speaks for the night.

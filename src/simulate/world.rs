@@ -18,6 +18,10 @@ pub struct Plan {
     /// Actions of a build job of which the log names only the build identity.
     pub actions: usize,
     pub days: usize,
+    /// Worlds of different seeds differ in when things happen and who does them.
+    pub seed: u64,
+    /// Whether the jobs of a pool are not heard of on some days.
+    pub outages: bool,
     /// First moment of the first day, RFC 3339.
     pub day: &'static str,
 }
@@ -25,7 +29,16 @@ pub struct Plan {
 impl Plan {
     /// What the demo shows.
     pub fn demo() -> Plan {
-        Plan { runs: 40, agents: 4, projects: 2, actions: 1, days: 1, day: "2026-03-05T00:00:00Z" }
+        Plan {
+            runs: 40,
+            agents: 4,
+            projects: 2,
+            actions: 1,
+            days: 1,
+            seed: 7,
+            outages: false,
+            day: "2026-03-05T00:00:00Z",
+        }
     }
 }
 
@@ -80,7 +93,7 @@ impl World {
     pub fn build(plan: &Plan) -> World {
         let day = Time::parse(plan.day).unwrap_or_default();
         let mut builder =
-            Builder { plan: plan.clone(), day, dice: Dice(7), events: Vec::new(), jobs: Vec::new() };
+            Builder { plan: plan.clone(), day, dice: Dice(plan.seed), events: Vec::new(), jobs: Vec::new() };
         builder.registrations();
         builder.schedule();
         let highlight = builder.work();
@@ -350,29 +363,32 @@ impl Builder {
                 None,
             );
         }
-        let data = json!({"RepoId": "6c000000-0000-4000-8000-000000000009", "RepoName": "web"});
+        for day in 0..self.plan.days as i64 {
+            self.night(day * 86_400);
+        }
+    }
+
+    /// What should not happen: a build identity and a token at work while nobody is, and an application
+    /// that reads the log.
+    fn night(&mut self, day: i64) {
+        let data = || json!({"RepoId": "6c000000-0000-4000-8000-000000000009", "RepoName": "web"});
         let details = "Repository web was deleted".to_owned();
         self.event(
-            self.at(10_800),
+            self.at(day + 10_800),
             "Git.RepositoryDeleted",
             2,
             build_service(0),
             Some(0),
-            data,
+            data(),
             details,
             None,
         );
+        let details = "Repository web was created".to_owned();
+        let actor = Actor { user_agent: "git/2.44".to_owned(), ip: Some("192.0.2.66".to_owned()), ..token() };
+        self.event(self.at(day + 11_400), "Git.RepositoryCreated", 3, actor, Some(0), data(), details, None);
         let data = json!({"Namespace": "Git Repositories"});
         let details = "Accessed the audit log".to_owned();
-        self.event(
-            self.at(70_000),
-            "AuditLog.AccessLog",
-            4,
-            application("deployer", DEPLOYER),
-            None,
-            data,
-            details,
-            None,
-        );
+        let actor = application("deployer", DEPLOYER);
+        self.event(self.at(day + 70_000), "AuditLog.AccessLog", 4, actor, None, data, details, None);
     }
 }

@@ -21,6 +21,8 @@ mod revisions;
 #[cfg(feature = "io")]
 mod samples;
 #[cfg(feature = "io")]
+mod score;
+#[cfg(feature = "io")]
 mod spellings;
 #[cfg(feature = "io")]
 mod webhook;

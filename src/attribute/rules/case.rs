@@ -95,10 +95,7 @@ impl<'e, 'k> Case<'e, 'k> {
         self.run_of(job);
         self.agent_of(job);
         let agent = job.job.agent_name.as_deref().unwrap_or("no agent");
-        self.cite(
-            job.source,
-            format!("job request {} was given to {agent}", job.job.request_id.unwrap_or_default()),
-        );
+        self.cite(job.source, format!("{} was given to {agent}", job.title()));
         if let Some(timeline) = &job.timeline {
             self.cite(timeline.source, "the timeline of the run has this job on the same agent");
         }
@@ -106,12 +103,18 @@ impl<'e, 'k> Case<'e, 'k> {
 
     /// Names the run a job belongs to.
     pub fn run_of(&mut self, job: &JobKnown) {
+        let release = is_release(job.job.plan_type.as_deref());
+        // A timeline names neither its run nor its pipeline; the run's own record does.
+        let run = job.job.run_id.and_then(|id| self.known.runs.get(&(release, id))).map(|(run, _)| run);
+        let name = |own: &Option<String>, of: fn(&crate::model::Run) -> &Option<String>| {
+            own.clone().or_else(|| of(run?).clone())
+        };
         self.verdict.run = Some(RunSeen {
             id: job.job.run_id,
-            kind: Some(if is_release(job.job.plan_type.as_deref()) { "release" } else { "build" }.to_owned()),
-            name: job.job.run_name.clone(),
-            pipeline_id: job.job.pipeline_id,
-            pipeline_name: job.job.pipeline_name.clone(),
+            kind: Some(if release { "release" } else { "build" }.to_owned()),
+            name: name(&job.job.run_name, |run| &run.name),
+            pipeline_id: job.job.pipeline_id.or_else(|| run?.pipeline_id),
+            pipeline_name: name(&job.job.pipeline_name, |run| &run.pipeline_name),
         });
     }
 

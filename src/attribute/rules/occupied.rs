@@ -159,13 +159,7 @@ fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
         let from = job.span().map(|(from, _)| from.to_string()).unwrap_or_default();
         let abandoned =
             if job.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
-        case.cite(
-            job.source,
-            format!(
-                "job request {} ran on {agent} from {from} and {until}{abandoned}",
-                job.job.request_id.unwrap_or_default()
-            ),
-        );
+        case.cite(job.source, format!("{} ran on {agent} from {from} and {until}{abandoned}", job.title()));
     }
 }
 

@@ -72,24 +72,40 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     }
     let says = format!("the record names {kind} {run}");
     let named = named_jobs(case.event, &jobs);
-    let in_time = |list: &[&'_ JobKnown]| -> usize { list.iter().filter(|j| overlaps(case, j)).count() };
-    let narrowed_by_name = hints.job_name.is_some() && hints.stage_name.is_some();
-    match named.as_slice() {
-        // Stage and job name within a run are its job; attempts of it would be several requests.
-        [job] if narrowed_by_name => one(case, job, format!("{says}, its stage and its job"), Grade::Exact),
-        // A job without an agent may have used the connection, and no pool lists those.
-        [job] if jobs.len() == 1 => {
+    let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
+    match (fitting.as_slice(), named.as_slice()) {
+        ([job], _) => {
             let (from, until) = span(case);
-            case.verdict.provisional = case.deaf(from, until);
-            one(case, job, format!("{says}, of which one job is known"), Grade::Run)
+            let deaf = case.deaf(from, until);
+            let alone = !deaf && only_agents(case, run, from, until);
+            case.verdict.provisional = deaf;
+            let grade = if alone { Grade::Sole } else { Grade::Run };
+            one(case, job, format!("{says}; one of its jobs fits what it says and when"), grade)
         }
-        [] => several(case, &jobs, says),
-        named if in_time(named) > 0 => {
-            let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
-            several(case, &fitting, format!("{says}; these of its jobs ran at the time"))
-        }
-        named => several(case, named, says),
+        ([], []) => several(case, &jobs, says),
+        ([], named) => several(case, named, says),
+        (fitting, _) => several(case, fitting, format!("{says}; these of its jobs ran at the time")),
     }
+}
+
+/// Whether the timeline of a run rules out that a job without an agent did it: no pool lists those.
+fn only_agents(case: &mut Case<'_, '_>, run: i64, from: Time, until: Time) -> bool {
+    let slack = case.tolerance.clock;
+    let timeline = case.known.timeline(run);
+    let seen_after = timeline.iter().any(|(_, source)| source.known >= until);
+    if !seen_after {
+        case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));
+        return false;
+    }
+    let agentless = timeline.iter().any(|(job, _)| {
+        job.agent_name.is_none()
+            && job.received.is_some_and(|start| start <= until + slack)
+            && job.finished.is_none_or(|end| end + slack >= from)
+    });
+    if agentless {
+        case.missing("which it was: a job of the run without an agent ran as well");
+    }
+    !agentless
 }
 
 /// Pipeline, run name, stage and job name; run names are not unique, so this never is `exact`.
@@ -157,10 +173,7 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     }
     for job in jobs {
         case.candidate(job, says.clone());
-        case.cite(
-            job.source,
-            format!("job request {} belongs to the run", job.job.request_id.unwrap_or_default()),
-        );
+        case.cite(job.source, format!("{} belongs to the run", job.title()));
     }
     case.missing("which of the jobs of the run it was");
     Step::Decided
