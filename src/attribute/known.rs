@@ -51,9 +51,9 @@ pub(super) struct Known {
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: HashMap<String, (Identity, Source)>,
     /// Who registered an agent, by agent id, in the order of time.
-    registrants: HashMap<i64, BTreeMap<(Time, RecordHash), Binding>>,
+    registrants: HashMap<i64, InTime<Binding>>,
     /// Tokens that Entra issued, by application.
-    sign_ins: HashMap<String, BTreeMap<(Time, RecordHash), (SignIn, Source)>>,
+    sign_ins: HashMap<String, InTime<(SignIn, Source)>>,
     /// Agents that were registered from an address.
     addresses: HashMap<String, BTreeSet<i64>>,
     /// Job requests that events of a correlation name.
@@ -449,6 +449,9 @@ impl Known {
         }
     }
 }
+
+/// Things in the order of time, and of their records within a moment.
+type InTime<V> = BTreeMap<(Time, RecordHash), V>;
 
 type Newest<K, V> = HashMap<K, (V, Source)>;
 

@@ -81,7 +81,8 @@ pub(super) fn sign_in(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft>
     let log = category.contains("signinlogs");
     let graph = ["signInEventTypes", "uniqueTokenIdentifier", "clientAppUsed", "resourceDisplayName"];
     let dated = row.has("createdDateTime") || row.has("timeGenerated");
-    if !log && !(dated && graph.iter().any(|n| row.has(n))) {
+    let is_sign_in = log || dated && graph.iter().any(|n| row.has(n));
+    if !is_sign_in {
         return None;
     }
     let types = row.get("signInEventTypes").unwrap_or_default().to_ascii_lowercase();
