@@ -13,14 +13,14 @@ with newest as (
   where nth = 1
 ),
 told as (
-  select organization, run_id, job_id, max(name) as name,
+  select max(organization) as organization, max(organization_id) as organization_id, run_id, job_id, max(name) as name,
     case when count(distinct attempt) = 1 then max(attempt) end as attempt
   from newest
   where request_id is null and run_id is not null and job_id is not null
-  group by organization, run_id, job_id
+  group by coalesce(organization, organization_id), run_id, job_id
 ),
 requested as (
-  select distinct run_id, job_id
+  select distinct organization, organization_id, run_id, job_id
   from newest
   where request_id is not null and run_id is not null and job_id is not null
 )
@@ -67,6 +67,7 @@ select
   n."seq"
 from newest n
 left join told t on n.request_id is not null and t.run_id = n.run_id and t.job_id = n.job_id
-  and coalesce(t.organization = n.organization, true)
+  and coalesce(t.organization_id = n.organization_id, t.organization = n.organization, true)
 left join requested r on n.request_id is null and r.run_id = n.run_id and r.job_id = n.job_id
+  and coalesce(r.organization_id = n.organization_id, r.organization = n.organization, true)
 where n.request_id is not null or r.run_id is null

@@ -73,6 +73,11 @@ impl Engine {
         self.organizations.jobs()
     }
 
+    /// An organisation with both its id and its name, where any record paired the two.
+    pub fn label(&self, organization: &Org) -> Org {
+        self.organizations.label(organization)
+    }
+
     /// Takes in what an event tells of the world: who registered an agent, what a project is called.
     pub fn learn_event(&mut self, event: &Event<'_>) {
         self.organizations.of_event(event).learn_event(event);

@@ -9,6 +9,8 @@ use crate::model::{Event, Org};
 #[derive(Default)]
 pub(super) struct Organizations {
     known: Vec<Known>,
+    /// Id and name of each, as far as any record paired them.
+    labels: Vec<Org>,
     by_id: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
     /// What was found last, and by which names: records of one organisation come together.
@@ -27,6 +29,19 @@ impl Organizations {
 
     pub fn of_event(&mut self, event: &Event<'_>) -> &mut Known {
         self.find(event.organization_id.as_deref(), event.organization.as_deref())
+    }
+
+    /// Id and name of an organisation of which a record names one.
+    pub fn label(&self, organization: &Org) -> Org {
+        let by_id = organization.id.as_ref().and_then(|id| self.by_id.get(id));
+        let by_name = || self.by_name.get(&organization.name.as_ref()?.to_lowercase());
+        let Some(label) = by_id.or_else(by_name).and_then(|index| self.labels.get(*index)) else {
+            return organization.clone();
+        };
+        Org {
+            id: organization.id.clone().or_else(|| label.id.clone()),
+            name: organization.name.clone().or_else(|| label.name.clone()),
+        }
     }
 
     /// What is known beyond any organisation.
@@ -80,9 +95,13 @@ impl Organizations {
             (None, None) if id.is_none() && name.is_none() => return &mut self.nameless,
             (None, None) => {
                 self.known.push(Known::default());
+                self.labels.push(Org::default());
                 self.known.len() - 1
             }
         };
+        let label = &mut self.labels[index];
+        label.id = label.id.take().or_else(|| id.map(str::to_owned));
+        label.name = label.name.take().or_else(|| name.map(str::to_owned));
         if let Some(id) = id {
             self.by_id.entry(id.to_owned()).or_insert(index);
         }

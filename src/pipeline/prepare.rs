@@ -65,18 +65,23 @@ fn decide(
     let settings = &shared.settings;
     let mut ledger = Ledger::default();
     let mut rows = RowSet::default();
-    let decoded = decode_all(batch, bodies, settings);
+    let mut decoded = decode_all(batch, bodies, settings);
     let now = now();
     let expired =
         |occurred: Time| settings.retention.is_some_and(|keep| occurred.date() < (now - keep).date());
 
     // In short turns, so that a small batch need not wait for a large one. A listing's records come
     // before the proof that it was heard, so no turn ends between a proof and what it speaks for.
-    let facts: Vec<&Fact<'_>> =
-        decoded.iter().flat_map(|d| &d.facts).filter(|fact| !fact.occurred.is_some_and(expired)).collect();
-    for some in facts.chunks(TURN) {
+    let mut facts: Vec<&mut Fact<'_>> = decoded
+        .iter_mut()
+        .flat_map(|d| &mut d.facts)
+        .filter(|fact| !fact.occurred.is_some_and(expired))
+        .collect();
+    for some in facts.chunks_mut(TURN) {
         let mut attributor = shared.attributor_mut();
         some.iter().for_each(|fact| attributor.engine.learn(fact));
+        // One record names the organisation by its id, another by its name; tables want both.
+        some.iter_mut().for_each(|fact| fact.organization = attributor.engine.label(&fact.organization));
     }
     facts.into_iter().for_each(|fact| rows.fact(fact));
     let kept: Vec<&Event<'_>> =

@@ -108,26 +108,28 @@ impl Session {
             let number = |action: &Object, name: &str| {
                 action.get(name).and_then(Json::as_i64).map(|n| ScalarValue::Int64(Some(n)))
             };
-            let organization =
-                ScalarValue::Utf8(action.get("organization_id").and_then(Json::as_str).map(str::to_owned));
+            let named =
+                |name: &str| ScalarValue::Utf8(action.get(name).and_then(Json::as_str).map(str::to_owned));
+            let (id, organization) = (named("organization_id"), named("organization"));
             let mut parts: Vec<(&str, Json)> = Vec::new();
             let mut first =
                 async |name, sql: &str, mut values: Vec<(&str, ScalarValue)>| -> Result<(), QueryError> {
+                    values.push(("id", id.clone()));
                     values.push(("organization", organization.clone()));
                     let row = self.rows(sql, values).await?.into_iter().next();
                     parts.push((name, row.map_or(Json::Null, Json::Object)));
                     Ok(())
                 };
             if let Some(request) = number(action, "request_id") {
-                let sql = "select * from jobs where request_id = $request and coalesce(organization_id = $organization, true) limit 1";
+                let sql = "select * from jobs where request_id = $request and coalesce(organization_id = $id, organization = $organization, true) limit 1";
                 first("job", sql, vec![("request", request)]).await?;
             }
             if let Some(run) = number(action, "run_id") {
-                let sql = "select * from runs where run_id = $run and coalesce(organization_id = $organization, true) limit 1";
+                let sql = "select * from runs where run_id = $run and coalesce(organization_id = $id, organization = $organization, true) limit 1";
                 first("run", sql, vec![("run", run)]).await?;
             }
             if let Some(agent) = number(action, "agent_id") {
-                let sql = "select * from agents_now where agent_id = $agent and coalesce(organization_id = $organization, true) limit 1";
+                let sql = "select * from agents_now where agent_id = $agent and coalesce(organization_id = $id, organization = $organization, true) limit 1";
                 first("agent", sql, vec![("agent", agent)]).await?;
             }
             for (name, part) in parts {

@@ -111,3 +111,31 @@ fn events_of_a_csv_export_are_decided_again_too() {
     assert_eq!(account["revised"], 1, "{account}");
     assert_eq!(verdicts(&scratch)[0].1, "builder");
 }
+
+#[test]
+fn two_organisations_never_share_a_run_an_agent_or_a_trace() {
+    let scratch = Scratch::new();
+    // The same request, run, job and agent ids in another organisation, as they happen to be.
+    let elsewhere = |text: &str| {
+        text.replace(ORG, "5b000000-0000-4000-8000-0000000000ff")
+            .replace("contoso", "fabrikam")
+            .replace("builder", "stranger")
+    };
+    let events = [event(1, "10:05:00"), elsewhere(&event(2, "10:05:00"))].join("\n");
+    scratch.ingest(&scratch.file("events.ndjson", events));
+    scratch.ingest(
+        &scratch.file("facts.ndjson", [pools(), jobs(), elsewhere(&pools()), elsewhere(&jobs())].join("\n")),
+    );
+    let who: Vec<String> = verdicts(&scratch).into_iter().map(|v| v.1).collect();
+    assert_eq!(who, ["builder", "stranger"]);
+    assert_eq!(scratch.count("select count(*) from jobs where run_id = 2"), 2);
+    let trace = scratch.ok(&["trace", "a1000000-0000-4000-8000-000000000002", "--format", "json"]);
+    let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
+    assert_eq!(trace["actions"][0]["job"]["agent_name"], "stranger");
+    assert_eq!(
+        scratch.count(
+            "select count(*) from pools where organization_id is not null and organization is not null"
+        ),
+        2
+    );
+}
