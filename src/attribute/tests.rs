@@ -281,3 +281,123 @@ fn the_simulated_truth_is_never_contradicted() {
     }
     assert!(all > 1000 && sure * 4 > all, "{sure} of {all}");
 }
+
+/// The invariants of the design, each under its name, over worlds of many seeds. A2 (every event
+/// leaves once), A4 (spans of a key never overlap) and A6 (memory is bounded by the window) are
+/// properties of the whole program: tests/it holds them.
+mod invariants {
+    use super::*;
+    use crate::decode::Decoded;
+    use crate::model::RecordHash;
+    use crate::simulate::{Plan, Spelling, World};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    struct Case {
+        facts: String,
+        events: String,
+        truth: Vec<Option<String>>,
+    }
+
+    fn case(seed: u64) -> Case {
+        let world = World::build(&Plan {
+            runs: 24,
+            agents: 3,
+            days: 2,
+            outages: seed % 2 == 0,
+            seed,
+            ..Plan::demo()
+        });
+        let mut events = Vec::new();
+        for event in world.events() {
+            event.write(Spelling::EventGrid, &mut events);
+            events.push(b'\n');
+        }
+        Case {
+            facts: world.captures().join("\n"),
+            events: String::from_utf8(events).unwrap(),
+            truth: world.events().iter().map(|e| e.truth.clone()).collect(),
+        }
+    }
+
+    fn read(text: &str) -> Decoded<'_> {
+        let observed = Time::parse("2026-03-08T00:00:00Z").unwrap();
+        decode(
+            text.as_bytes(),
+            &Delivery { observed, url: None, organization: None, limits: Limits::default() },
+        )
+    }
+
+    /// Learns everything, each list in an order of its own, and decides.
+    fn fold(facts: &Decoded<'_>, events: &Decoded<'_>, order: &[usize]) -> Vec<Verdict> {
+        let mut engine = Engine::new(Tolerance::default());
+        let place = |i: usize, n: usize| order[i % order.len()].wrapping_mul(7919) % n.max(1) ^ i;
+        let mut turns: Vec<usize> = (0..facts.facts.len() + events.events.len()).collect();
+        turns.sort_by_key(|i| place(*i, 1 << 20));
+        for turn in turns {
+            match facts.facts.get(turn) {
+                Some(fact) => engine.learn(fact),
+                None => engine.learn_event(&events.events[turn - facts.facts.len()]),
+            }
+        }
+        events.events.iter().map(|event| engine.decide(event)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn a1_any_interleaving_gives_the_same_final_verdicts(seed in 0u64..1000, order in proptest::collection::vec(0usize..10_000, 5..40)) {
+            let case = case(seed);
+            let (facts, events) = (read(&case.facts), read(&case.events));
+            let straight = fold(&facts, &events, &[0]);
+            let other = fold(&facts, &events, &order);
+            for ((a, b), event) in straight.iter().zip(&other).zip(&events.events) {
+                prop_assert_eq!(a.digest(), b.digest(), "{}\n{:#?}\n{:#?}", event.id, a, b);
+            }
+        }
+
+        #[test]
+        fn a3_no_verdict_uses_what_was_not_known(seed in 0u64..1000, share in 1usize..10) {
+            let case = case(seed);
+            let (facts, events) = (read(&case.facts), read(&case.events));
+            let mut engine = Engine::new(Tolerance::default());
+            let learnt = facts.facts.len() * share / 10;
+            facts.facts[..learnt].iter().for_each(|fact| engine.learn(fact));
+            let mut known: BTreeSet<RecordHash> = facts.facts[..learnt].iter().map(|f| f.hash).collect();
+            for event in &events.events {
+                engine.learn_event(event);
+                known.insert(event.hash);
+                for evidence in engine.decide(event).evidence {
+                    prop_assert!(known.contains(&evidence.record), "{:?}", evidence);
+                }
+            }
+        }
+
+        #[test]
+        fn a5_every_verdict_carries_its_evidence(seed in 0u64..1000) {
+            let case = case(seed);
+            let (facts, events) = (read(&case.facts), read(&case.events));
+            for verdict in fold(&facts, &events, &[0]) {
+                prop_assert!(!verdict.evidence.is_empty() || !verdict.missing.is_empty(), "{:?}", verdict);
+                prop_assert!(!verdict.provisional || !verdict.missing.is_empty(), "{:?}", verdict);
+                prop_assert_eq!(verdict.agent.is_some(), verdict.executor == Executor::Agent && verdict.job.is_some());
+            }
+        }
+
+        #[test]
+        fn a7_exact_and_sole_are_never_wrong(seed in 0u64..1000) {
+            let case = case(seed);
+            let (facts, events) = (read(&case.facts), read(&case.events));
+            let verdicts = fold(&facts, &events, &[0]);
+            let mut sure = 0;
+            for (verdict, truth) in verdicts.into_iter().zip(&case.truth) {
+                if matches!(verdict.grade, Grade::Exact | Grade::Sole) {
+                    prop_assert_eq!(&verdict.agent.and_then(|a| a.name), truth);
+                    sure += 1;
+                }
+            }
+            prop_assert!(sure > 10, "{}", sure);
+        }
+    }
+}

@@ -83,6 +83,11 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
     full.ok(&["demo", "--keep", full.lake().to_str().unwrap()]);
     full.ingest(&full.file("replaced.ndjson", replaced()));
     full.ingest(&full.file("unclear.ndjson", unclear()));
+    // A4: the spans in which versions of one agent held never overlap.
+    let overlaps = "select count(*) from agents a join agents b on a.agent_id = b.agent_id and a.pool_id = b.pool_id \
+        and a.key < b.key and a.\"from\" < coalesce(b.until, timestamp '2199-01-01') and b.\"from\" < coalesce(a.until, timestamp '2199-01-01')";
+    assert_eq!(full.count(overlaps), 0);
+    assert_eq!(full.count("select count(*) from agents where name = 'swapped'"), 2);
     let bare = Scratch::new();
     bare.ingest(&bare.file("one.json", audit_record(1)));
 
