@@ -304,7 +304,7 @@ mod invariants {
             runs: 24,
             agents: 3,
             days: 2,
-            outages: seed % 2 == 0,
+            outages: seed.is_multiple_of(2),
             seed,
             ..Plan::demo()
         });
@@ -331,7 +331,7 @@ mod invariants {
     /// Learns everything, each list in an order of its own, and decides.
     fn fold(facts: &Decoded<'_>, events: &Decoded<'_>, order: &[usize]) -> Vec<Verdict> {
         let mut engine = Engine::new(Tolerance::default());
-        let place = |i: usize, n: usize| order[i % order.len()].wrapping_mul(7919) % n.max(1) ^ i;
+        let place = |i: usize, n: usize| (order[i % order.len()].wrapping_mul(7919) % n.max(1)) ^ i;
         let mut turns: Vec<usize> = (0..facts.facts.len() + events.events.len()).collect();
         turns.sort_by_key(|i| place(*i, 1 << 20));
         for turn in turns {

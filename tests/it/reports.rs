@@ -6,7 +6,7 @@ use agentrail::query::Catalogue;
 use crate::lake::{Scratch, audit_record};
 
 /// For each report the parameters with which the demo's organisation has an answer.
-const ANSWERS: [(&str, &[&str]); 15] = [
+const ANSWERS: [(&str, &[&str]); 18] = [
     ("agent_actions", &["agent=linux-build-01"]),
     ("identity_actions", &["identity=deployer"]),
     ("several_candidates", &[]),
@@ -22,6 +22,9 @@ const ANSWERS: [(&str, &[&str]); 15] = [
     ("runs_on_agent", &["agent=linux-build-01"]),
     ("credentials", &[]),
     ("blind_windows", &[]),
+    ("agent_utilisation", &[]),
+    ("pat_dependence", &[]),
+    ("blast_radius", &["who=linux-build-01"]),
 ];
 
 /// An agent seen twice, the second time with another key on another machine.
