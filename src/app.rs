@@ -29,8 +29,9 @@ const NOT_SOUND: u8 = 4;
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "agentrail", &mut std::io::stdout());
-        return Ok(0);
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "agentrail", &mut text);
+        return ask::print(&text);
     }
     if matches!(&cli.command, Command::Check(check) if check.defaults) {
         return ask::print(DEFAULTS.as_bytes());

@@ -103,6 +103,9 @@ pub struct Ingest {
     /// Organisation of payloads that do not name theirs
     #[arg(long, value_name = "NAME")]
     pub organization: Option<String>,
+    /// Read files from their beginning, also those taken before; rows are kept once all the same
+    #[arg(long)]
+    pub again: bool,
     /// Form of the account
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -186,7 +189,7 @@ pub struct Trace {
     /// Event id (GUID or REST form), correlation id, run id (also `build:7` or `release:7`), or agent name
     pub id: String,
     /// How many actions at most
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
     pub limit: usize,
     /// `table` prints for people; `json` is stable and documented in the README
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -204,6 +207,10 @@ pub enum Format {
     Csv,
     /// One JSON object a line
     Ndjson,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or("write a number of at least 1".to_owned())
 }
 
 fn moment(text: &str) -> Result<Time, String> {

@@ -133,7 +133,16 @@ pub(super) async fn trace(asked: cli::Trace, settings: &Settings) -> Result<u8, 
     let fail = |e| Failure::of(format!("trace `{}`", asked.id), e);
     let trace = session.trace(&asked.id, asked.limit).await.map_err(fail)?;
     let text = match asked.format {
-        cli::Format::Table => render(&trace, std::io::stdout().is_terminal()),
+        cli::Format::Table => {
+            let mut text = render(&trace, std::io::stdout().is_terminal());
+            if trace.actions.len().max(trace.jobs.len()) == asked.limit {
+                text.push_str(&format!(
+                    "\n(no more than {} are shown; raise --limit for the rest)\n",
+                    asked.limit
+                ));
+            }
+            text
+        }
         _ => {
             serde_json::to_string_pretty(&trace).map_err(|e| Failure::of("write the trace as JSON", e))?
                 + "\n"

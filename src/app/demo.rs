@@ -21,6 +21,12 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
         Some(folder) => folder,
         None => fresh_folder()?,
     };
+    if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::says(format!(
+            "make the demo's lake in `{}`: the folder is not empty; name a new one with --keep",
+            folder.display()
+        )));
+    }
     settings.lake.path.clone_from(&folder);
     settings.lake.retention_days = 0;
     let world = World::build(&Plan::demo());
@@ -29,7 +35,7 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
 
     let recording = folder.join("_recording");
     let files = record(&world, &recording)?;
-    let (facts, failed) = ingest::once(&lake, &settings, &files[..1], false).await?;
+    let (facts, _, failed) = ingest::once(&lake, &settings, &files[..1], false, false).await?;
     stop_if(failed)?;
     say(&format!("  files    {} records of recorded REST traffic\n", facts.records))?;
 
@@ -63,7 +69,7 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
         sent.0, sent.1
     ))?;
 
-    let (events, failed) = ingest::once(&lake, &settings, &files[1..], false).await?;
+    let (events, _, failed) = ingest::once(&lake, &settings, &files[1..], false, false).await?;
     stop_if(failed)?;
     say(&format!("  files    {} more audit events as a REST page and a CSV export\n\n", events.events))?;
 

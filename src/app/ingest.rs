@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Failure, ask, open, pipeline_settings};
 use crate::cli::{Format, Ingest};
-use crate::pipeline::{Ledger, Pipeline, Revised, Reviser};
+use crate::pipeline::{Ledger, Pipeline, ReviseError, Revised, Reviser};
 use crate::settings::Settings;
 use crate::source::files;
 use crate::store::Lake;
@@ -18,35 +18,37 @@ pub(super) async fn run(ingest: Ingest, mut settings: Settings) -> Result<u8, Fa
         settings.decode.organization = organization;
     }
     let lake = open(&settings).await?;
-    let (ledger, failed) = once(&lake, &settings, &ingest.paths, true).await?;
-    // What came in may change verdicts given before; where `run` has the lake, it sees to that.
-    let reviser = Reviser::take(lake.clone(), pipeline_settings(&settings));
-    let revised = match reviser.map_err(|e| Failure::of("look at the verdicts again", e))? {
-        Some(mut reviser) => {
-            reviser.pass().await.map_err(|e| Failure::of("look at the verdicts again", e))?
-        }
-        None => Revised::default(),
-    };
+    let (ledger, revised, failed) = once(&lake, &settings, &ingest.paths, ingest.again, true).await?;
     // Many small files slow every reader: leave the lake as `run` would keep it.
-    lake.maintain().await.map_err(|e| Failure::of("tidy the lake after the ingest", e))?;
+    let tidied = lake.maintain().await;
     ask::print(account(&ledger, &revised, ingest.format).as_bytes())?;
     for says in &failed {
         eprintln!("error: failed to {says}");
     }
+    tidied.map_err(|e| Failure::of("tidy the lake after the ingest", e))?;
     Ok(u8::from(!failed.is_empty()))
 }
 
-/// Ingests `paths` into the lake; returns the account, and what could not be taken.
+/// What came in may change verdicts given before; where `run` has the lake, it sees to that.
+async fn look_again(lake: &Arc<Lake>, settings: &Settings) -> Result<Revised, ReviseError> {
+    match Reviser::take(lake.clone(), pipeline_settings(settings))? {
+        Some(mut reviser) => reviser.pass().await,
+        None => Ok(Revised::default()),
+    }
+}
+
+/// Ingests `paths` into the lake; returns the account, what it changed, and what could not be taken.
 pub(super) async fn once(
     lake: &Arc<Lake>,
     settings: &Settings,
     paths: &[String],
+    again: bool,
     progress: bool,
-) -> Result<(Ledger, Vec<String>), Failure> {
+) -> Result<(Ledger, Revised, Vec<String>), Failure> {
     let pipeline = Pipeline::start(lake.clone(), pipeline_settings(settings));
     let bar = progress.then(bar).flatten();
     let intake = pipeline.bulk.clone();
-    let positions = |partition: &str| lake.position(partition);
+    let positions = |partition: &str| if again { None } else { lake.position(partition) };
     let report = files::ingest_once(
         &file_settings(settings),
         paths,
@@ -63,11 +65,18 @@ pub(super) async fn once(
     )
     .await;
     let ledger = pipeline.finish().await;
+    let mut report = report.map_err(|e| Failure::of("ingest", e))?;
+    let revised = look_again(lake, settings).await;
+    let revised = revised.unwrap_or_else(|e| {
+        // What came in is stored and told all the same; the next pass looks again.
+        let says = Failure::of("look at the verdicts again", e).to_string();
+        report.failed.push(says.trim_start_matches("error: failed to ").to_owned());
+        Revised::default()
+    });
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let report = report.map_err(|e| Failure::of("ingest", e))?;
-    Ok((ledger, report.failed))
+    Ok((ledger, revised, report.failed))
 }
 
 pub(super) fn file_settings(settings: &Settings) -> files::Settings {

@@ -223,9 +223,29 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
             }
         }
     } else {
-        say("lake", Ok(format!("`{}` is not there yet; the first ingest makes it", path.display())))?;
+        say(
+            "lake",
+            vacant(&path)
+                .map(|()| format!("`{}` is not there yet; the first ingest makes it", path.display())),
+        )?;
     }
     Ok(if sound { 0 } else { NOT_SOUND })
+}
+
+/// Whether a lake can be made here: nothing is there, or an empty folder.
+fn vacant(path: &std::path::Path) -> Result<(), Failure> {
+    let taken = |says: &str| {
+        Err(Failure::says(format!("use `{}` as a lake: {says}; name another folder", path.display())))
+    };
+    let mut entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries.flatten(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return taken(&e.to_string()),
+    };
+    if entries.any(|entry| !entry.file_name().to_string_lossy().starts_with('_')) {
+        return taken("the folder is not empty and holds no lake");
+    }
+    Ok(())
 }
 
 /// Whether every file that the tables name is there as it was written.

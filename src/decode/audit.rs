@@ -129,6 +129,11 @@ impl<'a> Read<'a> {
         Some(read)
     }
 
+    /// Whether it is an audit record, or wraps one.
+    pub fn is_audit(&self) -> bool {
+        self.own.is_audit() || self.inner.as_ref().is_some_and(Members::is_audit)
+    }
+
     /// Reads a text that is one object and nothing else.
     pub fn whole(text: &'a str) -> Option<Read<'a>> {
         let mut cursor = Cursor::new(text, 0);
@@ -321,11 +326,15 @@ fn occurred(members: &Members<'_>, observed: Time) -> Result<Time, Lack> {
     })?;
     let time =
         Time::parse(&text).ok_or_else(|| bad(format!("the timestamp `{text:.40}` is no RFC 3339 time")))?;
-    let earliest = Time::parse(EARLIEST).unwrap_or_default();
-    if time < earliest || time > observed + AHEAD {
+    if !is_plausible(time, observed) {
         return Err(bad(format!("the timestamp `{text:.40}` is implausible; check the sender's clock")));
     }
     Ok(time)
+}
+
+/// Whether a time can be when something happened, or was seen, that was received at `observed`.
+pub(super) fn is_plausible(time: Time, observed: Time) -> bool {
+    time >= Time::parse(EARLIEST).unwrap_or_default() && time <= observed + AHEAD
 }
 
 /// `fabrikam (Organization)` is how every delivery spells the organisation fabrikam.

@@ -43,6 +43,37 @@ pub fn cut(bytes: &[u8], first: bool) -> usize {
     last
 }
 
+/// The length of the header line of a CSV export that starts here, line break included; 0 for all else.
+pub fn csv_header(bytes: &[u8]) -> usize {
+    if !export::is_csv(bytes) {
+        return 0;
+    }
+    memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1)
+}
+
+/// The length of the prefix of CSV rows that ends between two of them.
+pub fn cut_rows(bytes: &[u8]) -> usize {
+    let (mut quoted, mut last) = (false, 0);
+    for at in memchr::memchr2_iter(b'"', b'\n', bytes) {
+        match bytes[at] {
+            b'"' => quoted = !quoted,
+            _ if !quoted => last = at + 1,
+            _ => {}
+        }
+    }
+    last
+}
+
+/// Whether what follows the last cut is whole: a file may end in the middle of a record that is
+/// still being written.
+pub fn is_whole(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii();
+    let text = rest.strip_suffix(b"]").unwrap_or(rest).trim_ascii();
+    [rest, text]
+        .iter()
+        .any(|r| r.is_empty() || serde_json::from_slice::<&serde_json::value::RawValue>(r).is_ok())
+}
+
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut i = at + 1;
     loop {
@@ -65,5 +96,15 @@ mod tests {
         assert_eq!(cut(b"{\"value\":[{\"a\":1},{\"b", true), 0);
         assert_eq!(cut(b"{\"a\":{}}{\"b\":[1]}{", true), 17);
         assert_eq!(cut(b"Id,ActionId,Timestamp\n1,2,3\n", true), 0);
+        let csv = b"\xef\xbb\xbfId,ActionId,Timestamp\n1,\"a\nb\",3\n4,\"5\n";
+        assert_eq!((csv_header(csv), cut_rows(csv)), (25, 35));
+        assert_eq!(csv_header(b"{\"a\":1}\n"), 0);
+        assert!(
+            is_whole(b"{\"a\":1}")
+                && is_whole(b"  \n")
+                && is_whole(b"]")
+                && is_whole(b",{\"a\":1}\n]".trim_ascii_start().strip_prefix(b",").unwrap())
+        );
+        assert!(!is_whole(b"{\"a\":"));
     }
 }

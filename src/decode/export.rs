@@ -8,6 +8,7 @@ use crate::model::Reason;
 
 /// Whether the body starts with the header of an export: comma-separated names, no JSON.
 pub(super) fn is_csv(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let line = body.split(|b| *b == b'\n').next().unwrap_or_default();
     if line.len() > 4096 || line.first().is_none_or(|b| matches!(b, b'{' | b'[')) {
         return false;

@@ -82,6 +82,9 @@ impl<'a> Walker<'a> {
     fn odd(&mut self, at: usize, sink: &mut Sink<'a, '_>) -> usize {
         let bytes = self.bytes;
         if bytes[at] != b'{' {
+            if !matches!(bytes[at], b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') || self.is_prose(at) {
+                return self.prose(at, sink);
+            }
             let mut values = serde_json::Deserializer::from_str(self.text(at)).into_iter::<&RawValue>();
             if let Some(Ok(value)) = values.next() {
                 let end = at + values.byte_offset();
@@ -91,16 +94,17 @@ impl<'a> Walker<'a> {
                 return end;
             }
         }
-        if let Some(start) = list_inside(&bytes[at..]) {
-            return self.list(at, at + start, sink);
-        }
         let bounds = value_end(bytes, at, usize::MAX);
         let end = bounds.unwrap_or(bytes.len());
-        if bounds.is_ok()
-            && let Ok(text) = std::str::from_utf8(&bytes[at..end])
-            && let Some(mended) = mend(text)
-            && Read::whole(&mended).is_some()
-        {
+        let mended = bounds.ok().and_then(|_| mend(std::str::from_utf8(&bytes[at..end]).ok()?));
+        let read = mended.as_deref().and_then(Read::whole);
+        let is_record = read.as_ref().is_some_and(Read::is_audit);
+        let is_sound = read.is_some();
+        // A page is read record by record, so that each keeps its own bytes; a record may hold a list too.
+        if !is_record && let Some(start) = list_inside(&bytes[at..]) {
+            return self.list(at, at + start, sink);
+        }
+        if let Some(mended) = mended.filter(|_| is_sound) {
             sink.owned(Some(&bytes[at..end]), mended.as_str(), |text, inner| {
                 shape::record(text, None, inner)
             });
@@ -129,6 +133,32 @@ impl<'a> Walker<'a> {
             }
         }
         next
+    }
+
+    /// Whether the line from here is text, not a bare JSON value among records.
+    fn is_prose(&self, at: usize) -> bool {
+        let line = &self.bytes[at..line_end(self.bytes, at)];
+        let line = line.trim_ascii_end();
+        let line = line.strip_suffix(b",").unwrap_or(line);
+        let line = line.strip_suffix(b"]").unwrap_or(line);
+        // A value that another value follows on its line is told by reading it.
+        !line.contains(&b'{') && serde_json::from_slice::<&RawValue>(line).is_err()
+    }
+
+    /// Refuses text that is no JSON whole: up to the next line that begins a record.
+    fn prose(&self, at: usize, sink: &mut Sink<'a, '_>) -> usize {
+        let bytes = self.bytes;
+        let mut end = line_end(bytes, at);
+        while end < bytes.len() && !matches!(bytes.get(skip(bytes, end, &[])), Some(b'{' | b'[') | None) {
+            end = line_end(bytes, skip(bytes, end, &[]));
+        }
+        let text = trim_end(&bytes[at..end]);
+        sink.reject(
+            Reason::Syntax,
+            "the text is neither JSON nor a CSV export with its header; nothing in it could be read",
+            text,
+        );
+        end
     }
 
     /// Reads a list inside an object that is broken somewhere: its records one by one, then past
@@ -226,6 +256,11 @@ fn list_inside(object: &[u8]) -> Option<usize> {
         let plain = memchr::memchr(b'[', &head[..after]).is_none() && braces(&head[..after]) <= 4;
         (object.get(colon) == Some(&b':') && object.get(open) == Some(&b'[') && plain).then_some(open + 1)
     })
+}
+
+/// The index after the line that holds `at`.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()).map_or(bytes.len(), |i| at + i + 1)
 }
 
 fn braces(bytes: &[u8]) -> usize {

@@ -21,7 +21,7 @@ mod redact;
 mod scan;
 mod shape;
 
-pub use cut::cut;
+pub use cut::{csv_header, cut, cut_rows, is_whole};
 pub use inflate::inflate;
 
 use std::borrow::Cow;

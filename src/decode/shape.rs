@@ -227,8 +227,30 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     let outer = (sink.observed, sink.address.clone());
     let url = fields.text("url").unwrap_or_default();
     sink.address = Address::parse(&url);
-    sink.observed = fields.text("observed").and_then(|t| Time::parse(&t)).unwrap_or(sink.observed);
-    let status = fields.get("status").and_then(super::json::integer).unwrap_or(200);
+    if let Some(text) = fields.text("observed") {
+        // What was heard when decides what silence means, so a guess will not do.
+        match Time::parse(&text).filter(|t| super::audit::is_plausible(*t, sink.delivery.observed)) {
+            Some(time) => sink.observed = time,
+            None => {
+                (sink.observed, sink.address) = outer;
+                let says =
+                    format!("`observed` of the capture line is no plausible RFC 3339 time: `{text:.40}`");
+                return sink.reject(Reason::BadTime, says, raw.as_bytes());
+            }
+        }
+    }
+    let status = match fields.get("status") {
+        None => Some(200),
+        Some(status) => super::json::integer(status),
+    };
+    let Some(status) = status else {
+        (sink.observed, sink.address) = outer;
+        return sink.reject(
+            Reason::UnknownShape,
+            "`status` of the capture line is no number",
+            raw.as_bytes(),
+        );
+    };
     let before = sink.count();
     let body = fields.get("body").unwrap_or("null");
     if !(200..300).contains(&status) {

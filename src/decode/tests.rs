@@ -89,6 +89,47 @@ fn what_can_be_mended_is_an_event_with_its_own_bytes() {
 }
 
 #[test]
+fn a_record_that_holds_a_list_is_no_page() {
+    for data in [r#"{"records":[]}"#, r#"{"value":[{"a":1},{"b":2}]}"#] {
+        let odd = rest(2).replace(r#"{"pipelineId":"18"}"#, data).replace("\"N\"", r#""C:\dir\q""#);
+        let body = format!("{}\n{odd}\n{}", rest(1), rest(3));
+        let decoded = decode(body.as_bytes(), &delivery());
+        assert_eq!(counts(&decoded), (3, 0, 0), "{data}: {:#?}", decoded.rejects);
+        assert_eq!(decoded.events[1].raw, odd.as_bytes());
+    }
+}
+
+#[test]
+fn text_that_is_no_json_is_refused_whole() {
+    let csv = "sep=;\nId;ActionId;Timestamp\n1;X.Y;2026-03-05\n";
+    let decoded = decode(csv.as_bytes(), &delivery());
+    assert_eq!(counts(&decoded), (0, 0, 1));
+    assert_eq!(decoded.rejects[0].raw, csv.trim_end().as_bytes());
+    let mixed = format!("{}\nsome words, and more\nof them\n{}\n", rest(1), rest(2));
+    let decoded = decode(mixed.as_bytes(), &delivery());
+    assert_eq!(counts(&decoded), (2, 0, 1), "{:#?}", decoded.rejects);
+    assert_eq!(decoded.rejects[0].raw.as_ref(), b"some words, and more\nof them");
+}
+
+#[test]
+fn a_capture_says_when_or_is_refused() {
+    let line = |observed: &str, status: &str| {
+        format!(
+            r#"{{"url":"https://dev.azure.com/c/_apis/distributedtask/pools","observed":{observed},"status":{status},"body":{{"value":[]}}}}"#
+        )
+    };
+    for (observed, status) in [
+        ("\"yesterday\"", "200"),
+        ("1772694118", "200"),
+        ("\"2099-01-01T00:00:00Z\"", "200"),
+        ("\"2026-03-05T00:00:00Z\"", "\"OK\""),
+    ] {
+        assert_eq!(read(&line(observed, status)), (0, 0, 1), "{observed} {status}");
+    }
+    assert_eq!(read(&line("\"2026-03-05T00:00:00Z\"", "\"200\"")).2, 0);
+}
+
+#[test]
 fn bytes_that_are_no_text_cost_only_their_record() {
     let mut body = rest(1).into_bytes();
     body.push(b'\n');

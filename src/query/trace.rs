@@ -132,6 +132,9 @@ impl Session {
                 let sql = "select * from agents_now where agent_id = $agent and coalesce(organization_id = $id, organization = $organization, true) limit 1";
                 first("agent", sql, vec![("agent", agent)]).await?;
             }
+            for name in ["job", "run", "agent"] {
+                action.insert(name.to_owned(), Json::Null);
+            }
             for (name, part) in parts {
                 action.insert(name.to_owned(), part);
             }

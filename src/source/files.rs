@@ -1,6 +1,6 @@
 //! Files, folders, patterns and standard input: once, or watched; resumed where they were.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Outcome, Payload, Position};
-use crate::decode::cut;
+use crate::decode::{csv_header, cut, cut_rows, is_whole};
 use crate::model::RecordHash;
 
 /// How files are read.
@@ -61,6 +61,12 @@ struct Left {
     /// Digest of the first bytes, by which a file replaced under the same name is noticed.
     head: String,
     head_bytes: u64,
+    /// Digest of the last bytes before the offset, by which one written anew is.
+    #[serde(default)]
+    tail: String,
+    /// When the file was changed last, in nanoseconds: the same size may hold something else.
+    #[serde(default)]
+    modified: i64,
 }
 
 const HEAD: u64 = 4096;
@@ -84,15 +90,14 @@ where
 {
     let mut report = Report::default();
     let mut files = Vec::new();
-    for pattern in patterns {
-        match (pattern.as_str(), list(pattern)) {
-            ("-", _) => {}
-            (_, Ok(found)) if found.is_empty() => {
-                report.failed.push(says(&FilesError::Missing { pattern: pattern.clone() }))
-            }
-            (_, Ok(found)) => files.extend(found),
-            (_, Err(e)) => report.failed.push(says(&e)),
+    for pattern in patterns.iter().filter(|p| *p != "-") {
+        let mut errors = Vec::new();
+        let found = list(pattern, &mut errors);
+        if found.is_empty() && errors.is_empty() {
+            errors.push(FilesError::Missing { pattern: pattern.clone() });
         }
+        files.extend(found);
+        report.failed.extend(errors.iter().map(says));
     }
     sort(&mut files, is_audit);
     let total = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
@@ -108,9 +113,17 @@ where
         done = base + file.metadata().map_or(0, |m| m.len());
     }
     if patterns.iter().any(|p| p == "-") {
-        let mut reader = std::io::stdin();
+        let mut stdin = std::io::stdin();
+        let mut magic = Vec::new();
+        let fail = |source| FilesError::Io { path: "standard input".to_owned(), source };
+        std::io::Read::by_ref(&mut stdin).take(2).read_to_end(&mut magic).map_err(fail)?;
+        let gzip = magic == [0x1f, 0x8b];
+        let plain = std::io::Cursor::new(magic).chain(stdin);
+        let mut reader: Box<dyn std::io::Read + Send> =
+            if gzip { Box::new(flate2::read::MultiGzDecoder::new(plain)) } else { Box::new(plain) };
         let mut sender = Sending::new(settings, &intake, "stdin");
-        let read = pump(settings, &mut reader, "standard input", &mut sender, true, &mut |_| {}).await;
+        let read =
+            pump(settings, &mut reader, "standard input", Vec::new(), &mut sender, true, &mut |_| {}).await;
         let read = match read {
             Ok(_) => sender.drain().await,
             Err(e) => Err(e),
@@ -137,21 +150,35 @@ where
 {
     tokio::pin!(stopped);
     let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    let mut taken: BTreeMap<PathBuf, (u64, i64)> = BTreeMap::new();
+    let mut told: BTreeSet<String> = BTreeSet::new();
     loop {
-        let mut files = Vec::new();
+        let (mut files, mut errors) = (Vec::new(), Vec::new());
         for pattern in patterns {
-            files.extend(list(pattern)?);
+            files.extend(list(pattern, &mut errors));
+        }
+        // What cannot be listed is said once; the rest is watched all the same.
+        for error in errors.iter().map(says).filter(|error| told.insert(error.clone())) {
+            tracing::warn!(error, "not all of what is watched can be read");
         }
         sort(&mut files, is_audit);
         for file in files {
             let size = file.metadata().map_or(0, |m| m.len());
             // A file that still grows may end within a record: its tail waits for the next look.
             let settled = sizes.insert(file.clone(), size) == Some(size);
+            let state = (size, modified(&file));
+            if taken.get(&file) == Some(&state) {
+                continue;
+            }
+            if settled {
+                taken.insert(file.clone(), state);
+            }
             if let Err(error) = take(settings, &file, &intake, positions, settled, &mut |_| {}).await {
                 tracing::warn!(
                     error = says(&error),
                     "a watched file was not taken; the next look tries again"
                 );
+                taken.remove(&file);
             }
         }
         tokio::select! {
@@ -163,7 +190,9 @@ where
 
 /// How many files a pattern names now.
 pub fn check(pattern: &str) -> Result<usize, FilesError> {
-    list(pattern).map(|files| files.len())
+    let mut errors = Vec::new();
+    let files = list(pattern, &mut errors);
+    errors.into_iter().next().map_or(Ok(files.len()), Err)
 }
 
 fn says(error: &FilesError) -> String {
@@ -173,53 +202,78 @@ fn says(error: &FilesError) -> String {
     }
 }
 
-/// The files of a path, a folder or a pattern, by name.
-fn list(pattern: &str) -> Result<Vec<PathBuf>, FilesError> {
+/// The files of a path, a folder or a pattern, by name; what cannot be read goes to `errors`.
+fn list(pattern: &str, errors: &mut Vec<FilesError>) -> Vec<PathBuf> {
     let path = Path::new(pattern);
     let mut out = Vec::new();
     if path.is_file() {
         out.push(absolute(path));
     } else if path.is_dir() {
-        walk(path, &mut |file| out.push(file))?;
+        walk(path, &mut |file| out.push(file), errors);
     } else if pattern.contains(['*', '?', '[', '{']) {
-        let full = absolute(path).display().to_string();
-        let glob = GlobBuilder::new(&full).literal_separator(true).build();
-        let glob = glob
-            .map_err(|source| FilesError::Pattern { pattern: pattern.to_owned(), source })?
-            .compile_matcher();
-        let fixed: PathBuf = Path::new(&full)
+        // Only what was asked is a pattern, not the folder it is asked in.
+        let folder = std::env::current_dir().unwrap_or_default();
+        let full = match path.is_absolute() {
+            true => pattern.to_owned(),
+            false => format!("{}/{pattern}", globset::escape(&folder.display().to_string())),
+        };
+        let glob = match GlobBuilder::new(&full).literal_separator(true).build() {
+            Ok(glob) => glob.compile_matcher(),
+            Err(source) => {
+                errors.push(FilesError::Pattern { pattern: pattern.to_owned(), source });
+                return out;
+            }
+        };
+        let fixed: PathBuf = path
             .components()
             .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
             .collect();
+        let fixed = absolute(if fixed.as_os_str().is_empty() { Path::new(".") } else { &fixed });
         if fixed.is_dir() {
-            walk(&fixed, &mut |file| {
+            let mut each = |file: PathBuf| {
                 if glob.is_match(&file) {
                     out.push(file);
                 }
-            })?;
+            };
+            walk(&fixed, &mut each, errors);
         }
     }
     out.sort();
-    Ok(out)
+    out
 }
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn walk(folder: &Path, each: &mut impl FnMut(PathBuf)) -> Result<(), FilesError> {
+fn walk(folder: &Path, each: &mut impl FnMut(PathBuf), errors: &mut Vec<FilesError>) {
     let fail = |source| FilesError::Io { path: folder.display().to_string(), source };
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let kind = entry.file_type().map_err(fail)?;
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) => return errors.push(fail(e)),
+    };
+    for entry in entries {
+        let (entry, kind) = match entry.and_then(|e| Ok((e.file_type()?, e))) {
+            Ok((kind, entry)) => (entry, kind),
+            Err(e) => {
+                errors.push(fail(e));
+                continue;
+            }
+        };
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
         if kind.is_dir() && !hidden {
-            walk(&entry.path(), each)?;
+            walk(&entry.path(), each, errors);
         } else if kind.is_file() && !hidden {
             each(absolute(&entry.path()));
         }
     }
-    Ok(())
+}
+
+/// When a file was changed last, in nanoseconds since 1970.
+fn modified(path: &Path) -> i64 {
+    let changed = path.metadata().and_then(|m| m.modified()).ok();
+    let since = changed.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(0)
 }
 
 /// Records about the world are learnt before the events they explain.
@@ -261,7 +315,9 @@ async fn take(
     let mut start = 0;
     if let Some(left) = &left
         && left.offset <= size
-        && digest(&mut file, left.head_bytes).map_err(fail)? == left.head
+        && digest(&mut file, 0, left.head_bytes).map_err(fail)? == left.head
+        && tail(&mut file, left.offset).map_err(fail)? == left.tail
+        && !(left.offset == size && left.modified != modified(path))
     {
         start = left.offset;
     }
@@ -277,15 +333,29 @@ async fn take(
     // A compressed file cannot be entered in the middle.
     file.seek(SeekFrom::Start(if gzip { 0 } else { start })).map_err(fail)?;
     let head_bytes = size.min(HEAD);
-    let head = {
-        let mut second = File::open(path).map_err(fail)?;
-        digest(&mut second, head_bytes).map_err(fail)?
-    };
+    let mut second = File::open(path).map_err(fail)?;
+    let head = digest(&mut second, 0, head_bytes).map_err(fail)?;
+    // What was appended to a CSV export lies under its header.
+    let mut beginning = Vec::new();
+    if !gzip && start > 0 {
+        second.seek(SeekFrom::Start(0)).map_err(fail)?;
+        second.take(SNIFF).read_to_end(&mut beginning).map_err(fail)?;
+        beginning.truncate(csv_header(&beginning));
+    }
     let mut sender = Sending::new(settings, intake, &partition);
-    let position = (Left { offset: if gzip { size } else { start }, head, head_bytes }, partition.clone());
+    let position = (
+        Left {
+            offset: if gzip { size } else { start },
+            head,
+            head_bytes,
+            tail: String::new(),
+            modified: modified(path),
+        },
+        partition.clone(),
+    );
     if gzip {
         let mut reader = flate2::read::MultiGzDecoder::new(std::io::BufReader::new(file));
-        match pump(settings, &mut reader, &name, &mut sender, true, progress).await {
+        match pump(settings, &mut reader, &name, Vec::new(), &mut sender, true, progress).await {
             // Damaged: the whole file goes in as it is, and the decoder says what is wrong with it.
             Err(FilesError::Io { .. }) => {
                 let bytes = std::fs::read(path).map_err(fail)?;
@@ -296,16 +366,22 @@ async fn take(
         sender.position = Some(position);
     } else {
         sender.position = Some(position);
-        pump(settings, &mut file, &name, &mut sender, settled, progress).await?;
+        pump(settings, &mut file, &name, beginning, &mut sender, settled, progress).await?;
     }
     sender.finish().await
 }
 
-fn digest(file: &mut File, bytes: u64) -> std::io::Result<String> {
-    let mut head = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(bytes).read_to_end(&mut head)?;
-    Ok(RecordHash::of(&head).to_string())
+fn digest(file: &mut File, from: u64, bytes: u64) -> std::io::Result<String> {
+    let mut read = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(bytes).read_to_end(&mut read)?;
+    Ok(RecordHash::of(&read).to_string())
+}
+
+/// Digest of the bytes before an offset.
+fn tail(file: &mut File, offset: u64) -> std::io::Result<String> {
+    let from = offset.saturating_sub(HEAD);
+    digest(file, from, offset - from)
 }
 
 /// Reads in chunks, cuts between records, and sends. `whole` says that the end is the end.
@@ -313,6 +389,7 @@ async fn pump(
     settings: &Settings,
     reader: &mut (impl std::io::Read + Send),
     name: &str,
+    mut header: Vec<u8>,
     sender: &mut Sending<'_>,
     whole: bool,
     progress: &mut impl FnMut(u64),
@@ -320,7 +397,8 @@ async fn pump(
     let fail = |source| FilesError::Io { path: name.to_owned(), source };
     let mut buffer: Vec<u8> = Vec::new();
     let mut sent = 0u64;
-    let mut first = true;
+    // A file that is entered in its middle has its header from its beginning.
+    let mut first = header.is_empty();
     loop {
         let before = buffer.len();
         // Reading is short next to decoding, and the runtime has other threads.
@@ -330,8 +408,14 @@ async fn pump(
         });
         read.map_err(fail)?;
         let end = buffer.len() == before;
-        let mut n =
-            if end { if whole { buffer.len() } else { cut(&buffer, first) } } else { cut(&buffer, first) };
+        let head = if first { csv_header(&buffer) } else { 0 };
+        if head > 0 {
+            header = buffer[..head].to_vec();
+        }
+        let between = if header.is_empty() { cut(&buffer, first) } else { cut_rows(&buffer) };
+        let mut n = if end && whole { buffer.len() } else { between };
+        // The last record may still be written: it is taken as it is, and looked at again when it grows.
+        let unfinished = if end && whole && !is_whole(&buffer[between..]) { n - between } else { 0 };
         if n == 0 && buffer.len() > settings.max_document {
             // No record ends within the limit: it is handed over as it is, and what can be saved is.
             n = buffer.len();
@@ -340,7 +424,8 @@ async fn pump(
             let rest = buffer.split_off(n);
             let chunk = std::mem::replace(&mut buffer, rest);
             sent += chunk.len() as u64;
-            sender.send(chunk.into(), n as u64).await?;
+            let chunk = if first || header.is_empty() { chunk } else { [header.as_slice(), &chunk].concat() };
+            sender.send(chunk.into(), (n - unfinished) as u64).await?;
             progress(sent);
             first = false;
         }
@@ -427,7 +512,10 @@ impl<'s> Sending<'s> {
     async fn finish(&mut self) -> Result<(), FilesError> {
         self.drain().await?;
         self.since_saved = 0;
-        if let Some((left, partition)) = &self.position {
+        if let Some((left, partition)) = &mut self.position {
+            // A file that is gone by now is looked at anew when it comes back.
+            let path = partition.trim_start_matches("file:");
+            left.tail = File::open(path).and_then(|mut f| tail(&mut f, left.offset)).unwrap_or_default();
             let value = serde_json::to_string(left).unwrap_or_default();
             let position = Position { partition: partition.clone(), value };
             self.hand_over(Bytes::new(), Some(position)).await?;

@@ -162,6 +162,9 @@ impl Active {
 
     fn apply(&mut self, table: &Table, text: &str, path: &Path) -> Result<(), StoreError> {
         let wrong = |says: String| StoreError::Log { path: path.to_owned(), says };
+        if text.trim().is_empty() {
+            return Err(wrong("the entry is empty; restore the lake from a backup".into()));
+        }
         for line in text.lines().filter(|l| !l.trim().is_empty()) {
             let action: Json = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
             if let Some(add) = action.get("add") {

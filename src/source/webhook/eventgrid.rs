@@ -57,7 +57,9 @@ pub(super) async fn events(
 fn validation(body: &[u8]) -> Option<String> {
     let json: Json = serde_json::from_slice(body).ok()?;
     let event = match &json {
-        Json::Array(events) => events.first()?,
+        // It comes alone; beside other events it would cost them.
+        Json::Array(events) if events.len() == 1 => events.first()?,
+        Json::Array(_) => return None,
         other => other,
     };
     if event.get("eventType")?.as_str()? != VALIDATION {

@@ -81,6 +81,9 @@ impl Settings {
     }
 }
 
+/// How long requests under way may take once the listener stops.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// The secrets of the three doors.
 struct Doors {
     hec: Secrets,
@@ -146,10 +149,20 @@ pub async fn serve_on(
         .route("/hooks", post(hooks::hook))
         .with_state(desk);
     tracing::info!(%listen, "the webhook listens");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await
-        .map_err(|source| WebhookError::Serve { listen, source })
+    let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        stopped.await;
+        let _ = stop.send(());
+    });
+    let overdue = async move {
+        let _ = stopping.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        done = serving.into_future() => done.map_err(|source| WebhookError::Serve { listen, source }),
+        // A connection that never says what it wants does not hold up the end.
+        () = overdue => Ok(()),
+    }
 }
 
 impl Desk {
