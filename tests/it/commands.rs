@@ -1,5 +1,7 @@
 //! The command line as a stranger uses it: what it prints, how it ends.
 
+use agentrail::simulate::{Plan, World, export_csv};
+
 use crate::lake::{Scratch, audit_record};
 
 fn says(output: &std::process::Output) -> String {
@@ -213,4 +215,93 @@ fn old_input_is_refused_at_the_door() {
     let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((account["facts"].as_u64(), account["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
     assert_eq!(scratch.count("select count(*) from jobs"), 0);
+}
+
+#[test]
+fn a_record_cut_by_its_writer_is_whole_once_the_rest_comes() {
+    let scratch = Scratch::new();
+    let text = (0..4).map(|n| audit_record(n) + "\n").collect::<String>();
+    let file = scratch.file("cut.ndjson", &text[..text.len() / 2 + 100]);
+    scratch.ingest(&file);
+    std::fs::write(&file, &text).unwrap();
+    scratch.ingest(&file);
+    assert_eq!(scratch.count("select count(*) from actions"), 4);
+    // The first half was told and kept, and is not said to be an event.
+    assert_eq!(scratch.count("select count(*) from rejects"), 1);
+}
+
+#[test]
+fn rows_appended_to_a_csv_export_lie_under_its_header() {
+    let world = World::build(&Plan::demo());
+    let export = export_csv(world.events());
+    let events = world.events().len() as i64;
+    let rows: Vec<usize> =
+        export.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at).collect();
+    // After a whole row, and within one.
+    for (cut, halves) in [(rows[rows.len() / 2] + 1, 0), (rows[rows.len() / 2] + 100, 1)] {
+        let scratch = Scratch::new();
+        let file = scratch.file("export.csv", &export[..cut]);
+        scratch.ingest(&file);
+        std::fs::write(&file, &export).unwrap();
+        scratch.ingest(&file);
+        assert_eq!(scratch.count("select count(*) from actions"), events, "cut at {cut}");
+        assert_eq!(scratch.count("select count(*) from rejects"), halves, "cut at {cut}");
+    }
+    // A byte order mark, and chunks smaller than the file: each has the header.
+    let scratch = Scratch::new();
+    let marked = scratch.file("marked.csv", [b"\xef\xbb\xbf".as_slice(), &export].concat());
+    let done = scratch
+        .command(&["ingest", marked.to_str().unwrap()])
+        .env("AGENTRAIL_FILES__CHUNK", "8192")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", says(&done));
+    assert_eq!(scratch.count("select count(*) from actions"), events);
+}
+
+#[test]
+fn gzip_on_standard_input_may_be_larger_than_a_chunk() {
+    use std::io::Write as _;
+    let scratch = Scratch::new();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    (0..500).for_each(|n| writeln!(gzip, "{}", audit_record(n)).unwrap());
+    let file = scratch.file("in.gz", gzip.finish().unwrap());
+    let done = scratch
+        .command(&["ingest", "-"])
+        .env("AGENTRAIL_FILES__CHUNK", "8192")
+        .stdin(std::fs::File::open(file).unwrap())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", says(&done));
+    assert_eq!(scratch.count("select count(*) from actions"), 500);
+}
+
+#[test]
+fn a_file_written_anew_at_the_same_size_is_read_anew() {
+    let scratch = Scratch::new();
+    let file = scratch.file("snapshot.json", audit_record(1));
+    scratch.ingest(&file);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::fs::write(&file, audit_record(2)).unwrap();
+    scratch.ingest(&file);
+    assert_eq!(scratch.count("select count(*) from actions"), 2);
+    // What is remembered is not read, unless it is asked for; a row is kept once all the same.
+    let again = scratch.ok(&["ingest", "--again", "--format", "json", file.to_str().unwrap()]);
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    assert_eq!((again["records"].as_u64(), scratch.count("select count(*) from actions")), (Some(1), 2));
+}
+
+#[test]
+fn a_folder_that_is_no_lake_is_left_alone() {
+    let scratch = Scratch::new();
+    let mine = scratch.file("mine/letter.txt", "dear");
+    let folder = mine.parent().unwrap().to_str().unwrap();
+    let demo = scratch.run(&["demo", "--keep", folder]);
+    assert!(!demo.status.success() && says(&demo).contains("empty"), "{}", says(&demo));
+    for lake in [folder, mine.to_str().unwrap()] {
+        let check = scratch.run(&["--lake", lake, "check"]);
+        let printed = String::from_utf8_lossy(&check.stdout);
+        assert!(!check.status.success() && printed.contains("name another folder"), "{printed}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }
