@@ -1,13 +1,13 @@
---! title = "What did this agent do"
+--! title = "What did this agent do; agents of one name in several pools or organisations are told apart"
 --! reads = ["actions"]
 --! params = [
 --!   { name = "agent", type = "text", doc = "Agent name" },
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
---! returns = ["occurred", "action", "details", "grade", "project", "run_id", "job_id", "request_id", "event_id"]
+--! returns = ["occurred", "organization", "pool_name", "action", "details", "grade", "project", "run_id", "job_id", "request_id", "event_id"]
 --! tags = ["trace"]
-select occurred, action, details, grade, project, run_id, job_id, request_id, event_id
+select occurred, organization, pool_name, action, details, grade, project, run_id, job_id, request_id, event_id
 from actions
 where agent_name = $agent and occurred >= $since and occurred < $until
 order by occurred

@@ -6,7 +6,7 @@ from (
   from lake.agents
 ) a
 left join (
-  select coalesce(organization, organization_id) as org, pool_id, max(name) as name
-  from lake.pools where queue_id is null group by 1, 2
+  select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as name
+  from lake.pools where queue_id is null and name is not null group by 1, 2
 ) p on p.pool_id = a.pool_id and p.org = coalesce(a.organization, a.organization_id)
 where a.nth = 1

@@ -95,7 +95,10 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
             kept.push(flat(&RecordBatch::new_empty(answer.schema.clone()))?);
         }
         let options = FormatOptions::default().with_null("");
-        writeln!(out, "{}", pretty_format_batches_with_options(&kept, &options)?)?;
+        let table = pretty_format_batches_with_options(&kept, &options)?.to_string();
+        // A record may hold what a terminal would obey.
+        let tame = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+        writeln!(out, "{}", table.chars().map(tame).collect::<String>())?;
         writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
     }
     out.flush()?;

@@ -263,7 +263,8 @@ fn walk(folder: &Path, each: &mut impl FnMut(PathBuf), errors: &mut Vec<FilesErr
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
         if kind.is_dir() && !hidden {
             walk(&entry.path(), each, errors);
-        } else if kind.is_file() && !hidden {
+        } else if !hidden && (kind.is_file() || kind.is_symlink() && entry.path().is_file()) {
+            // A link to a folder is not followed: it may lead back here.
             each(absolute(&entry.path()));
         }
     }

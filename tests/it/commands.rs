@@ -305,3 +305,17 @@ fn a_folder_that_is_no_lake_is_left_alone() {
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
 }
+
+#[test]
+fn a_table_holds_nothing_that_a_terminal_obeys_and_links_to_files_are_read() {
+    let scratch = Scratch::new();
+    let file = scratch.file("elsewhere/event.json", audit_record(1).replace("web was", r"\u001b[2Jweb was"));
+    let folder = scratch.path("links");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(&file, folder.join("event.json")).unwrap();
+    scratch.ingest(&folder);
+    let table = scratch.ok(&["sql", "select details from actions"]);
+    assert!(table.contains("[2Jweb was created") && !table.contains('\u{1b}'), "{table}");
+    let rows = scratch.sql("select details from actions");
+    assert_eq!(rows[0]["details"], "\u{1b}[2Jweb was created", "a program gets what was recorded");
+}
