@@ -182,18 +182,8 @@ impl Known {
         if let Some(pool) = job.pool_id {
             self.pools.entry(pool).or_insert((None, source));
         }
-        let index = match self.by_request.get(&request) {
-            Some(&index) => {
-                self.jobs[index].told(job, project, source);
-                index
-            }
-            None => {
-                let index = self.jobs.len();
-                self.jobs.push(JobKnown::new(job, project, source));
-                self.by_request.insert(request, index);
-                index
-            }
-        };
+        let index = *self.by_request.entry(request).or_insert(self.jobs.len());
+        self.tell(index, job, project, source);
         let known = &self.jobs[index];
         let enter = |list: &mut Vec<usize>| {
             if !list.contains(&index) {
@@ -216,6 +206,14 @@ impl Known {
         self.apply_timeline(index);
     }
 
+    /// What a record adds to the job at an index, which is new when it is the next one.
+    fn tell(&mut self, index: usize, job: &Job, project: Option<&str>, source: Source) {
+        match self.jobs.get_mut(index) {
+            Some(known) => known.told(job, project, source),
+            None => self.jobs.push(JobKnown::new(job, project, source)),
+        }
+    }
+
     fn timeline_record(&mut self, job: &Job, project: Option<&str>, source: Source) {
         let (Some(run), Some(id)) = (job.run_id, job.job_id.clone()) else { return };
         let list = self.timelines.entry((run, id.clone())).or_default();
@@ -229,18 +227,8 @@ impl Known {
         if job.agent_name.is_none() {
             return;
         }
-        let index = match self.told.get(&(run, id.clone(), job.attempt)) {
-            Some(&index) => {
-                self.jobs[index].told(job, project, source);
-                index
-            }
-            None => {
-                let index = self.jobs.len();
-                self.jobs.push(JobKnown::new(job, project, source));
-                self.told.insert((run, id, job.attempt), index);
-                index
-            }
-        };
+        let index = *self.told.entry((run, id, job.attempt)).or_insert(self.jobs.len());
+        self.tell(index, job, project, source);
         let list = self.by_run.entry((is_release(job.plan_type.as_deref()), run)).or_default();
         if !list.contains(&index) {
             list.push(index);

@@ -197,23 +197,17 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn old_input_is_refused_at_the_door() {
     let scratch = Scratch::new();
-    let file = scratch.file("old.json", audit_record(1).replace("2026-03-05", "2020-03-05"));
-    let output = scratch
-        .command(&["ingest", "--format", "json", file.to_str().unwrap()])
-        .env("AGENTRAIL_LAKE__RETENTION_DAYS", "400")
-        .output()
-        .unwrap();
-    let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((account["events"].as_u64(), account["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
+    let account = |name: &str, record: &str| -> serde_json::Value {
+        let file = scratch.file(name, record);
+        let mut ingest = scratch.command(&["ingest", "--format", "json", file.to_str().unwrap()]);
+        let output = ingest.env("AGENTRAIL_LAKE__RETENTION_DAYS", "400").output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let event = account("old.json", &audit_record(1).replace("2026-03-05", "2020-03-05"));
+    assert_eq!((event["events"].as_u64(), event["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
     let job = r#"{"requestId":1,"planId":"p","planType":"Build","finishTime":"2020-03-05T14:00:00Z","result":"succeeded"}"#;
-    let file = scratch.file("old-job.json", job);
-    let output = scratch
-        .command(&["ingest", "--format", "json", file.to_str().unwrap()])
-        .env("AGENTRAIL_LAKE__RETENTION_DAYS", "400")
-        .output()
-        .unwrap();
-    let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((account["facts"].as_u64(), account["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
+    let job = account("old-job.json", job);
+    assert_eq!((job["facts"].as_u64(), job["reasons"]["expired"].as_u64()), (Some(0), Some(1)));
     assert_eq!(scratch.count("select count(*) from jobs"), 0);
 }
 
