@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use agentrail::model::Time;
 use agentrail::schema::table;
-use agentrail::store::{Builder, Lake, RowKey, Rows, Settings};
+use agentrail::store::{Builder, Lake, RowKey, Rows, Settings, Writer};
 
 fn rows(commit: usize) -> Rows {
     let table = table("rejects").unwrap_or_else(|| unreachable!("rejects is a table"));
@@ -55,11 +55,12 @@ async fn main() {
     );
     let settings = Settings { free_floor_bytes: 0, ..Settings::default() };
     let lake = Lake::open(&folder.path().join("lake"), settings).await.unwrap_or_else(|e| panic!("{e}"));
+    let writer = Writer::new();
     let mut times = Vec::with_capacity(commits);
     for commit in 0..commits {
         let rows = rows(commit);
         let start = Instant::now();
-        lake.commit(vec![rows]).await.unwrap_or_else(|e| panic!("{e}"));
+        lake.commit(&writer, vec![rows]).await.unwrap_or_else(|e| panic!("{e}"));
         times.push(start.elapsed().as_secs_f64());
         if commit % 500 == 499 {
             lake.maintain().await.unwrap_or_else(|e| panic!("{e}"));

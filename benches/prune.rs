@@ -19,7 +19,7 @@ use agentrail::query::{Format, Limits as QueryLimits, Pinned, Session, write};
 use agentrail::schema::{STAMPS, table};
 use agentrail::simulate::{Plan, Spelling, World};
 use agentrail::source::files;
-use agentrail::store::{Cell, Lake, RowKey, Rows, Settings as StoreSettings, arrow_schema};
+use agentrail::store::{Cell, Lake, RowKey, Rows, Settings as StoreSettings, Writer, arrow_schema};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -152,10 +152,11 @@ async fn lay_copy(lake: &Lake, path: &Path, copy: usize) -> Outcome<()> {
     let set = lake.files("events");
     let first = set.files.iter().filter_map(|f| f.date).min().ok_or("no days")?;
     let last = first.plus_days(DAYS as i32);
+    let writer = Writer::new();
     for file in set.files.iter().filter(|f| f.date.is_some_and(|d| d < last)) {
         let file = std::fs::File::open(path.join("events").join(&file.path))?;
         for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1 << 20).build()? {
-            lake.commit(vec![shifted(events, &batch?, copy)?]).await?;
+            lake.commit(&writer, vec![shifted(events, &batch?, copy)?]).await?;
         }
     }
     Ok(())

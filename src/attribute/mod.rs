@@ -13,10 +13,12 @@ mod known;
 mod occupancy;
 mod organizations;
 mod rules;
+mod told;
 mod touch;
 
 pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
-pub use touch::Touched;
+pub use told::{Stamp, Tellers};
+pub use touch::{PoolsHeard, Touched};
 
 use crate::model::{Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;

@@ -4,13 +4,14 @@
 //! names, and, where it is a negative, on what was heard. So a new fact can change the verdicts on
 //! events at a moment it speaks of, and on those that name what it describes, and no others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
 use super::known::is_release;
-use crate::model::{Body, Date, Event, Fact, Job, Time};
+use super::told::{self, By, Moments, Stamp, Tellers};
+use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
 
 /// Something that both a fact and an event can name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,180 +27,210 @@ enum Mark {
     Connection(String),
 }
 
-/// What facts learnt since the last look can change.
+/// What records that verdicts were given without can change.
 #[derive(Default)]
 pub struct Touched {
     tolerance: Tolerance,
+    tellers: Tellers,
     /// Moments at which any verdict may change.
-    moments: Spans,
+    moments: Moments,
     /// Moments at which a provisional verdict may settle.
-    heard: Spans,
+    heard: Moments,
     /// Moments near which events may bear one of the marks.
     near: Spans,
-    marks: HashMap<Mark, &'static str>,
+    marks: HashMap<Mark, (&'static str, Vec<By>)>,
     agents: BTreeSet<i64>,
     identities: BTreeSet<String>,
-    /// Until when the list of pools was heard: it speaks for all the time before.
-    pools_heard: Time,
+    pools_heard: PoolsHeard,
 }
 
+/// Until when the list of pools was heard, by the id and the name of the organisation: it speaks for
+/// all the time before.
+pub type PoolsHeard = BTreeMap<String, Time>;
+
 impl Touched {
-    /// `pools_heard` is until when the list of pools was heard when last asked.
-    pub fn new(tolerance: Tolerance, pools_heard: Time) -> Touched {
+    /// `pools_heard` is until when the lists of pools were heard when last asked.
+    pub fn new(tolerance: Tolerance, pools_heard: PoolsHeard) -> Touched {
         Touched { tolerance, pools_heard, ..Touched::default() }
     }
 
-    pub fn pools_heard(&self) -> Time {
-        self.pools_heard
+    pub fn pools_heard(&self) -> &PoolsHeard {
+        &self.pools_heard
     }
 
     /// Every verdict of a span, on demand.
     pub fn span(tolerance: Tolerance, from: Time, until: Time) -> Touched {
         let mut touched = Touched { tolerance, ..Touched::default() };
-        touched.moments.add(from, until);
+        // Told later than any verdict was given.
+        let by = touched.tellers.by(Stamp { writer: "", seq: i64::MAX, news: true });
+        touched.moments.add(from, until, by);
         touched
     }
 
     pub fn is_empty(&self) -> bool {
-        self.moments.is_empty() && self.heard.is_empty() && self.marks.is_empty()
+        self.moments.spans().is_empty() && self.heard.spans().is_empty() && self.marks.is_empty()
     }
 
-    /// Takes in a fact that was not known before.
-    pub fn fact(&mut self, fact: &Fact<'_>) {
+    /// The commits that told what touches.
+    pub fn tellers(&self) -> &Tellers {
+        &self.tellers
+    }
+
+    /// Takes in a fact, and by which commit it became known.
+    pub fn fact(&mut self, fact: &Fact<'_>, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
         let (clock, window) = (self.tolerance.clock, self.tolerance.window);
         match &fact.body {
-            Body::Job(job) => self.job(job),
+            Body::Job(job) => self.job(job, by),
             Body::Run(run) => {
                 if let Some(id) = run.run_id {
-                    self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported");
+                    self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported", by);
                 }
                 if let Some(name) = &run.name {
-                    self.mark(Mark::RunName(name.clone()), "its run was reported");
+                    self.mark(Mark::RunName(name.clone()), "its run was reported", by);
                 }
                 let start = run.queued.or(run.started).unwrap_or(fact.when());
                 self.near.add(start - window, run.finished.unwrap_or(fact.observed) + window);
             }
             Body::Agent(agent) => {
                 for job in [&agent.assigned, &agent.last_completed].into_iter().flatten() {
-                    self.job(job);
+                    self.job(job, by);
                 }
-                self.agent(agent.agent_id, "its agent was seen");
+                self.agent(agent.agent_id, "its agent was seen", by);
             }
             Body::ElasticNode(node) => {
                 if let Some(agent) = node.agent_id {
-                    self.agent(agent, "the machine of its agent was seen");
+                    self.agent(agent, "the machine of its agent was seen", by);
                 }
             }
             // Another pool: what was the only job heard of may have had company there.
             Body::Pool(_) if fact.kind == "pool" => {
-                self.moments.add(fact.observed - window, fact.observed + window);
+                self.moments.add(fact.observed - window, fact.observed + window, by);
             }
             Body::Identity(identity) => {
                 let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
-                ids.into_iter().flatten().for_each(|id| self.identity(id, "its identity was described"));
+                ids.into_iter().flatten().for_each(|id| self.identity(id, "its identity was described", by));
             }
             Body::Connection(connection) => {
                 self.mark(
                     Mark::Connection(connection.connection_id.clone()),
                     "its service connection was described",
+                    by,
                 );
                 if let Some(id) = &connection.application_id {
-                    self.identity(id, "a service connection of its identity was described");
+                    self.identity(id, "a service connection of its identity was described", by);
                 }
             }
             Body::ConnectionUse(usage) => {
                 let from = usage.started.unwrap_or(fact.when());
-                self.moments.add(from - clock, usage.finished.unwrap_or(from) + clock);
+                self.moments.add(from - clock, usage.finished.unwrap_or(from) + clock, by);
                 if let Some(run) = usage.run_id {
                     let release = is_release(usage.plan_type.as_deref());
                     self.mark(
                         Mark::Run(release, run),
                         "a use of a service connection by its run was reported",
+                        by,
                     );
                 }
                 self.near.add(from - window, usage.finished.unwrap_or(from) + window);
             }
             Body::SignIn(sign_in) => {
                 if let Some(id) = &sign_in.application_id {
-                    self.mark(Mark::Identity(id.clone()), "a sign-in of its identity was reported");
+                    self.mark(Mark::Identity(id.clone()), "a sign-in of its identity was reported", by);
                     self.near.add(fact.when() - window, fact.when() + window);
                 }
             }
             Body::Heard(heard) if heard.source == "pools" => {
-                if heard.until > self.pools_heard {
-                    self.heard.add(self.pools_heard - clock, heard.until + clock);
-                    self.pools_heard = heard.until;
+                let before = if stamp.news { self.hear_pools(&fact.organization, heard.until) } else { None };
+                let from = before.unwrap_or(Time(i64::MIN / 2));
+                if from < heard.until {
+                    self.heard.add(from - clock, heard.until + clock, by);
                 }
             }
-            Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock),
+            Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
     }
 
     /// Takes in an event that tells of the world: a registration.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub fn event(&mut self, event: &Event<'_>, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
         if event.action.starts_with("Library.Agent")
             && let Some(agent) = event.hints.agent_id
         {
-            self.agent(agent, "the registration of its agent was reported");
+            self.agent(agent, "the registration of its agent was reported", by);
         }
         if let Some(token) = token_of_event(event) {
-            self.identity(&token.id, "its credential was described");
+            self.identity(&token.id, "its credential was described", by);
         }
     }
 
-    fn job(&mut self, job: &Job) {
+    fn job(&mut self, job: &Job, by: By) {
         let (clock, window) = (self.tolerance.clock, self.tolerance.window);
         const WHY: &str = "its job was reported";
         let start = job.received.or(job.assigned).or(job.queued);
         // A job without an end may run at any later moment.
         let end = job.finished.unwrap_or(Time(i64::MAX / 2));
         if let Some(from) = job.received.or(job.assigned) {
-            self.moments.add(from - clock, end.max(from) + clock);
+            self.moments.add(from - clock, end.max(from) + clock, by);
         }
         if let Some(request) = job.request_id {
-            self.mark(Mark::Request(request), WHY);
+            self.mark(Mark::Request(request), WHY, by);
         }
         if let Some(run) = job.run_id {
-            self.mark(Mark::Run(is_release(job.plan_type.as_deref()), run), WHY);
+            self.mark(Mark::Run(is_release(job.plan_type.as_deref()), run), WHY, by);
         }
         if let Some(name) = &job.run_name {
-            self.mark(Mark::RunName(name.clone()), WHY);
+            self.mark(Mark::RunName(name.clone()), WHY, by);
         }
         if let Some(plan) = &job.plan_id {
-            self.mark(Mark::Plan(plan.clone()), WHY);
+            self.mark(Mark::Plan(plan.clone()), WHY, by);
         }
         if let Some(start) = start {
             self.near.add(start - window, end + window);
         }
     }
 
-    fn mark(&mut self, mark: Mark, why: &'static str) {
-        self.marks.entry(mark).or_insert(why);
+    /// Takes in until when an organisation's list of pools was heard, and returns until when it was
+    /// before.
+    fn hear_pools(&mut self, organization: &Org, until: Time) -> Option<Time> {
+        let names = [&organization.id, &organization.name].into_iter().flatten();
+        let mut before = None;
+        for name in names {
+            let slot = self.pools_heard.entry(name.clone()).or_insert(Time(i64::MIN / 2));
+            before = before.max(Some(*slot));
+            *slot = until.max(*slot);
+        }
+        before
     }
 
-    fn agent(&mut self, agent: i64, why: &'static str) {
+    fn mark(&mut self, mark: Mark, why: &'static str, by: By) {
+        let (_, all) = self.marks.entry(mark).or_insert((why, Vec::new()));
+        told::add(all, by);
+    }
+
+    fn agent(&mut self, agent: i64, why: &'static str, by: By) {
         self.agents.insert(agent);
-        self.mark(Mark::Agent(agent), why);
+        self.mark(Mark::Agent(agent), why, by);
     }
 
-    fn identity(&mut self, id: &str, why: &'static str) {
+    fn identity(&mut self, id: &str, why: &'static str, by: By) {
         self.identities.insert(id.to_owned());
-        self.mark(Mark::Identity(id.to_owned()), why);
+        self.mark(Mark::Identity(id.to_owned()), why, by);
     }
 
     /// Whether events of a day may be touched, as far as the day itself tells.
     pub fn day(&self, day: Date) -> bool {
         let (from, until) = (day.start(), day.plus_days(1).start());
-        self.moments.meet(from, until)
-            || self.heard.meet(from, until)
+        self.moments.spans().meet(from, until)
+            || self.heard.spans().meet(from, until)
             || !self.marks.is_empty() && self.near.meet(from, until)
     }
 
     /// Whether of a day only provisional verdicts are touched.
     pub fn only_provisional(&self, day: Date) -> bool {
         let (from, until) = (day.start(), day.plus_days(1).start());
-        self.marks.is_empty() && !self.moments.meet(from, until)
+        self.marks.is_empty() && !self.moments.spans().meet(from, until)
     }
 
     /// Agents and identities whose events may be of any day.
@@ -207,9 +238,17 @@ impl Touched {
         (&self.agents, &self.identities)
     }
 
-    /// Why the verdict on an event may change; `agent` is the one it names, `provisional` whether
-    /// it can settle. `None` when nothing new bears on it.
-    pub fn why(&self, event: &Event<'_>, agent: Option<i64>, provisional: bool) -> Option<&'static str> {
+    /// Why the verdict on an event may change: `stamp` is the commit of the event, `agent` the one
+    /// that the verdict names, `provisional` whether it can settle. `None` when nothing bears on it
+    /// that it was given without.
+    pub fn why(
+        &self,
+        event: &Event<'_>,
+        stamp: Stamp<'_>,
+        agent: Option<i64>,
+        provisional: bool,
+    ) -> Option<&'static str> {
+        let given = self.tellers.given(stamp);
         let at = event.occurred;
         let hints = &event.hints;
         let release = is_release(hints.plan_type.as_deref());
@@ -226,13 +265,14 @@ impl Touched {
             text(&event.actor_id).map(Mark::Identity),
             text(&event.actor_cuid).map(Mark::Identity),
         ];
-        if let Some(why) = marks.iter().flatten().find_map(|mark| self.marks.get(mark)) {
+        let bears = |mark: &Mark| self.marks.get(mark).filter(|(_, by)| told::any(by, given));
+        if let Some((why, _)) = marks.iter().flatten().find_map(bears) {
             return Some(why);
         }
-        if self.moments.hold(at, at) {
+        if self.moments.hold(at, given) {
             return Some("what ran or was used at that moment was reported");
         }
-        (provisional && self.heard.hold(at, at)).then_some("the moment was heard to its end")
+        (provisional && self.heard.hold(at, given)).then_some("the moment was heard to its end")
     }
 }
 
@@ -251,6 +291,9 @@ mod tests {
         decode(text.as_bytes(), &delivery)
     }
 
+    const NEWS: Stamp<'_> = Stamp { writer: "a", seq: 2, news: true };
+    const BEFORE: Stamp<'_> = Stamp { writer: "a", seq: 1, news: false };
+
     fn event(at: &str, data: &str) -> String {
         format!(
             r#"{{"Id":"a1000000-0000-4000-8000-000000000001","ActionId":"X.Y","Timestamp":"2026-03-05T{at}Z","ScopeId":"o","ActorUserId":"u","Data":{data}}}"#
@@ -260,9 +303,9 @@ mod tests {
     #[test]
     fn a_job_touches_its_time_and_what_names_it_and_nothing_else() {
         let job = r#"{"requestId":5,"planId":"3d000000-0000-4000-8000-000000000001","planType":"Build","assignTime":"2026-03-05T10:00:00Z","receiveTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","owner":{"id":7,"name":"n.7"}}"#;
-        let mut touched = Touched::new(Tolerance::default(), Time::default());
-        read(job).facts.iter().for_each(|f| touched.fact(f));
-        let why = |at: &str, data: &str| touched.why(&read(&event(at, data)).events[0], None, false);
+        let mut touched = Touched::new(Tolerance::default(), PoolsHeard::new());
+        read(job).facts.iter().for_each(|f| touched.fact(f, NEWS));
+        let why = |at: &str, data: &str| touched.why(&read(&event(at, data)).events[0], BEFORE, None, false);
         assert!(why("10:05:00", "{}").is_some() && why("10:10:04", "{}").is_some());
         assert!(why("11:00:00", "{}").is_none());
         for data in [r#"{"RequestId":5}"#, r#"{"OwnerId":"7","PlanType":"Build"}"#, r#"{"RunName":"n.7"}"#] {
@@ -276,11 +319,11 @@ mod tests {
     #[test]
     fn what_was_heard_touches_only_what_can_settle() {
         let heard = r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-05T10:00:00Z","until":"2026-03-05T11:00:00Z"}"#;
-        let mut touched = Touched::new(Tolerance::default(), Time::default());
-        read(heard).facts.iter().for_each(|f| touched.fact(f));
+        let mut touched = Touched::new(Tolerance::default(), PoolsHeard::new());
+        read(heard).facts.iter().for_each(|f| touched.fact(f, NEWS));
         let text = event("10:05:00", "{}");
         let decoded = read(&text);
-        assert!(touched.why(&decoded.events[0], None, true).is_some());
-        assert!(touched.why(&decoded.events[0], None, false).is_none());
+        assert!(touched.why(&decoded.events[0], BEFORE, None, true).is_some());
+        assert!(touched.why(&decoded.events[0], BEFORE, None, false).is_none());
     }
 }

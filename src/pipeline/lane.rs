@@ -12,7 +12,7 @@ use crate::source::{Outcome, Payload};
 use crate::store::StoreError;
 
 /// Runs until every sender of `intake` is gone and all it held is answered.
-pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared: Arc<Shared>) {
+pub(super) async fn run(lane: usize, mut intake: mpsc::Receiver<Payload>, plan: Plan, shared: Arc<Shared>) {
     // One batch is prepared while the one before it is committed; a third waits in the intake.
     let (ready, mut prepared) = mpsc::channel::<(Vec<Payload>, Prepared, oneshot::Sender<()>)>(1);
     let committer = {
@@ -32,7 +32,7 @@ pub(super) async fn run(mut intake: mpsc::Receiver<Payload>, plan: Plan, shared:
             let worker = shared.clone();
             let runtime = tokio::runtime::Handle::current();
             let since = Instant::now();
-            let work = tokio::task::spawn_blocking(move || prepare(batch, &worker, &runtime));
+            let work = tokio::task::spawn_blocking(move || prepare(lane, batch, &worker, &runtime));
             match work.await {
                 Ok(part) => {
                     tracing::debug!(payloads = part.batch.len(), took = ?since.elapsed(), "prepared");
@@ -83,7 +83,7 @@ async fn commit(prepared: Prepared, batch: &[Payload], shared: &Shared) -> Resul
     let mut prepared = prepared;
     let rows = std::mem::take(&mut prepared.rows);
     let batches: Vec<_> = rows.iter().map(|r| (r.table.name, r.batch.clone())).collect();
-    let committed = shared.lake.commit(rows).await?;
+    let committed = shared.lake.commit(&prepared.writer, rows).await?;
     let mut conflicts = Vec::new();
     for ((table, batch), result) in batches.iter().zip(&committed) {
         prepared.ledger.count(table, result.added, result.duplicates);
@@ -99,7 +99,7 @@ async fn commit(prepared: Prepared, batch: &[Payload], shared: &Shared) -> Resul
         }
         let rows = rows.finish(Vec::new());
         let tables: Vec<_> = rows.iter().map(|r| r.table.name).collect();
-        for (table, result) in tables.iter().zip(shared.lake.commit(rows).await?) {
+        for (table, result) in tables.iter().zip(shared.lake.commit(&prepared.writer, rows).await?) {
             prepared.ledger.count(table, result.added, result.duplicates);
         }
     }

@@ -8,6 +8,8 @@
 //! 1. A payload is acknowledged after the commit of its last row, a position saved after that.
 //! 2. Every record of a payload is an event, a fact or a reject of the ledger.
 //! 3. Within a batch, facts are learnt before events are decided.
+//! 4. A lane decides with everything that its writer committed before: when what was learnt is
+//!    forgotten, the lane goes on under another writer.
 
 mod lane;
 mod ledger;
@@ -30,7 +32,7 @@ use crate::attribute::Tolerance;
 use crate::decode::Limits;
 use crate::model::Ticks;
 use crate::source::Payload;
-use crate::store::{Lake, StoreError};
+use crate::store::{Lake, StoreError, Writer};
 use paging::Attributor;
 use plan::Plan;
 
@@ -66,6 +68,9 @@ struct Shared {
     lake: Arc<Lake>,
     settings: Settings,
     attributor: RwLock<Attributor>,
+    /// Who commits what each lane prepares; held while a batch is prepared, so that nothing is
+    /// forgotten meanwhile.
+    writers: RwLock<[Writer; 2]>,
     ledger: Mutex<Ledger>,
 }
 
@@ -76,15 +81,23 @@ const BULK_QUEUE: usize = 64;
 impl Pipeline {
     /// Starts the two lanes on the current runtime.
     pub fn start(lake: Arc<Lake>, settings: Settings) -> Pipeline {
-        let attributor = RwLock::new(Attributor::beside(&settings, &lake));
+        let writers = [Writer::new(), Writer::new()];
+        let attributor = RwLock::new(Attributor::beside(&settings, &writers));
         let plans = [Plan::push(settings.linger, settings.max_bytes), Plan::bulk(settings.max_bytes)];
-        let shared = Arc::new(Shared { lake, settings, attributor, ledger: Mutex::default() });
+        let shared = Arc::new(Shared {
+            lake,
+            settings,
+            attributor,
+            writers: RwLock::new(writers),
+            ledger: Mutex::default(),
+        });
         let (push, push_intake) = mpsc::channel(PUSH_QUEUE);
         let (bulk, bulk_intake) = mpsc::channel(BULK_QUEUE);
         let lanes = [push_intake, bulk_intake]
             .into_iter()
             .zip(plans)
-            .map(|(intake, plan)| tokio::spawn(lane::run(intake, plan, shared.clone())))
+            .enumerate()
+            .map(|(lane, (intake, plan))| tokio::spawn(lane::run(lane, intake, plan, shared.clone())))
             .collect();
         Pipeline { push, bulk, shared, lanes }
     }
@@ -107,6 +120,20 @@ impl Pipeline {
 }
 
 impl Shared {
+    /// The writers of a batch that is prepared now. An engine that holds more than its share starts
+    /// empty first: nobody prepares meanwhile, and what the lake has comes back when it is needed.
+    fn writers(&self) -> RwLockReadGuard<'_, [Writer; 2]> {
+        if self.attributor().is_full() {
+            let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+            let mut attributor = self.attributor_mut();
+            if attributor.is_full() {
+                *writers = [Writer::new(), Writer::new()];
+                *attributor = Attributor::beside(&self.settings, &*writers);
+            }
+        }
+        self.writers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
         // Counts stay counts even when a thread panicked while holding them.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)

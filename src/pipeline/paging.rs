@@ -2,7 +2,7 @@
 //!
 //! The engine starts empty and is told the facts of the days around an event the first time such an
 //! event comes, whoever wrote them: this process before a restart, or another one beside it. When it
-//! holds more than its share of memory it starts empty again: the days needed next come back.
+//! holds more than its share of memory its owner starts it empty again: the days needed next come back.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::decode::{Delivery, Limits, decode};
 use crate::model::{Date, Heard, Identity, Org, RecordHash, Ticks, Time};
 use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
-use crate::store::{Lake, arrow_schema};
+use crate::store::{Lake, Writer, arrow_schema};
 
 /// The engine, with what of the lake it has been told.
 pub(super) struct Attributor {
@@ -28,18 +28,15 @@ pub(super) struct Attributor {
     told: HashSet<String>,
     /// Days that were brought.
     days: BTreeSet<Date>,
-    /// Our own writers and the files that were there before them: what they have written since, the engine
-    /// was told when it was decoded. `None` once that is forgotten, or where nothing is decoded.
-    own: Option<([String; 2], HashSet<String>)>,
+    /// Writers whose rows the engine was told when they were decoded.
+    own: Vec<String>,
 }
 
 impl Attributor {
-    /// For who decodes and decides: is told of what was there before.
-    pub fn beside(settings: &Settings, lake: &Lake) -> Attributor {
-        let told = ["facts", "events", "bindings", "identities", "coverage"];
-        let sets = told.map(|table| lake.files(table));
-        let before = sets.iter().flat_map(|set| set.files.iter().map(|file| name(set, file))).collect();
-        Attributor { own: Some((lake.writers().clone(), before)), ..Attributor::new(settings) }
+    /// For who decodes what these writers commit, and tells the engine then.
+    pub fn beside(settings: &Settings, writers: &[Writer]) -> Attributor {
+        let own = writers.iter().map(|writer| writer.id().to_owned()).collect();
+        Attributor { own, ..Attributor::new(settings) }
     }
 
     /// For who only reads the lake.
@@ -50,18 +47,25 @@ impl Attributor {
             reach: (settings.tolerance.window.0 / Ticks::days(1).0) as i32 + 1,
             told: HashSet::new(),
             days: BTreeSet::new(),
-            own: None,
+            own: Vec::new(),
         }
+    }
+
+    /// Whether the engine holds more than its share of memory.
+    pub fn is_full(&self) -> bool {
+        self.engine.jobs() > self.settings.max_jobs
+    }
+
+    /// Tells the engine what it has not heard of a day, an engine that is full after it starts empty.
+    pub async fn tell_of(&mut self, day: Date, lake: &Lake) -> Result<(), QueryError> {
+        if self.is_full() {
+            *self = Attributor::new(&self.settings);
+        }
+        self.bring(&BTreeSet::from([day]), lake).await
     }
 
     /// Tells the engine what it has not heard of these days.
     pub async fn bring(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
-        if self.engine.jobs() > self.settings.max_jobs {
-            self.engine = Engine::new(self.settings.tolerance);
-            self.told.clear();
-            self.days.clear();
-            self.own = None;
-        }
         let (lo, hi) = match (days.first(), days.last()) {
             (Some(first), Some(last)) => (first.plus_days(-self.reach), last.plus_days(self.reach)),
             _ => return Ok(()),
@@ -73,7 +77,7 @@ impl Attributor {
         let (engine, organization) = (&mut self.engine, self.settings.organization.as_deref());
         if !facts.files.is_empty() {
             let sql = "select url, observed, raw from lake.facts";
-            records(lake, facts, sql, organization, |decoded, _| {
+            records(&session(lake, &[facts])?, sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
             .await?;
@@ -81,7 +85,7 @@ impl Attributor {
         for keys in long.chunks(500) {
             let keys: Vec<String> = keys.iter().map(|k| format!("'{}'", k.replace('\'', "''"))).collect();
             let sql = format!("select url, observed, raw from lake.facts where key in ({})", keys.join(","));
-            records(lake, lake.files("facts"), &sql, organization, |decoded, _| {
+            records(&session(lake, &[])?, &sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
             .await?;
@@ -90,7 +94,7 @@ impl Attributor {
             // What events tell of the world around them: names of projects, correlated jobs.
             let sql = "select cast(null as varchar), observed, raw from lake.events \
                 where action like 'Library.Agent%' or request_id is not null";
-            records(lake, events, sql, organization, |decoded, _| {
+            records(&session(lake, &[events])?, sql, organization, |decoded, _| {
                 decoded.events.iter().for_each(|event| engine.learn_event(event));
             })
             .await?;
@@ -131,10 +135,10 @@ impl Attributor {
             })
         };
         let heard_itself = |file: &DataFile| {
-            let Some((writers, before)) = &self.own else { return false };
-            let is_own = |bound: &Option<Value>| matches!(bound, Some(Value::Text(w)) if writers.contains(w));
+            let is_own =
+                |bound: &Option<Value>| matches!(bound, Some(Value::Text(w)) if self.own.contains(w));
             let wrote = file.ranges.iter().find(|r| Some(r.column) == column);
-            wrote.is_some_and(|r| is_own(&r.min) && r.min == r.max) && !before.contains(&name(&set, file))
+            wrote.is_some_and(|r| is_own(&r.min) && r.min == r.max)
         };
         let files: Vec<Arc<DataFile>> = set
             .files
@@ -255,7 +259,7 @@ async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), Qu
     Ok(())
 }
 
-pub(super) fn name(set: &FileSet, file: &DataFile) -> String {
+fn name(set: &FileSet, file: &DataFile) -> String {
     format!("{}/{}", set.table.name, file.path)
 }
 
@@ -273,13 +277,12 @@ pub(super) fn session(lake: &Lake, parts: &[FileSet]) -> Result<Session, QueryEr
 /// Decodes stored records again. `sql` selects url, observed and raw first; `each` is also given the
 /// batch and the row a record is from.
 pub(super) async fn records(
-    lake: &Lake,
-    part: FileSet,
+    session: &Session,
     sql: &str,
     organization: Option<&str>,
     mut each: impl FnMut(&crate::decode::Decoded<'_>, (&RecordBatch, usize)),
 ) -> Result<(), QueryError> {
-    let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
+    let mut stream = session.sql(sql).await?.stream;
     while let Some(batch) = stream.try_next().await? {
         let text = |column: usize| {
             use datafusion::arrow::{compute::cast, datatypes::DataType};

@@ -11,7 +11,7 @@ use crate::attribute::Engine;
 use crate::decode::{Decoded, Delivery, decode, inflate};
 use crate::model::{Date, Event, Fact, Reason, RecordHash, Reject, Time};
 use crate::source::{Account, Payload};
-use crate::store::Rows;
+use crate::store::{Rows, Writer};
 
 /// Bytes from which on decoding is shared among threads.
 const WORTH_A_THREAD: usize = 1 << 20;
@@ -29,6 +29,7 @@ pub(super) struct Part {
 
 /// Payloads ready to be committed.
 pub(super) struct Prepared {
+    pub writer: Writer,
     pub rows: Vec<Rows>,
     /// One per payload.
     pub accounts: Vec<Account>,
@@ -37,8 +38,14 @@ pub(super) struct Prepared {
 
 /// Decodes, learns and decides. A small body can inflate to a large one, so what is in memory at
 /// once is bounded by what the bodies hold, not by what was sent. Runs on a thread that may block.
-pub(super) fn prepare(mut batch: Vec<Payload>, shared: &Shared, runtime: &tokio::runtime::Handle) -> Part {
+pub(super) fn prepare(
+    lane: usize,
+    mut batch: Vec<Payload>,
+    shared: &Shared,
+    runtime: &tokio::runtime::Handle,
+) -> Part {
     let settings = &shared.settings;
+    let writers = shared.writers();
     let mut bodies: Vec<Result<Cow<'_, [u8]>, Box<Reject<'_>>>> = Vec::with_capacity(batch.len());
     let mut inflated = 0;
     for payload in &batch {
@@ -50,13 +57,14 @@ pub(super) fn prepare(mut batch: Vec<Payload>, shared: &Shared, runtime: &tokio:
         bodies.push(body);
     }
     let taken = bodies.len();
-    let prepared = decide(&batch[..taken], &bodies, shared, runtime);
+    let prepared = decide(writers[lane].clone(), &batch[..taken], &bodies, shared, runtime);
     drop(bodies);
     let rest = batch.split_off(taken);
     Part { batch, prepared, rest }
 }
 
 fn decide(
+    writer: Writer,
     batch: &[Payload],
     bodies: &[Result<Cow<'_, [u8]>, Box<Reject<'_>>>],
     shared: &Shared,
@@ -89,6 +97,10 @@ fn decide(
     let mut parts = Vec::new();
     if !kept.is_empty() {
         let days: BTreeSet<Date> = kept.iter().map(|e| e.occurred.date()).collect();
+        // What others committed by now: the second look only asks for what came after this moment.
+        if let Err(error) = runtime.block_on(shared.lake.refresh()) {
+            tracing::warn!(%error, "the lake could not be read anew; verdicts may miss what others committed");
+        }
         let mut attributor = shared.attributor_mut();
         if let Err(error) = runtime.block_on(attributor.bring(&days, &shared.lake)) {
             // The verdicts name what is missing, and are looked at again later.
@@ -131,24 +143,29 @@ fn decide(
         ledger.took(payload.bytes.len(), &account);
         accounts.push(account);
     }
-    Prepared { rows: rows.finish(parts), accounts, ledger }
+    Prepared { writer, rows: rows.finish(parts), accounts, ledger }
 }
 
-/// The verdicts on events and their rows, several parts at a time: a verdict depends on what is
-/// known, not on another verdict.
+/// The verdicts on events and their rows.
 fn decide_all(events: &[&Event<'_>], engine: &Engine, now: Time) -> Vec<RowSet> {
-    let part = |events: &[&Event<'_>]| {
+    in_parts(events, |events| {
         let mut rows = RowSet::default();
         events.iter().for_each(|event| rows.event(event, &engine.decide(event), now));
         rows
-    };
+    })
+}
+
+/// Work on many events, several parts at a time: a verdict depends on what is known, not on another
+/// verdict. What the parts gave is in their order.
+pub(super) fn in_parts<T: Sync, R: Send>(all: &[T], part: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let threads = threads();
-    if events.len() < WORTH_DECIDING || threads < 2 {
-        return vec![part(events)];
+    if all.len() < WORTH_DECIDING || threads < 2 {
+        return vec![part(all)];
     }
-    let parts: Vec<_> = events.chunks(events.len().div_ceil(threads)).collect();
+    let part = &part;
     std::thread::scope(|scope| {
-        let workers: Vec<_> = parts.into_iter().map(|events| scope.spawn(move || part(events))).collect();
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let workers: Vec<_> = parts.map(|some| scope.spawn(move || part(some))).collect();
         workers.into_iter().map(joined).collect()
     })
 }

@@ -36,23 +36,42 @@ pub(super) struct TableState {
     pub set: Arc<Vec<Arc<DataFile>>>,
 }
 
-/// Who commits, and with which next number.
-pub(super) struct Writer {
-    pub id: String,
-    pub seq: i64,
+/// Who commits: each of its files has the next number, in the order of its commits. Commits of one
+/// writer wait for each other, so whoever must not wait for another has a writer of its own.
+#[derive(Clone)]
+pub struct Writer {
+    id: Arc<str>,
+    seq: Arc<Mutex<i64>>,
 }
 
-/// Small commits overtake a large one, and `seq` rises in the order of commits: so each kind has a
-/// writer of its own.
-pub(super) struct Writers {
-    pub push: Mutex<Writer>,
-    pub bulk: Mutex<Writer>,
+impl Writer {
+    /// A writer of a name that no other has.
+    pub fn new() -> Writer {
+        Writer { id: random_hex(8).into(), seq: Arc::default() }
+    }
+
+    /// What its rows say in `writer`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer::new()
+    }
 }
 
 /// A day, and the indexes of its rows.
 type Day = (Option<Date>, Vec<usize>);
 
-/// A state or a writer is only changed after its commit stands, so a panic leaves it sound.
+/// A writer at work: others who share it wait.
+struct Stamp<'w> {
+    writer: &'w str,
+    seq: MutexGuard<'w, i64>,
+}
+
+/// A state or a number is only changed after its commit stands, so a panic leaves it sound.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -130,9 +149,9 @@ impl TableState {
         Ok((fresh, found))
     }
 
-    /// The time that rows written now are known since; never before that of rows committed already.
+    /// The time that rows written now are known since: always later than that of rows committed already.
     fn next_known(&self) -> i64 {
-        now_micros().max(self.known)
+        now_micros().max(self.known + 1)
     }
 
     /// Names files in the log's next entry; false when that version is taken.
@@ -202,7 +221,7 @@ impl TableState {
 pub(super) fn commit(
     state: &Mutex<TableState>,
     rows: &Rows,
-    writers: &Writers,
+    writer: &Writer,
     index_bytes: usize,
 ) -> Result<Committed, StoreError> {
     let mut days: BTreeMap<Option<Date>, Vec<usize>> = BTreeMap::new();
@@ -211,13 +230,14 @@ pub(super) fn commit(
     }
     let days: Vec<Day> = days.into_iter().collect();
     let mut out = Committed::default();
+    let mut turn = Stamp { writer: &writer.id, seq: locked(&writer.seq) };
     for part in days.chunks(MOST_DAYS) {
         let large = part.iter().map(|(_, rows)| rows.len()).sum::<usize>() >= LARGE;
         let found = if large {
-            commit_large(state, rows, part, &mut locked(&writers.bulk))?
+            commit_large(state, rows, part, &mut turn)?
         } else {
             let mut state = locked(state);
-            commit_in_turn(&mut state, rows, part, &mut locked(&writers.push))?
+            commit_in_turn(&mut state, rows, part, &mut turn)?
         };
         out.added += found.added;
         out.duplicates += found.duplicates;
@@ -235,7 +255,7 @@ fn commit_in_turn(
     state: &mut TableState,
     rows: &Rows,
     days: &[Day],
-    writer: &mut Writer,
+    stamp: &mut Stamp<'_>,
 ) -> Result<Committed, StoreError> {
     let _turn = state.turn()?;
     for attempt in 0..ATTEMPTS {
@@ -244,7 +264,7 @@ fn commit_in_turn(
             return Ok(found);
         }
         let known = state.next_known();
-        let files = state.place().write(rows, &fresh, known, writer)?;
+        let files = state.place().write(rows, &fresh, known, stamp)?;
         if state.name(rows, &fresh, &files, known)? {
             return Ok(found);
         }
@@ -262,7 +282,7 @@ fn commit_large(
     state: &Mutex<TableState>,
     rows: &Rows,
     days: &[Day],
-    writer: &mut Writer,
+    stamp: &mut Stamp<'_>,
 ) -> Result<Committed, StoreError> {
     let (place, version, known, fresh, found) = {
         let mut state = locked(state);
@@ -274,18 +294,18 @@ fn commit_large(
     if fresh.is_empty() {
         return Ok(found);
     }
-    let files = place.write(rows, &fresh, known, writer)?;
+    let files = place.write(rows, &fresh, known, stamp)?;
     let mut state = locked(state);
     {
         let _turn = state.turn()?;
         state.refresh()?;
         let same = state.active.version == version || state.fresh(rows, days)?.0 == fresh;
-        if same && state.known <= known && state.name(rows, &fresh, &files, known)? {
+        if same && state.known < known && state.name(rows, &fresh, &files, known)? {
             return Ok(found);
         }
     }
     place.discard(&files);
-    commit_in_turn(&mut state, rows, days, writer)
+    commit_in_turn(&mut state, rows, days, stamp)
 }
 
 /// Where a table's files go.
@@ -301,7 +321,7 @@ impl Place {
         rows: &Rows,
         fresh: &[Day],
         known: i64,
-        writer: &mut Writer,
+        stamp: &mut Stamp<'_>,
     ) -> Result<Vec<Arc<DataFile>>, StoreError> {
         let fail = |source| StoreError::Arrow { table: self.table.name, source };
         let mut files = Vec::with_capacity(fresh.len());
@@ -312,8 +332,8 @@ impl Place {
                 let indexes = UInt32Array::from_iter_values(new.iter().map(|i| *i as u32));
                 take_record_batch(&rows.batch, &indexes).map_err(fail)?
             };
-            writer.seq += 1;
-            let batch = stamp(self.table, &own, known, writer).map_err(fail)?;
+            *stamp.seq += 1;
+            let batch = stamped(self.table, &own, known, stamp).map_err(fail)?;
             let batch = parquet::sorted(self.table, &batch)?;
             let path = format!("{}part-{}.parquet", log::partition_folder(self.table, *date), random_hex(16));
             let bytes = parquet::write(self.table, &self.folder.join(&path), &batch)?;
@@ -336,17 +356,17 @@ impl Place {
 }
 
 /// Adds `known`, `writer` and `seq`.
-fn stamp(
+fn stamped(
     table: &'static Table,
     batch: &RecordBatch,
     known: i64,
-    writer: &Writer,
+    stamp: &Stamp<'_>,
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
     let rows = batch.num_rows();
     let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
     columns.push(Arc::new(TimestampMicrosecondArray::from_value(known, rows).with_timezone("UTC")));
-    columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&writer.id, rows))));
-    columns.push(Arc::new(Int64Array::from_value(writer.seq, rows)));
+    columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(stamp.writer, rows))));
+    columns.push(Arc::new(Int64Array::from_value(*stamp.seq, rows)));
     RecordBatch::try_new(arrow_schema(table), columns)
 }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use super::commit::{TableState, Writer, Writers, commit, locked};
+use super::commit::{TableState, Writer, commit, locked};
 use super::disk::Lease;
 use super::{Committed, Rows, StoreError, disk};
 use crate::model::RecordHash;
@@ -41,8 +41,6 @@ pub(super) struct Inner {
     pub folder: PathBuf,
     pub settings: Settings,
     id: String,
-    writers: Writers,
-    writer_ids: [String; 2],
     states: Vec<(&'static str, Mutex<TableState>)>,
 }
 
@@ -58,9 +56,9 @@ impl Lake {
     /// Commits rows, table by table in the order given; each table's rows are one entry of its log.
     /// Returns what became of each. When it fails, earlier tables may be committed: the same rows
     /// given again are found there.
-    pub async fn commit(&self, rows: Vec<Rows>) -> Result<Vec<Committed>, StoreError> {
-        let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || inner.commit(&rows)).await?
+    pub async fn commit(&self, writer: &Writer, rows: Vec<Rows>) -> Result<Vec<Committed>, StoreError> {
+        let (inner, writer) = (self.inner.clone(), writer.clone());
+        tokio::task::spawn_blocking(move || inner.commit(&writer, &rows)).await?
     }
 
     /// The files of one table as known now.
@@ -80,11 +78,6 @@ impl Lake {
             inner.states.iter().rev().try_for_each(|(name, _)| inner.state(name).refresh())
         })
         .await?
-    }
-
-    /// Names of this process among the lake's writers.
-    pub fn writers(&self) -> &[String; 2] {
-        &self.inner.writer_ids
     }
 
     /// The lake's own id.
@@ -171,10 +164,7 @@ impl Inner {
             .iter()
             .map(|t| Ok((t.name, Mutex::new(TableState::open(t, folder.join(t.name))?))))
             .collect::<Result<_, StoreError>>()?;
-        let writer_ids = [random_hex(8), random_hex(8)];
-        let writer = |id: &String| Mutex::new(Writer { id: id.clone(), seq: 0 });
-        let writers = Writers { push: writer(&writer_ids[0]), bulk: writer(&writer_ids[1]) };
-        Ok(Inner { folder, settings, id, writers, writer_ids, states })
+        Ok(Inner { folder, settings, id, states })
     }
 
     fn slot(&self, table: &str) -> &Mutex<TableState> {
@@ -198,7 +188,7 @@ impl Inner {
         work(&mut self.state(table))
     }
 
-    fn commit(&self, rows: &[Rows]) -> Result<Vec<Committed>, StoreError> {
+    fn commit(&self, writer: &Writer, rows: &[Rows]) -> Result<Vec<Committed>, StoreError> {
         let (free, floor) = (disk::free(&self.folder)?, self.settings.free_floor_bytes);
         if free < floor {
             return Err(StoreError::Full { free, floor });
@@ -206,7 +196,7 @@ impl Inner {
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows {
             let state = self.slot(rows.table.name);
-            out.push(commit(state, rows, &self.writers, self.settings.index_memory_bytes)?);
+            out.push(commit(state, rows, writer, self.settings.index_memory_bytes)?);
         }
         Ok(out)
     }

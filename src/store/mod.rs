@@ -3,7 +3,7 @@
 //! Invariants:
 //! 1. A table never holds a key of one day twice, whatever is delivered again, by whichever process.
 //! 2. When [`Lake::commit`] returns, its rows survive a power cut and are visible to readers.
-//! 3. `known` never decreases within a table; `seq` rises per writer in commit order.
+//! 3. `known` rises from commit to commit of a table; `seq` rises per writer in commit order.
 //! 4. The tables are plain Delta: any reader opens them.
 
 mod columns;
@@ -19,6 +19,7 @@ mod parquet;
 mod stats;
 
 pub use columns::{Builder, Cell, arrow_schema};
+pub use commit::Writer;
 pub use disk::{FAILPOINTS, Lease};
 pub use error::StoreError;
 pub use lake::{Lake, Settings};

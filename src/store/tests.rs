@@ -33,7 +33,7 @@ async fn a_key_is_there_once_across_writers_and_compaction() {
     let (a, b) = (open(&path).await, open(&path).await);
     for step in 0..20u32 {
         let lake = if step % 2 == 0 { &a } else { &b };
-        let done = lake.commit(vec![rows(step * 5..step * 5 + 10)]).await.unwrap();
+        let done = lake.commit(&Writer::new(), vec![rows(step * 5..step * 5 + 10)]).await.unwrap();
         assert_eq!((done[0].added, done[0].duplicates), if step == 0 { (10, 0) } else { (5, 5) }, "{step}");
         if step == 12 {
             assert!(a.maintain().await.unwrap().merged_files >= 8);
@@ -43,7 +43,7 @@ async fn a_key_is_there_once_across_writers_and_compaction() {
     let total: u64 = a.files("rejects").files.iter().map(|f| f.rows).sum();
     assert_eq!(total, 105);
     let again = open(&path).await;
-    assert_eq!(again.commit(vec![rows(0..105)]).await.unwrap()[0].duplicates, 105);
+    assert_eq!(again.commit(&Writer::new(), vec![rows(0..105)]).await.unwrap()[0].duplicates, 105);
     assert_eq!(again.id(), a.id());
 }
 
@@ -53,7 +53,7 @@ async fn a_checkpointed_table_opens_as_it_was() {
     let path = folder.path().join("lake");
     let lake = open(&path).await;
     for step in 0..105u32 {
-        lake.commit(vec![rows(step..step + 1)]).await.unwrap();
+        lake.commit(&Writer::new(), vec![rows(step..step + 1)]).await.unwrap();
     }
     assert_eq!(lake.maintain().await.unwrap().checkpoints, 1);
     // What a clean-up of the log would remove.
@@ -62,7 +62,7 @@ async fn a_checkpointed_table_opens_as_it_was() {
     }
     let again = open(&path).await;
     assert_eq!(again.files("rejects").files.iter().map(|f| f.rows).sum::<u64>(), 105);
-    assert_eq!(again.commit(vec![rows(0..106)]).await.unwrap()[0].added, 1);
+    assert_eq!(again.commit(&Writer::new(), vec![rows(0..106)]).await.unwrap()[0].added, 1);
 }
 
 #[tokio::test]
@@ -157,9 +157,9 @@ async fn a_power_cut_loses_nothing_acknowledged() {
     for step in 0..24u32 {
         let name = if step % 3 == 0 { "events" } else { "rejects" };
         if name == "rejects" {
-            lake.commit(vec![rows(step * 4..step * 4 + 4)]).await.unwrap();
+            lake.commit(&Writer::new(), vec![rows(step * 4..step * 4 + 4)]).await.unwrap();
         } else {
-            lake.commit(vec![dated(step)]).await.unwrap();
+            lake.commit(&Writer::new(), vec![dated(step)]).await.unwrap();
         }
         if step == 15 {
             lake.maintain().await.unwrap();
@@ -184,7 +184,7 @@ async fn a_power_cut_loses_nothing_acknowledged() {
             }
         }
         // And the same rows given again are known.
-        assert_eq!(again.commit(vec![rows(4..8)]).await.unwrap()[0].duplicates, 4);
+        assert_eq!(again.commit(&Writer::new(), vec![rows(4..8)]).await.unwrap()[0].duplicates, 4);
     }
 }
 
@@ -209,7 +209,7 @@ async fn days_beyond_the_retention_leave_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { free_floor_bytes: 0, retention_days: Some(30), ..Settings::default() };
     let lake = Lake::open(&folder.path().join("lake"), settings).await.unwrap();
-    lake.commit(vec![dated(1), rows(0..3)]).await.unwrap();
+    lake.commit(&Writer::new(), vec![dated(1), rows(0..3)]).await.unwrap();
     assert_eq!(lake.maintain().await.unwrap().expired_files, 1);
     assert!(lake.files("findings").files.is_empty());
     assert_eq!(lake.files("rejects").files.len(), 1);

@@ -1,0 +1,124 @@
+//! Verdicts looked at again: what evidence that came later changes is written as revisions.
+//!
+//! One process at a time does this for a lake, driven by its own cursor over committed facts, so a
+//! crash costs no revision: the cursor moves only after them, and the same revision has the same key.
+
+mod look;
+mod news;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Settings;
+use super::paging::{Attributor, session};
+use crate::attribute::Touched;
+use crate::model::{Date, Time};
+use crate::query::{QueryError, Session};
+use crate::store::{Lake, Lease, StoreError, Writer};
+use news::Ask;
+
+/// Why verdicts could not be looked at again; nothing is lost, the next pass does it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviseError {
+    #[error("read the records of the lake")]
+    Query(#[from] QueryError),
+    #[error("write the revisions")]
+    Store(#[from] StoreError),
+}
+
+/// What a look changed.
+#[derive(Debug, Clone, Default)]
+pub struct Revised {
+    /// Verdicts that new evidence could touch.
+    pub looked_at: u64,
+    pub changed: u64,
+    /// The first of the changes.
+    pub changes: Vec<Change>,
+}
+
+/// One verdict that changed.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Change {
+    pub event_id: String,
+    pub occurred: String,
+    pub action: String,
+    pub old_executor: String,
+    pub old_grade: String,
+    pub old_agent: Option<String>,
+    pub executor: String,
+    pub grade: String,
+    pub agent: Option<String>,
+    pub why: String,
+}
+
+/// So many changes are told one by one; the others are counted.
+const TOLD: usize = 1000;
+const PARTITION: &str = "revise";
+
+/// Looks at verdicts again. There is one at a time for a lake.
+pub struct Reviser {
+    lake: Arc<Lake>,
+    settings: Settings,
+    attributor: Attributor,
+    writer: Writer,
+    _lease: Lease,
+}
+
+impl Reviser {
+    /// `None` while another process does it.
+    pub fn take(lake: Arc<Lake>, settings: Settings) -> Result<Option<Reviser>, StoreError> {
+        let Some(lease) = lake.lease(PARTITION)? else { return Ok(None) };
+        let attributor = Attributor::new(&settings);
+        Ok(Some(Reviser { lake, settings, attributor, writer: Writer::new(), _lease: lease }))
+    }
+
+    /// Looks at the verdicts that were given without what was committed since the last pass, and at
+    /// those committed since that were given without what came before.
+    pub async fn pass(&mut self) -> Result<Revised, ReviseError> {
+        let since = std::time::Instant::now();
+        self.lake.refresh().await?;
+        let session = session(&self.lake, &[])?;
+        let saved = self.lake.position(PARTITION);
+        let cursor = saved.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let news = news::read(&session, &self.lake, &self.settings, &cursor).await?;
+        let read = since.elapsed();
+        let revised = self.look(&session, &news.asks).await?;
+        tracing::debug!(?read, took = ?since.elapsed(), looked_at = revised.looked_at, "looked again");
+        if news.cursor != cursor {
+            let text = serde_json::to_string(&news.cursor).unwrap_or_default();
+            self.lake.save_position(PARTITION, &text).await?;
+        }
+        Ok(revised)
+    }
+
+    /// Looks at every verdict on an event of this span.
+    pub async fn span(&mut self, from: Time, until: Time) -> Result<Revised, ReviseError> {
+        self.lake.refresh().await?;
+        let session = session(&self.lake, &[])?;
+        let touched = Touched::span(self.settings.tolerance, from, until);
+        self.look(&session, &[Ask::new(touched, i64::MIN)]).await
+    }
+
+    async fn look(&mut self, session: &Session, asks: &[Ask]) -> Result<Revised, ReviseError> {
+        let mut revised = Revised::default();
+        if asks.is_empty() {
+            return Ok(revised);
+        }
+        let mut elsewhere = Vec::with_capacity(asks.len());
+        for ask in asks {
+            elsewhere.push(ask.elsewhere(session).await?);
+        }
+        let days: BTreeSet<Date> = self.lake.files("events").files.iter().filter_map(|f| f.date).collect();
+        for day in days {
+            let of_day = asks.iter().zip(&elsewhere).filter_map(|(ask, days)| ask.of_day(day, days));
+            let rows = of_day.collect::<Vec<_>>().join(" or ");
+            if !rows.is_empty() {
+                self.day(session, day, &rows, asks, &mut revised).await?;
+            }
+        }
+        Ok(revised)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! What came since the last look, and which verdicts were given without it.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
+use datafusion::arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
+use futures::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::super::Settings;
+use super::super::paging::records;
+use super::ReviseError;
+use crate::attribute::{Stamp, Tellers, Touched};
+use crate::model::{Date, Time};
+use crate::query::{QueryError, Session};
+use crate::schema::{DataFile, FileSet, Value};
+use crate::store::Lake;
+
+/// Up to where records were looked at. `known` rises from commit to commit of a table, so one
+/// moment says it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// Per table, the newest `known` in microseconds.
+    known: BTreeMap<String, i64>,
+    /// Until when lists of pools were heard, in ticks.
+    pools_heard: BTreeMap<String, i64>,
+}
+
+/// A commit is named in the log within this span after the time it says.
+const NAMED_WITHIN_MICROS: i64 = 60_000_000;
+/// Events that tell of the world what verdicts on others depend on.
+const TELLING: &str = "(action like 'Library.Agent%' or action like 'Token.%')";
+
+/// Verdicts to look at for one kind of record.
+pub(super) struct Ask {
+    pub touched: Touched,
+    /// Verdicts committed later were not looked at before, in microseconds.
+    pub seen: i64,
+    /// The verdicts that were given without them, as a predicate over `lake.events e`.
+    rows: String,
+    /// The events that name what they describe, whenever they occurred.
+    named: Option<String>,
+}
+
+impl Ask {
+    /// `seen` is until when verdicts were looked at, in microseconds.
+    pub fn new(touched: Touched, seen: i64) -> Ask {
+        let (agents, identities) = touched.anywhere();
+        let identities: Vec<String> =
+            identities.iter().map(|id| format!("'{}'", id.replace('\'', "''"))).collect();
+        let mut named = Vec::new();
+        if !agents.is_empty() {
+            let agents: Vec<String> = agents.iter().map(i64::to_string).collect();
+            named.push(format!("e.agent_id in ({})", agents.join(",")));
+        }
+        for column in ["actor_client_id", "authorization_id", "actor_id", "actor_cuid"] {
+            if !identities.is_empty() {
+                named.push(format!("e.{column} in ({})", identities.join(",")));
+            }
+        }
+        let named = (!named.is_empty()).then(|| named.join(" or "));
+        let rows = given_without(touched.tellers(), seen);
+        Ask { touched, seen, rows, named }
+    }
+
+    /// The days of events that name what the records describe.
+    pub async fn elsewhere(&self, session: &Session) -> Result<Vec<Date>, ReviseError> {
+        let Some(named) = &self.named else { return Ok(Vec::new()) };
+        let sql = format!("select distinct date from lake.events e where {} and ({named})", self.rows);
+        let mut days = Vec::new();
+        for batch in rows(session, &sql).await? {
+            days.extend(batch.column(0).as_primitive::<Date32Type>().iter().flatten().map(Date));
+        }
+        Ok(days)
+    }
+
+    /// Which verdicts of a day may change; `elsewhere` are the days of events that name something.
+    pub fn of_day(&self, day: Date, elsewhere: &[Date]) -> Option<String> {
+        let provisional = "case when r.event_id is null then e.provisional else r.provisional end";
+        let rows = &self.rows;
+        match &self.named {
+            _ if self.touched.day(day) && self.touched.only_provisional(day) => {
+                Some(format!("({rows} and {provisional})"))
+            }
+            _ if self.touched.day(day) => Some(rows.clone()),
+            Some(named) if elsewhere.contains(&day) => Some(format!("({rows} and ({named}))")),
+            _ => None,
+        }
+    }
+}
+
+/// What a look is about, and where the next one begins.
+pub(super) struct News {
+    pub asks: Vec<Ask>,
+    pub cursor: Cursor,
+}
+
+/// Reads what was committed since the last look.
+pub(super) async fn read(
+    session: &Session,
+    lake: &Lake,
+    settings: &Settings,
+    old: &Cursor,
+) -> Result<News, ReviseError> {
+    let seen = |table: &str| old.known.get(table).copied().unwrap_or_default();
+    let (facts, events) = (seen("facts"), seen("events"));
+    let mut cursor = old.clone();
+    for (table, seen) in [("facts", facts), ("events", events)] {
+        let sql = format!("select max(known) from lake.{table} where known > {}", at(seen));
+        if let Some(newest) = micros(session, &sql).await? {
+            cursor.known.insert(table.to_owned(), newest);
+        }
+    }
+    // A verdict that came since may have been given before what was looked at already: without it.
+    let sql = format!("select min(decided) from lake.events where known > {}", at(events));
+    let since = micros(session, &sql).await?.map(|first| first - NAMED_WITHIN_MICROS).unwrap_or(i64::MAX);
+    let mut asks = Vec::new();
+    for (table, url, telling, seen) in
+        [("facts", "url", "true", facts), ("events", "cast(null as varchar)", TELLING, events)]
+    {
+        let matching = format!("{telling} and known > {}", at(since.min(seen)));
+        let tellers = tellers(session, table, &matching, seen).await?;
+        let verdicts = lake.files("events");
+        if !verdicts.files.iter().any(|file| bear_on(&tellers, &verdicts, file, events)) {
+            continue;
+        }
+        let pools_heard = old.pools_heard.iter().map(|(name, until)| (name.clone(), Time(*until)));
+        let mut touched = Touched::new(settings.tolerance, pools_heard.collect());
+        let sql =
+            format!("select {url}, observed, raw, writer, seq, known from lake.{table} where {matching}");
+        records(session, &sql, settings.organization.as_deref(), |decoded, (batch, row)| {
+            let stamp = stamp(batch, row, seen);
+            decoded.facts.iter().for_each(|fact| touched.fact(fact, stamp));
+            decoded.events.iter().for_each(|event| touched.event(event, stamp));
+        })
+        .await?;
+        let pools_heard = touched.pools_heard().iter().map(|(name, until)| (name.clone(), until.0));
+        cursor.pools_heard.extend(pools_heard);
+        if !touched.is_empty() {
+            asks.push(Ask::new(touched, events));
+        }
+    }
+    Ok(News { asks, cursor })
+}
+
+/// The commit of a row whose `writer`, `seq` and `known` are the last columns.
+pub(super) fn stamp(batch: &RecordBatch, row: usize, seen: i64) -> Stamp<'_> {
+    let column = |back: usize| batch.column(batch.num_columns() - back);
+    Stamp {
+        writer: column(3).as_string::<i32>().value(row),
+        seq: column(2).as_primitive::<Int64Type>().value(row),
+        news: column(1).as_primitive::<TimestampMicrosecondType>().value(row) > seen,
+    }
+}
+
+/// Who committed the rows of a table that match.
+async fn tellers(session: &Session, table: &str, matching: &str, seen: i64) -> Result<Tellers, ReviseError> {
+    let news = format!("known > {}", at(seen));
+    let sql = format!(
+        "select writer, max(seq), max(known) from lake.{table} where {matching} group by writer, {news}"
+    );
+    let mut tellers = Tellers::default();
+    for batch in rows(session, &sql).await? {
+        (0..batch.num_rows()).for_each(|row| tellers.tell(stamp(&batch, row, seen)));
+    }
+    Ok(tellers)
+}
+
+async fn micros(session: &Session, sql: &str) -> Result<Option<i64>, ReviseError> {
+    let batches = rows(session, sql).await?;
+    let first = batches.first().map(|b| b.column(0).as_primitive::<TimestampMicrosecondType>());
+    Ok(first.filter(|c| !c.is_empty() && c.is_valid(0)).map(|c| c.value(0)))
+}
+
+async fn rows(session: &Session, sql: &str) -> Result<Vec<RecordBatch>, ReviseError> {
+    let stream = session.sql(sql).await?.stream;
+    Ok(stream.try_collect().await.map_err(QueryError::from)?)
+}
+
+/// A moment in microseconds, as SQL.
+fn at(micros: i64) -> String {
+    // Times that a text cannot say are before or after everything.
+    const FIRST: i64 = 0;
+    const LAST: i64 = 253_402_300_799_000_000;
+    format!("timestamp '{}'", Time::from_unix_micros(micros.clamp(FIRST, LAST)))
+}
+
+/// The stored verdicts that were given without something told, as a predicate.
+fn given_without(tellers: &Tellers, seen: i64) -> String {
+    let side = |news: bool| {
+        let mut some = tellers.each().filter(|stamp| stamp.news == news);
+        match (some.next(), some.next()) {
+            (None, _) => None,
+            (Some(Stamp { writer, seq, .. }), None) => {
+                Some(format!("not (e.writer = '{}' and e.seq >= {seq})", writer.replace('\'', "''")))
+            }
+            _ => Some("true".to_owned()),
+        }
+    };
+    let news = side(true);
+    let again = side(false).map(|rows| format!("({rows} and e.known > {})", at(seen)));
+    let all: Vec<String> = news.into_iter().chain(again).collect();
+    if all.is_empty() { "false".to_owned() } else { format!("({})", all.join(" or ")) }
+}
+
+/// Whether a file of events may hold a verdict that was given without something told.
+fn bear_on(tellers: &Tellers, set: &FileSet, file: &DataFile, seen: i64) -> bool {
+    let range = |name: &str| {
+        let (column, _) = set.table.column(name)?;
+        file.ranges.iter().find(|r| r.column == column)
+    };
+    let (Some(writer), Some(seq), Some(known)) = (range("writer"), range("seq"), range("known")) else {
+        return tellers.each().next().is_some();
+    };
+    let news = !matches!(&known.max, Some(Value::Timestamp(max)) if *max <= seen);
+    match (&writer.min, &writer.max, &seq.min) {
+        (Some(Value::Text(first)), Some(Value::Text(last)), Some(Value::Bigint(seq))) if first == last => {
+            tellers.bear_on(Stamp { writer: first, seq: *seq, news })
+        }
+        _ => tellers.each().any(|told| told.news || news),
+    }
+}

@@ -1,0 +1,123 @@
+//! Cases of the second look: what is looked at, and what need not be.
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::*;
+use crate::attribute::{Engine, Tolerance};
+use crate::decode::{Delivery, Limits, decode};
+use crate::pipeline::Pipeline;
+use crate::pipeline::prepare::now;
+use crate::pipeline::rows::RowSet;
+use crate::source::Payload;
+
+const ORG: &str = "5b000000-0000-4000-8000-0000000000c0";
+const SHOP: &str = "5b000000-0000-4000-8000-000000000001";
+
+fn event() -> String {
+    format!(
+        r#"{{"Id":"a1000000-0000-4000-8000-000000000001","ActionId":"Git.RepositoryCreated","Timestamp":"2026-03-05T10:05:00Z","ScopeId":"{ORG}","ScopeDisplayName":"contoso (Organization)","ProjectId":"{SHOP}","ProjectName":"shop","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"shop Build Service (contoso)","AuthenticationMechanism":"SessionToken_Unscoped","Data":{{}}}}"#
+    )
+}
+
+fn job() -> String {
+    format!(
+        r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/jobrequests","observed":"2026-03-05T23:00:00Z","status":200,"body":{{"value":[{{"requestId":2,"assignTime":"2026-03-05T10:00:00Z","receiveTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","result":"succeeded","hostId":"{ORG}","scopeId":"{SHOP}","planType":"Build","planId":"3d000000-0000-4000-8000-000000000002","jobId":"7f000000-0000-4000-8000-000000000001","poolId":11,"owner":{{"id":2,"name":"n.2"}},"reservedAgent":{{"id":2,"name":"builder"}}}}]}}}}"#
+    )
+}
+
+fn settings() -> Settings {
+    Settings {
+        linger: std::time::Duration::ZERO,
+        max_bytes: 1 << 20,
+        limits: Limits::default(),
+        tolerance: Tolerance::default(),
+        retention: None,
+        organization: None,
+        max_jobs: 1000,
+    }
+}
+
+async fn lake(folder: &tempfile::TempDir) -> Arc<Lake> {
+    let settings = crate::store::Settings { free_floor_bytes: 0, ..crate::store::Settings::default() };
+    Arc::new(Lake::open(&folder.path().join("lake"), settings).await.unwrap())
+}
+
+async fn give(intake: &mpsc::Sender<Payload>, text: &str) {
+    let (done, outcome) = oneshot::channel();
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    let (source, observed) = ("test".to_owned(), now());
+    let payload = Payload { bytes, source, url: None, observed, position: None, done };
+    intake.send(payload).await.unwrap();
+    assert!(matches!(outcome.await.unwrap(), crate::source::Outcome::Committed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_given_with_what_its_own_lane_told_is_not_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    give(&pipeline.bulk, &job()).await;
+    give(&pipeline.bulk, &event()).await;
+    pipeline.finish().await;
+    let mut reviser = Reviser::take(lake.clone(), settings()).unwrap().unwrap();
+    assert_eq!(reviser.pass().await.unwrap().looked_at, 0);
+    // In any other order it is, and by whomever.
+    let later = tempfile::tempdir().unwrap();
+    let lake = self::lake(&later).await;
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    give(&pipeline.bulk, &event()).await;
+    give(&pipeline.push, &job()).await;
+    pipeline.finish().await;
+    let mut reviser = Reviser::take(lake.clone(), settings()).unwrap().unwrap();
+    let revised = reviser.pass().await.unwrap();
+    assert_eq!((revised.looked_at, revised.changed), (1, 1));
+    assert_eq!(reviser.pass().await.unwrap().looked_at, 0, "once is enough");
+}
+
+/// Whoever decides may be slow: what it did not know may be committed, and looked at, before its
+/// verdict is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_comes_late_is_looked_at_with_what_was_looked_at_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let decided = now();
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    give(&pipeline.push, &job()).await;
+    pipeline.finish().await;
+    let mut reviser = Reviser::take(lake.clone(), settings()).unwrap().unwrap();
+    assert_eq!(reviser.pass().await.unwrap().looked_at, 0);
+
+    let text = event();
+    let delivery = Delivery { observed: decided, url: None, organization: None, limits: Limits::default() };
+    let decoded = decode(text.as_bytes(), &delivery);
+    let verdict = Engine::new(Tolerance::default()).decide(&decoded.events[0]);
+    let mut rows = RowSet::default();
+    rows.event(&decoded.events[0], &verdict, decided);
+    lake.commit(&Writer::new(), rows.finish(Vec::new())).await.unwrap();
+    let revised = reviser.pass().await.unwrap();
+    assert_eq!((revised.looked_at, revised.changed), (1, 1));
+    assert_eq!(revised.changes[0].agent.as_deref(), None, "one candidate, until the pools were heard");
+    assert_eq!(reviser.pass().await.unwrap().looked_at, 0);
+}
+
+/// A lane that forgot what it learnt goes on under another name, so that what it told before counts
+/// as told by somebody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_forgot_is_looked_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let pipeline = Pipeline::start(lake.clone(), Settings { max_jobs: 0, ..settings() });
+    give(&pipeline.bulk, &job()).await;
+    give(&pipeline.bulk, &event()).await;
+    pipeline.finish().await;
+    let writers = |table: &'static str| {
+        let set = lake.files(table);
+        let (column, _) = set.table.column("writer").unwrap();
+        set.files[0].ranges.iter().find(|r| r.column == column).unwrap().min.clone()
+    };
+    assert_ne!(writers("facts"), writers("events"));
+    let mut reviser = Reviser::take(lake.clone(), settings()).unwrap().unwrap();
+    let revised = reviser.pass().await.unwrap();
+    assert_eq!((revised.looked_at, revised.changed), (1, 0), "what the lake had was brought back");
+}
