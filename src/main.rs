@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// The system's allocator keeps what each thread has freed for that thread alone.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = agentrail::cli::Cli::parse();
     match agentrail::app::run(cli) {

@@ -56,6 +56,8 @@ impl JobKnown {
         if self.records.contains(&rank) {
             return;
         }
+        // Most jobs are told of once or twice.
+        self.records.reserve_exact(1);
         self.records.push(rank);
         let own = (self.records.len() - 1) as u8;
         let mut field = 0;
@@ -142,19 +144,20 @@ impl JobKnown {
 
     /// Chooses among the timeline records of its run and job id: attempts share the id, so the one
     /// on the same agent at the same time counts.
-    pub fn choose_timeline(&mut self, records: &[(Job, Source)]) {
-        let fits = |(told, _): &&(Job, Source)| {
+    pub fn choose_timeline(&mut self, records: &[Box<(Job, Source)>]) {
+        let fits = |record: &&Box<(Job, Source)>| {
+            let told = &record.0;
             let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
             let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);
             let before =
                 matches!((self.job.assigned, told.finished), (Some(start), Some(end)) if end < start);
             !(other || after || before)
         };
-        let chosen = records.iter().filter(fits).max_by_key(|(_, source)| *source);
-        self.timeline = chosen.map(|(told, source)| Told {
-            name: told.name.clone(),
-            attempt: told.attempt,
-            source: *source,
+        let chosen = records.iter().filter(fits).max_by_key(|record| record.1);
+        self.timeline = chosen.map(|record| Told {
+            name: record.0.name.clone(),
+            attempt: record.0.attempt,
+            source: record.1,
         });
     }
 

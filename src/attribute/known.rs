@@ -1,14 +1,14 @@
 //! What is known of one organisation: jobs, agents, pools, connections, identities, over time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::bindings::{Binding, bindings_of_event, token_of_event};
 use super::coverage::Spans;
 use super::job::JobKnown;
 use super::occupancy::Occupancy;
 use crate::model::{
-    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Heard, Identity, Job, RecordHash, Run,
-    SignIn, Ticks, Time,
+    Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Heard, Identity, Job, Key, RecordHash,
+    Run, SignIn, Ticks, Time,
 };
 
 /// Where something was read.
@@ -18,10 +18,20 @@ pub(super) struct Source {
     pub hash: RecordHash,
 }
 
+/// The job request that an event of a correlation names.
+#[derive(Clone, Copy)]
+struct Correlated {
+    request: i64,
+    /// Of events that name one, the record with the least hash.
+    hash: RecordHash,
+    /// Whether all such events name the same.
+    one: bool,
+}
+
 /// What is known of one organisation.
 #[derive(Default)]
 pub(super) struct Known {
-    pub jobs: Vec<JobKnown>,
+    pub jobs: Vec<Box<JobKnown>>,
     by_request: HashMap<i64, usize>,
     /// Job ids repeat from run to run, so they only count together with their run.
     by_job: HashMap<(i64, String), Vec<usize>>,
@@ -33,7 +43,7 @@ pub(super) struct Known {
     /// Project ids by name, as the newest event pairs them: names are used again.
     project_ids: HashMap<String, (Time, String)>,
     /// Timeline records of jobs by run and job id.
-    timelines: HashMap<(i64, String), Vec<(Job, Source)>>,
+    timelines: HashMap<(i64, String), Vec<Box<(Job, Source)>>>,
     /// Job ids of the timeline of a run.
     timeline_of: HashMap<i64, BTreeSet<String>>,
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
@@ -54,10 +64,13 @@ pub(super) struct Known {
     registrants: HashMap<i64, InTime<Binding>>,
     /// Tokens that Entra issued, by application.
     sign_ins: HashMap<String, InTime<(SignIn, Source)>>,
-    /// Agents that were registered from an address.
-    addresses: HashMap<String, BTreeSet<i64>>,
+    /// Agents that were registered from an address, and since when.
+    addresses: HashMap<String, BTreeMap<i64, Time>>,
     /// Job requests that events of a correlation name.
-    correlated: HashMap<String, BTreeMap<RecordHash, i64>>,
+    correlated: HashMap<Key, Correlated>,
+    /// Events that told something: one that comes again in another spelling is not kept, so what it
+    /// told must not be cited.
+    told_events: HashSet<Key>,
     /// When the job requests of a pool were heard.
     pub jobs_heard: HashMap<i64, Spans>,
     /// When the list of pools was heard.
@@ -139,19 +152,39 @@ impl Known {
         if let (Some(name), Some(id)) = (&event.project, &event.project_id) {
             self.project(name, event.occurred, id);
         }
+        let (token, bindings) = (token_of_event(event), bindings_of_event(event));
+        let request = event.hints.request_id.zip(event.correlation_id.as_deref());
+        let tells = token.is_some() || !bindings.is_empty() || request.is_some();
+        if !tells || !self.told_events.insert(Key::of(&event.id)) {
+            return;
+        }
         let source = Source { known: event.observed, hash: event.hash };
-        if let Some(token) = token_of_event(event) {
+        if let Some(token) = token {
             newest(&mut self.identities, token.id.clone(), &token, source);
         }
-        if let (Some(correlation), Some(request)) = (&event.correlation_id, event.hints.request_id) {
-            self.correlated.entry(correlation.to_string()).or_default().insert(event.hash, request);
+        if let Some((request, correlation)) = request {
+            self.correlate(Key::of(correlation), Correlated { request, hash: event.hash, one: true });
         }
         if let (Some(ip), Some(agent), "Library.AgentAdded") =
             (&event.ip, event.hints.agent_id, event.action.as_ref())
         {
-            self.addresses.entry(ip.to_string()).or_default().insert(agent);
+            self.registered_from(ip, agent, event.occurred);
         }
-        bindings_of_event(event).into_iter().for_each(|binding| self.binding(binding));
+        bindings.into_iter().for_each(|binding| self.binding(binding));
+    }
+
+    /// Adds what another event of a correlation names.
+    fn correlate(&mut self, correlation: Key, told: Correlated) {
+        let slot = self.correlated.entry(correlation).or_insert(told);
+        slot.one &= told.one && slot.request == told.request;
+        if (told.hash, told.request) < (slot.hash, slot.request) {
+            (slot.hash, slot.request) = (told.hash, told.request);
+        }
+    }
+
+    fn registered_from(&mut self, ip: &str, agent: i64, at: Time) {
+        let first = self.addresses.entry(ip.to_owned()).or_default().entry(agent).or_insert(at);
+        *first = at.min(*first);
     }
 
     pub fn binding(&mut self, binding: Binding) {
@@ -210,15 +243,15 @@ impl Known {
     fn tell(&mut self, index: usize, job: &Job, project: Option<&str>, source: Source) {
         match self.jobs.get_mut(index) {
             Some(known) => known.told(job, project, source),
-            None => self.jobs.push(JobKnown::new(job, project, source)),
+            None => self.jobs.push(Box::new(JobKnown::new(job, project, source))),
         }
     }
 
     fn timeline_record(&mut self, job: &Job, project: Option<&str>, source: Source) {
         let (Some(run), Some(id)) = (job.run_id, job.job_id.clone()) else { return };
         let list = self.timelines.entry((run, id.clone())).or_default();
-        if !list.iter().any(|(_, s)| s.hash == source.hash) {
-            list.push((job.clone(), source));
+        if !list.iter().any(|told| told.1.hash == source.hash) {
+            list.push(Box::new((job.clone(), source)));
         }
         self.timeline_of.entry(run).or_default().insert(id.clone());
         for index in self.by_job.get(&(run, id.clone())).cloned().unwrap_or_default() {
@@ -256,7 +289,8 @@ impl Known {
     /// The jobs in the timeline of a run, each as it was seen last; empty when none was seen.
     pub fn timeline(&self, run: i64) -> Vec<&(Job, Source)> {
         let ids = self.timeline_of.get(&run).into_iter().flatten();
-        ids.filter_map(|id| self.timelines.get(&(run, id.clone()))?.iter().max_by_key(|(_, s)| *s)).collect()
+        let newest = |id: &String| self.timelines.get(&(run, id.clone()))?.iter().max_by_key(|told| told.1);
+        ids.filter_map(newest).map(|told| &**told).collect()
     }
 
     fn apply_timeline(&mut self, index: usize) {
@@ -270,7 +304,7 @@ impl Known {
     }
 
     pub fn by_request(&self, request: i64) -> Option<&JobKnown> {
-        self.by_request.get(&request).map(|i| &self.jobs[*i])
+        self.by_request.get(&request).map(|i| &*self.jobs[*i])
     }
 
     pub fn by_plan(&self, plan: &str) -> Vec<&JobKnown> {
@@ -292,7 +326,7 @@ impl Known {
     }
 
     fn select(&self, indexes: Option<&Vec<usize>>) -> Vec<&JobKnown> {
-        let all = indexes.into_iter().flatten().map(|i| &self.jobs[*i]);
+        let all = indexes.into_iter().flatten().map(|i| &*self.jobs[*i]);
         let mut out: Vec<&JobKnown> = all.filter(|job| self.counts(job)).collect();
         out.sort_by_key(|j| (j.job.request_id, j.source));
         out
@@ -312,7 +346,7 @@ impl Known {
             .occupancy
             .around(scope, at)
             .into_iter()
-            .map(|i| &self.jobs[i])
+            .map(|i| &*self.jobs[i])
             .filter(|job| job.runs_at(at, slack) && self.counts(job))
             .collect();
         out.sort_by_key(|j| (j.job.request_id, j.source));
@@ -331,16 +365,21 @@ impl Known {
         Some((*at, sign_in, *source))
     }
 
-    /// Agents that were registered from an address.
-    pub fn at_address(&self, ip: &str) -> impl Iterator<Item = i64> {
-        self.addresses.get(ip).into_iter().flatten().copied()
+    /// Agents that were registered from an address by then.
+    pub fn at_address(&self, ip: &str, by: Time) -> impl Iterator<Item = i64> {
+        let all = self.addresses.get(ip).into_iter().flatten();
+        all.filter(move |(_, first)| **first <= by).map(|(agent, _)| *agent)
     }
 
     /// The job request that other events of a correlation name, when it is one.
     pub fn correlated(&self, correlation: &str) -> Option<(i64, RecordHash)> {
-        let all = self.correlated.get(correlation)?;
-        let (hash, request) = all.first_key_value()?;
-        all.values().all(|r| r == request).then_some((*request, *hash))
+        let told = self.correlated.get(&Key::of(correlation)).filter(|told| told.one)?;
+        Some((told.request, told.hash))
+    }
+
+    /// How many events told something that is remembered.
+    pub fn told_events(&self) -> usize {
+        self.told_events.len()
     }
 
     /// The newest version of an agent, by its id alone.
@@ -392,7 +431,7 @@ impl Known {
             }
         }
         for ((run, id), list) in other.timelines {
-            for (job, source) in list {
+            for (job, source) in list.into_iter().map(|told| *told) {
                 let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..job };
                 self.timeline_record(&job, None, source);
             }
@@ -427,11 +466,12 @@ impl Known {
             self.sign_ins.entry(application).or_default().extend(sign_ins);
         }
         for (ip, agents) in other.addresses {
-            self.addresses.entry(ip).or_default().extend(agents);
+            agents.into_iter().for_each(|(agent, first)| self.registered_from(&ip, agent, first));
         }
-        for (correlation, requests) in other.correlated {
-            self.correlated.entry(correlation).or_default().extend(requests);
+        for (correlation, told) in other.correlated {
+            self.correlate(correlation, told);
         }
+        self.told_events.extend(other.told_events);
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
         }

@@ -18,7 +18,7 @@ mod touch;
 
 pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
 pub use told::{Stamp, Tellers};
-pub use touch::{PoolsHeard, Touched};
+pub use touch::{PoolsHeard, Standing, Touched};
 
 use crate::model::{Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;
@@ -70,9 +70,9 @@ impl Engine {
         self.organizations.of_fact(organization).identity(identity, source);
     }
 
-    /// How many job requests are held: most of what the engine remembers.
-    pub fn jobs(&self) -> usize {
-        self.organizations.jobs()
+    /// How much is held, in job requests: they are most of what the engine remembers.
+    pub fn held(&self) -> usize {
+        self.organizations.held()
     }
 
     /// An organisation with both its id and its name, where any record paired the two.

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::known::Known;
 use crate::model::{Event, Org};
 
+/// So many events that told something weigh as much as a job.
+const EVENTS_A_JOB: usize = 16;
+
 /// Everything known, organisation by organisation.
 #[derive(Default)]
 pub(super) struct Organizations {
@@ -49,8 +52,9 @@ impl Organizations {
         &self.nameless
     }
 
-    pub fn jobs(&self) -> usize {
-        self.known.iter().map(|k| k.jobs.len()).sum()
+    /// How much is held, in jobs.
+    pub fn held(&self) -> usize {
+        self.known.iter().map(|k| k.jobs.len() + k.told_events() / EVENTS_A_JOB).sum()
     }
 
     /// What is known of an event's organisation; nothing, when it was never heard of.

@@ -10,6 +10,7 @@ use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
 use super::known::is_release;
+use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
 use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
 
@@ -25,6 +26,37 @@ enum Mark {
     /// An application, a credential, a user.
     Identity(String),
     Connection(String),
+    /// An address that an agent was registered from.
+    Address(String),
+    /// Records of one call.
+    Correlation(String),
+    /// A project by its name, which a build identity is called after.
+    Project(String),
+}
+
+/// Things by which events are touched whenever they occurred.
+#[derive(Default)]
+pub struct Names {
+    pub agents: BTreeSet<i64>,
+    /// Applications, credentials, users.
+    pub identities: BTreeSet<String>,
+    /// Addresses that an agent was registered from, and since when.
+    pub addresses: BTreeMap<String, Time>,
+    /// Correlations of which a record names a job request.
+    pub correlations: BTreeSet<String>,
+    /// Names of projects whose id became known.
+    pub projects: BTreeSet<String>,
+}
+
+/// What a verdict says that records about other things can change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing<'a> {
+    pub agent_id: Option<i64>,
+    pub run_id: Option<i64>,
+    /// `build` or `release`.
+    pub run_kind: Option<&'a str>,
+    /// Whether it can settle.
+    pub provisional: bool,
 }
 
 /// What records that verdicts were given without can change.
@@ -39,8 +71,7 @@ pub struct Touched {
     /// Moments near which events may bear one of the marks.
     near: Spans,
     marks: HashMap<Mark, (&'static str, Vec<By>)>,
-    agents: BTreeSet<i64>,
-    identities: BTreeSet<String>,
+    names: Names,
     pools_heard: PoolsHeard,
 }
 
@@ -69,6 +100,10 @@ impl Touched {
 
     pub fn is_empty(&self) -> bool {
         self.moments.spans().is_empty() && self.heard.spans().is_empty() && self.marks.is_empty()
+    }
+
+    pub fn tolerance(&self) -> Tolerance {
+        self.tolerance
     }
 
     /// The commits that told what touches.
@@ -159,10 +194,31 @@ impl Touched {
             && let Some(agent) = event.hints.agent_id
         {
             self.agent(agent, "the registration of its agent was reported", by);
+            if let (Some(ip), "Library.AgentAdded") = (&event.ip, event.action.as_ref()) {
+                let first = self.names.addresses.entry(ip.to_string()).or_insert(event.occurred);
+                *first = event.occurred.min(*first);
+                let mark = Mark::Address(ip.to_string());
+                self.mark(mark, "a registration from its address was reported", by);
+            }
         }
         if let Some(token) = token_of_event(event) {
             self.identity(&token.id, "its credential was described", by);
         }
+    }
+
+    /// Takes in that a record of this correlation names a job request.
+    pub fn correlation(&mut self, correlation: &str, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
+        self.names.correlations.insert(correlation.to_owned());
+        let mark = Mark::Correlation(correlation.to_owned());
+        self.mark(mark, "a record of the same correlation names a job request", by);
+    }
+
+    /// Takes in that the id of a project became known, or became another.
+    pub fn project(&mut self, name: &str, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
+        self.names.projects.insert(name.to_owned());
+        self.mark(Mark::Project(name.to_owned()), "the id of its build identity's project was reported", by);
     }
 
     fn job(&mut self, job: &Job, by: By) {
@@ -210,12 +266,12 @@ impl Touched {
     }
 
     fn agent(&mut self, agent: i64, why: &'static str, by: By) {
-        self.agents.insert(agent);
+        self.names.agents.insert(agent);
         self.mark(Mark::Agent(agent), why, by);
     }
 
     fn identity(&mut self, id: &str, why: &'static str, by: By) {
-        self.identities.insert(id.to_owned());
+        self.names.identities.insert(id.to_owned());
         self.mark(Mark::Identity(id.to_owned()), why, by);
     }
 
@@ -233,21 +289,14 @@ impl Touched {
         self.marks.is_empty() && !self.moments.spans().meet(from, until)
     }
 
-    /// Agents and identities whose events may be of any day.
-    pub fn anywhere(&self) -> (&BTreeSet<i64>, &BTreeSet<String>) {
-        (&self.agents, &self.identities)
+    /// By what events of any day are touched.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
-    /// Why the verdict on an event may change: `stamp` is the commit of the event, `agent` the one
-    /// that the verdict names, `provisional` whether it can settle. `None` when nothing bears on it
-    /// that it was given without.
-    pub fn why(
-        &self,
-        event: &Event<'_>,
-        stamp: Stamp<'_>,
-        agent: Option<i64>,
-        provisional: bool,
-    ) -> Option<&'static str> {
+    /// Why the verdict that stands on an event may change: `stamp` is the commit of the event. `None`
+    /// when nothing bears on it that it was given without.
+    pub fn why(&self, event: &Event<'_>, stamp: Stamp<'_>, standing: &Standing<'_>) -> Option<&'static str> {
         let given = self.tellers.given(stamp);
         let at = event.occurred;
         let hints = &event.hints;
@@ -256,14 +305,18 @@ impl Touched {
         let marks = [
             hints.request_id.map(Mark::Request),
             hints.run_id.map(|run| Mark::Run(release, run)),
+            standing.run_id.map(|run| Mark::Run(standing.run_kind == Some("release"), run)),
             text(&hints.run_name).map(Mark::RunName),
             text(&hints.plan_id).map(Mark::Plan),
             text(&hints.connection_id).map(Mark::Connection),
-            agent.or(hints.agent_id).map(Mark::Agent),
+            standing.agent_id.or(hints.agent_id).map(Mark::Agent),
             text(&event.actor_client_id).map(Mark::Identity),
             text(&event.authorization_id).map(Mark::Identity),
             text(&event.actor_id).map(Mark::Identity),
             text(&event.actor_cuid).map(Mark::Identity),
+            text(&event.ip).map(Mark::Address),
+            text(&event.correlation_id).map(Mark::Correlation),
+            home_project(event).map(|name| Mark::Project(name.to_owned())),
         ];
         let bears = |mark: &Mark| self.marks.get(mark).filter(|(_, by)| told::any(by, given));
         if let Some((why, _)) = marks.iter().flatten().find_map(bears) {
@@ -272,7 +325,7 @@ impl Touched {
         if self.moments.hold(at, given) {
             return Some("what ran or was used at that moment was reported");
         }
-        (provisional && self.heard.hold(at, given)).then_some("the moment was heard to its end")
+        (standing.provisional && self.heard.hold(at, given)).then_some("the moment was heard to its end")
     }
 }
 
@@ -305,7 +358,9 @@ mod tests {
         let job = r#"{"requestId":5,"planId":"3d000000-0000-4000-8000-000000000001","planType":"Build","assignTime":"2026-03-05T10:00:00Z","receiveTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","owner":{"id":7,"name":"n.7"}}"#;
         let mut touched = Touched::new(Tolerance::default(), PoolsHeard::new());
         read(job).facts.iter().for_each(|f| touched.fact(f, NEWS));
-        let why = |at: &str, data: &str| touched.why(&read(&event(at, data)).events[0], BEFORE, None, false);
+        let why = |at: &str, data: &str| {
+            touched.why(&read(&event(at, data)).events[0], BEFORE, &Standing::default())
+        };
         assert!(why("10:05:00", "{}").is_some() && why("10:10:04", "{}").is_some());
         assert!(why("11:00:00", "{}").is_none());
         for data in [r#"{"RequestId":5}"#, r#"{"OwnerId":"7","PlanType":"Build"}"#, r#"{"RunName":"n.7"}"#] {
@@ -323,7 +378,11 @@ mod tests {
         read(heard).facts.iter().for_each(|f| touched.fact(f, NEWS));
         let text = event("10:05:00", "{}");
         let decoded = read(&text);
-        assert!(touched.why(&decoded.events[0], BEFORE, None, true).is_some());
-        assert!(touched.why(&decoded.events[0], BEFORE, None, false).is_none());
+        assert!(
+            touched
+                .why(&decoded.events[0], BEFORE, &Standing { provisional: true, ..Standing::default() })
+                .is_some()
+        );
+        assert!(touched.why(&decoded.events[0], BEFORE, &Standing::default()).is_none());
     }
 }

@@ -53,7 +53,7 @@ impl Attributor {
 
     /// Whether the engine holds more than its share of memory.
     pub fn is_full(&self) -> bool {
-        self.engine.jobs() > self.settings.max_jobs
+        self.engine.held() > self.settings.max_jobs
     }
 
     /// Tells the engine what it has not heard of a day, an engine that is full after it starts empty.

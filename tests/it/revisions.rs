@@ -139,3 +139,131 @@ fn two_organisations_never_share_a_run_an_agent_or_a_trace() {
         2
     );
 }
+
+/// The verdicts without the times at which records were known, the records of events by their ids: of
+/// two spellings of one event that is kept which came first.
+fn picture(scratch: &Scratch) -> Vec<serde_json::Value> {
+    let ids: std::collections::HashMap<String, String> = scratch
+        .sql("select record_hash, event_id from lake.events")
+        .iter()
+        .map(|row| (row["record_hash"].as_str().unwrap().into(), row["event_id"].as_str().unwrap().into()))
+        .collect();
+    let known = "select record_hash from lake.facts union select record_hash from lake.events";
+    let dangling = format!(
+        "select count(*) as n from (select unnest(evidence) as e from actions) \
+         where e['record'] is not null and e['record'] not in ({known})"
+    );
+    assert_eq!(scratch.count(&dangling), 0, "evidence is of records that were kept");
+    let mut rows = scratch.sql(
+        "select event_id, executor, raised_by, grade, agent_id, agent_name, agent_version, pool_id, pool_name, machine, \
+           job_id, request_id, run_id, run_kind, attempt, pipeline_id, identities, candidates, missing, subjects, \
+           blind, provisional, evidence from actions order by event_id",
+    );
+    for row in &mut rows {
+        let evidence = row["evidence"].as_array_mut().unwrap();
+        for item in evidence.iter_mut() {
+            let item = item.as_object_mut().unwrap();
+            item.remove("known");
+            if let Some(id) = item["record"].as_str().and_then(|hash| ids.get(hash)) {
+                item.insert("record".to_owned(), id.as_str().into());
+            }
+        }
+        evidence.sort_by_key(ToString::to_string);
+    }
+    rows
+}
+
+/// A1: any interleaving of the same inputs ends with the same verdicts, to the last word of evidence.
+#[test]
+fn a1_a_shuffled_organisation_ends_with_the_same_verdicts() {
+    let source = Scratch::new();
+    let out = source.path("out");
+    source.ok(&[
+        "simulate",
+        "--seed",
+        "3",
+        "--days",
+        "2",
+        "--events-per-day",
+        "400",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    let read = |part: &str| std::fs::read_to_string(out.join(format!("{part}.ndjson"))).unwrap();
+    let lines: Vec<String> = ["facts", "hooks", "audit"]
+        .iter()
+        .flat_map(|p| read(p).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let whole = Scratch::new();
+    whole.ingest(&whole.file("all.ndjson", lines.join("\n")));
+    let expected = picture(&whole);
+    for shuffle in 0..2 {
+        use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let mut order: Vec<&String> = lines.iter().collect();
+        order.sort_by_key(|line| hasher.hash_one((shuffle, line)));
+        let scratch = Scratch::new();
+        for (part, lines) in order.chunks(order.len().div_ceil(4)).enumerate() {
+            let text: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
+            scratch.ingest(&scratch.file(&format!("{part}.ndjson"), text.join("\n")));
+        }
+        let got = picture(&scratch);
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(&expected) {
+            assert_eq!(got, expected, "shuffle {shuffle}");
+        }
+    }
+}
+
+#[test]
+fn what_events_tell_about_each_other_counts_in_any_order() {
+    let two_jobs =
+        jobs().replace(r#""requestId":1,"#, r#""requestId":3,"#).replace("2026-03-04", "2026-03-05");
+    let with = |n: u32, replacements: &[(&str, &str)]| {
+        replacements.iter().fold(event(n, "10:05:00"), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        })
+    };
+    let call = r#""CorrelationId":"c0000000-0000-4000-8000-000000000001","Data":{"#;
+    let token = r#""AuthenticationMechanism":"PAT_Unscoped","IpAddress":"203.0.113.7","#;
+    let session = r#""AuthenticationMechanism":"SessionToken_Unscoped","#;
+    let person = ("shop Build Service (contoso)", "Ada");
+    let cases = [
+        // One record of a call says which job it was of.
+        (
+            with(1, &[(r#""Data":{"#, call)]),
+            with(2, &[(r#""Data":{"#, &format!("{call}\"RequestId\":2"))]),
+            "correlation",
+        ),
+        // The id of a project is known only from its own records.
+        (
+            with(1, &[("shop Build", "tools Build")]),
+            with(2, &[(r#""ProjectName":"shop""#, r#""ProjectName":"tools""#), (session, ""), person]),
+            "running at that moment",
+        ),
+        // An agent was registered from the address of a token's use.
+        (
+            with(1, &[(session, token), person]),
+            event(2, "09:00:00")
+                .replace(session, token)
+                .replace("shop Build Service (contoso)", "Ada")
+                .replace("Git.RepositoryCreated", "Library.AgentAdded")
+                .replace(r#""Data":{"#, r#""Data":{"AgentId":77,"AgentName":"builder-77","AgentPoolId":11"#),
+            "203.0.113.7",
+        ),
+    ];
+    for (early, late, says) in cases {
+        let mut pictures = Vec::new();
+        for order in [[&early, &late], [&late, &early]] {
+            let scratch = Scratch::new();
+            scratch.ingest(&scratch.file("jobs.ndjson", &two_jobs));
+            for (n, text) in order.into_iter().enumerate() {
+                scratch.ingest(&scratch.file(&format!("{n}.ndjson"), text));
+            }
+            pictures.push(picture(&scratch));
+        }
+        assert_eq!(pictures[0], pictures[1], "{says}");
+        assert!(pictures[0][0].to_string().contains(says), "{says}: {}", pictures[0][0]);
+    }
+}

@@ -46,11 +46,11 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
     case.rule = rule;
 }
 
-/// Agents that were registered from the address of the request. A NAT shares one among many.
+/// Agents that had been registered from the address of the request. A NAT shares one among many.
 pub(super) fn address(case: &mut Case<'_, '_>) {
     let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
-    for agent in known.at_address(ip) {
+    for agent in known.at_address(ip, case.event.occurred + case.tolerance.clock) {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }

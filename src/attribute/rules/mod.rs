@@ -13,6 +13,7 @@ use super::Tolerance;
 use super::known::Known;
 use crate::model::{Event, Verdict};
 use case::Case;
+pub(super) use occupied::home_project;
 
 /// Whether a rule settled the case.
 #[derive(PartialEq)]

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::{Step, hints};
 use crate::attribute::job::JobKnown;
-use crate::model::{ActorKind, Executor, Grade};
+use crate::model::{ActorKind, Event, Executor, Grade};
 
 /// `{Project} Build Service ({org})` acts for every job of a project, the collection's one for
 /// those of all projects. Which jobs were running decides; the event's project is its target, not
@@ -13,7 +13,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
     let scope = match event.actor_kind {
         ActorKind::CollectionBuildService => None,
         ActorKind::ProjectBuildService => {
-            let home = event.actor_name.as_deref().and_then(|n| n.split(" Build Service (").next());
+            let home = home_project(event);
             let id = match (home, event.project.as_deref()) {
                 (Some(home), Some(project)) if home == project => event.project_id.as_deref(),
                 (Some(home), _) => case.known.project_id(home),
@@ -64,6 +64,12 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
         }
     }
     Step::Decided
+}
+
+/// The name of the project that a build identity is called after.
+pub(in crate::attribute) fn home_project<'e>(event: &'e Event<'_>) -> Option<&'e str> {
+    let project = event.actor_kind == ActorKind::ProjectBuildService;
+    event.actor_name.as_deref().filter(|_| project)?.split(" Build Service (").next()
 }
 
 /// An Entra service principal or managed identity: the runs that used a service connection of it,

@@ -17,6 +17,7 @@ use super::super::prepare::{in_parts, now};
 use super::super::rows::{Old, RowSet};
 use super::news::{Ask, stamp};
 use super::{Change, ReviseError, Revised, Reviser, TOLD};
+use crate::attribute::Standing;
 use crate::decode::{Delivery, Limits, decode};
 use crate::model::{Date, Event, RecordHash, Time};
 use crate::query::{Object, QueryError, Session, objects_of};
@@ -165,8 +166,9 @@ fn standing(day: Date, rows: &str) -> String {
 /// Stored events with the verdicts that stand.
 struct Stored {
     batch: RecordBatch,
-    texts: [usize; 4],
+    texts: [usize; 5],
     agent_id: usize,
+    run_id: usize,
     provisional: usize,
     observed: usize,
     revision: usize,
@@ -177,8 +179,9 @@ impl Stored {
         let schema = batch.schema();
         let at = |name: &str| schema.index_of(name).map_err(columns);
         Ok(Stored {
-            texts: [at("raw")?, at("executor")?, at("grade")?, at("agent_name")?],
+            texts: [at("raw")?, at("executor")?, at("grade")?, at("agent_name")?, at("run_kind")?],
             agent_id: at("agent_id")?,
+            run_id: at("run_id")?,
             provisional: at("provisional")?,
             observed: at("observed")?,
             revision: at("revision")?,
@@ -209,9 +212,14 @@ impl Stored {
         if asks.is_empty() {
             return;
         }
-        let [raw, executor, grade, agent_name] = self.texts.map(|column| self.text(column, row));
+        let [raw, executor, grade, agent_name, run_kind] = self.texts.map(|column| self.text(column, row));
         let agent_id = self.bigint(self.agent_id, row);
-        let provisional = self.batch.column(self.provisional).as_boolean().value(row);
+        let standing = Standing {
+            agent_id,
+            run_id: self.bigint(self.run_id, row),
+            run_kind,
+            provisional: self.batch.column(self.provisional).as_boolean().value(row),
+        };
         let observed = self.batch.column(self.observed).as_primitive::<TimestampMicrosecondType>().value(row);
         let delivery = Delivery {
             observed: Time::from_unix_micros(observed),
@@ -220,8 +228,7 @@ impl Stored {
             limits: Limits::default(),
         };
         let decide = |event: &Event<'_>| {
-            let why =
-                |ask: &&Ask| ask.touched.why(event, stamp(&self.batch, row, ask.seen), agent_id, provisional);
+            let why = |ask: &&Ask| ask.touched.why(event, stamp(&self.batch, row, ask.seen), &standing);
             if let Some(why) = asks.iter().find_map(why) {
                 let revision = self.bigint(self.revision, row).unwrap_or(0);
                 each(event, &Old { revision, executor, grade, agent_id, agent_name }, why);

@@ -5,6 +5,7 @@
 
 mod look;
 mod news;
+mod pairs;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What came since the last look, and which verdicts were given without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Settings;
 use super::super::paging::records;
-use super::ReviseError;
-use crate::attribute::{Stamp, Tellers, Touched};
+use super::{ReviseError, pairs};
+use crate::attribute::{PoolsHeard, Stamp, Tellers, Touched};
 use crate::model::{Date, Time};
 use crate::query::{QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
@@ -24,6 +24,8 @@ pub(super) struct Cursor {
     known: BTreeMap<String, i64>,
     /// Until when lists of pools were heard, in ticks.
     pools_heard: BTreeMap<String, i64>,
+    /// Ids of projects by organisation and name, and when the newest event paired them.
+    pub projects: BTreeMap<String, (i64, String)>,
 }
 
 /// A commit is named in the log within this span after the time it says.
@@ -40,36 +42,62 @@ pub(super) struct Ask {
     rows: String,
     /// The events that name what they describe, whenever they occurred.
     named: Option<String>,
+    /// The revisions that do, as a predicate over `lake.revisions r`.
+    renamed: Option<String>,
 }
 
 impl Ask {
     /// `seen` is until when verdicts were looked at, in microseconds.
     pub fn new(touched: Touched, seen: i64) -> Ask {
-        let (agents, identities) = touched.anywhere();
-        let identities: Vec<String> =
-            identities.iter().map(|id| format!("'{}'", id.replace('\'', "''"))).collect();
-        let mut named = Vec::new();
-        if !agents.is_empty() {
-            let agents: Vec<String> = agents.iter().map(i64::to_string).collect();
-            named.push(format!("e.agent_id in ({})", agents.join(",")));
-        }
-        for column in ["actor_client_id", "authorization_id", "actor_id", "actor_cuid"] {
-            if !identities.is_empty() {
-                named.push(format!("e.{column} in ({})", identities.join(",")));
-            }
-        }
+        let names = touched.names();
+        let among = |column: &str, texts: &BTreeSet<String>| {
+            let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+            (!texts.is_empty()).then(|| format!("{column} in ({})", texts.join(",")))
+        };
+        let agents: Vec<String> = names.agents.iter().map(i64::to_string).collect();
+        let of =
+            |alias: &str| (!agents.is_empty()).then(|| format!("{alias}.agent_id in ({})", agents.join(",")));
+        let identities = ["actor_client_id", "authorization_id", "actor_id", "actor_cuid"]
+            .map(|column| among(&format!("e.{column}"), &names.identities));
+        let addresses = names.addresses.iter().map(|(ip, since)| {
+            let since = at((*since - touched.tolerance().clock).unix_micros());
+            // Of others the address says nothing.
+            format!(
+                "e.ip = {} and e.occurred >= {since} and e.actor_kind in ('user', 'application')",
+                quoted(ip)
+            )
+        });
+        let projects = names.projects.iter().map(|name| {
+            let starts = quoted(&format!("{name} Build Service ("));
+            format!(
+                "starts_with(e.actor_name, {starts}) and (e.project is null or e.project <> {})",
+                quoted(name)
+            )
+        });
+        let named: Vec<String> = [of("e"), among("e.correlation_id", &names.correlations)]
+            .into_iter()
+            .chain(identities)
+            .flatten()
+            .chain(addresses)
+            .chain(projects)
+            .collect();
         let named = (!named.is_empty()).then(|| named.join(" or "));
         let rows = given_without(touched.tellers(), seen);
-        Ask { touched, seen, rows, named }
+        Ask { seen, rows, named, renamed: of("r"), touched }
     }
 
     /// The days of events that name what the records describe.
     pub async fn elsewhere(&self, session: &Session) -> Result<Vec<Date>, ReviseError> {
-        let Some(named) = &self.named else { return Ok(Vec::new()) };
-        let sql = format!("select distinct date from lake.events e where {} and ({named})", self.rows);
+        let days_of =
+            |table: &str, named: &str| format!("select distinct date from lake.{table} where {named}");
+        let events =
+            self.named.as_ref().map(|named| days_of("events e", &format!("{} and ({named})", self.rows)));
+        let revisions = self.renamed.as_ref().map(|named| days_of("revisions r", named));
         let mut days = Vec::new();
-        for batch in rows(session, &sql).await? {
-            days.extend(batch.column(0).as_primitive::<Date32Type>().iter().flatten().map(Date));
+        for sql in events.into_iter().chain(revisions) {
+            for batch in rows(session, &sql).await? {
+                days.extend(batch.column(0).as_primitive::<Date32Type>().iter().flatten().map(Date));
+            }
         }
         Ok(days)
     }
@@ -83,7 +111,10 @@ impl Ask {
                 Some(format!("({rows} and {provisional})"))
             }
             _ if self.touched.day(day) => Some(rows.clone()),
-            Some(named) if elsewhere.contains(&day) => Some(format!("({rows} and ({named}))")),
+            Some(named) if elsewhere.contains(&day) => {
+                let named: Vec<&str> = [named.as_str()].into_iter().chain(self.renamed.as_deref()).collect();
+                Some(format!("({rows} and ({}))", named.join(" or ")))
+            }
             _ => None,
         }
     }
@@ -140,6 +171,12 @@ pub(super) async fn read(
             asks.push(Ask::new(touched, events));
         }
     }
+    let mut touched = Touched::new(settings.tolerance, PoolsHeard::new());
+    pairs::correlations(session, since.min(events), &mut touched).await?;
+    pairs::projects(session, events, &mut cursor.projects, &mut touched).await?;
+    if !touched.is_empty() {
+        asks.push(Ask::new(touched, events));
+    }
     Ok(News { asks, cursor })
 }
 
@@ -172,17 +209,21 @@ async fn micros(session: &Session, sql: &str) -> Result<Option<i64>, ReviseError
     Ok(first.filter(|c| !c.is_empty() && c.is_valid(0)).map(|c| c.value(0)))
 }
 
-async fn rows(session: &Session, sql: &str) -> Result<Vec<RecordBatch>, ReviseError> {
+pub(super) async fn rows(session: &Session, sql: &str) -> Result<Vec<RecordBatch>, ReviseError> {
     let stream = session.sql(sql).await?.stream;
     Ok(stream.try_collect().await.map_err(QueryError::from)?)
 }
 
 /// A moment in microseconds, as SQL.
-fn at(micros: i64) -> String {
+pub(super) fn at(micros: i64) -> String {
     // Times that a text cannot say are before or after everything.
     const FIRST: i64 = 0;
     const LAST: i64 = 253_402_300_799_000_000;
     format!("timestamp '{}'", Time::from_unix_micros(micros.clamp(FIRST, LAST)))
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The stored verdicts that were given without something told, as a predicate.
@@ -192,7 +233,7 @@ fn given_without(tellers: &Tellers, seen: i64) -> String {
         match (some.next(), some.next()) {
             (None, _) => None,
             (Some(Stamp { writer, seq, .. }), None) => {
-                Some(format!("not (e.writer = '{}' and e.seq >= {seq})", writer.replace('\'', "''")))
+                Some(format!("not (e.writer = {} and e.seq >= {seq})", quoted(writer)))
             }
             _ => Some("true".to_owned()),
         }
