@@ -16,7 +16,9 @@ use crate::schema::{DataFile, Table};
 /// So many files of one tier become one of the next.
 const FAN: usize = 8;
 /// Larger files are left alone.
-const LARGE: u64 = 128 << 20;
+const LARGE: u64 = 8 << 20;
+/// Files of one merge, together: it holds their rows in memory, some ten times as much, twice.
+const MOST: u64 = 24 << 20;
 
 /// Files of one day that should become one.
 pub(super) struct Group {
@@ -38,8 +40,27 @@ pub(super) fn groups(state: &TableState) -> Vec<Group> {
     tiers
         .into_iter()
         .filter(|(_, files)| files.len() >= FAN)
-        .map(|((date, _), files)| Group { table: state.table, folder: state.folder.clone(), date, files })
+        .flat_map(|((date, _), files)| bounded(files).into_iter().map(move |files| (date, files)))
+        .map(|(date, files)| Group { table: state.table, folder: state.folder.clone(), date, files })
         .collect()
+}
+
+/// Files in parts of which each can be merged at once.
+fn bounded(files: Vec<Arc<DataFile>>) -> Vec<Vec<Arc<DataFile>>> {
+    let mut parts: Vec<Vec<Arc<DataFile>>> = Vec::new();
+    let mut bytes = MOST;
+    for file in files {
+        bytes += file.bytes;
+        match parts.last_mut().filter(|_| bytes <= MOST) {
+            Some(part) => part.push(file),
+            None => {
+                bytes = file.bytes;
+                parts.push(vec![file]);
+            }
+        }
+    }
+    parts.retain(|part| part.len() > 1);
+    parts
 }
 
 /// Merges a group into a file that no entry names yet, without holding anybody up. `None` when
@@ -109,5 +130,24 @@ pub(super) fn expire(state: &mut TableState, first: Date) -> Result<usize, Store
             state.refresh()?;
             return Ok(old.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_holds_no_more_than_its_share() {
+        let file = |bytes| {
+            Arc::new(DataFile { path: String::new(), bytes, rows: 1, date: None, ranges: Vec::new() })
+        };
+        let sizes = |bytes: &[u64]| -> Vec<Vec<u64>> {
+            let parts = bounded(bytes.iter().map(|b| file(*b)).collect());
+            parts.iter().map(|part| part.iter().map(|f| f.bytes).collect()).collect()
+        };
+        assert_eq!(sizes(&[1; 9]), [vec![1; 9]]);
+        assert_eq!(sizes(&[7 << 20; 8]), [vec![7 << 20; 3], vec![7 << 20; 3], vec![7 << 20; 2]]);
+        assert_eq!(sizes(&[MOST, MOST]), Vec::<Vec<u64>>::new());
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn creation(table: &Table, id: &str, millis: i64) -> String {
         json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
         json!({"metaData": {
             "id": id, "name": table.name, "description": table.doc, "format": {"provider": "parquet", "options": {}},
-            "schemaString": schema, "partitionColumns": partitions, "configuration": {}, "createdTime": millis,
+            "schemaString": schema, "partitionColumns": partitions, "createdTime": millis,
+            // Thirty days by default: at a commit a second that is millions of entries to list. Who asks what
+            // was believed before asks by `known`, not by version.
+            "configuration": {"delta.logRetentionDuration": "interval 1 days"},
         }}),
     ];
     lines(&actions)

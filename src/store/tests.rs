@@ -56,13 +56,20 @@ async fn a_checkpointed_table_opens_as_it_was() {
         lake.commit(&Writer::new(), vec![rows(step..step + 1)]).await.unwrap();
     }
     assert_eq!(lake.maintain().await.unwrap().checkpoints, 1);
-    // What a clean-up of the log would remove.
-    for version in 0..50 {
-        std::fs::remove_file(log::entry_path(&path.join("rejects"), version)).unwrap();
+    let entry = |version| log::entry_path(&path.join("rejects"), version);
+    let before = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+    for version in 0..=lake.files("rejects").version {
+        let file = std::fs::File::options().append(true).open(entry(version)).unwrap();
+        file.set_modified(before).unwrap();
     }
+    for step in 0..105u32 {
+        lake.commit(&Writer::new(), vec![rows(step + 105..step + 106)]).await.unwrap();
+    }
+    assert_eq!(lake.maintain().await.unwrap().checkpoints, 1);
+    assert!(!entry(0).exists() && !entry(99).exists() && entry(120).exists(), "the log is kept for a day");
     let again = open(&path).await;
-    assert_eq!(again.files("rejects").files.iter().map(|f| f.rows).sum::<u64>(), 105);
-    assert_eq!(again.commit(&Writer::new(), vec![rows(0..106)]).await.unwrap()[0].added, 1);
+    assert_eq!(again.files("rejects").files.iter().map(|f| f.rows).sum::<u64>(), 210);
+    assert_eq!(again.commit(&Writer::new(), vec![rows(0..211)]).await.unwrap()[0].added, 1);
 }
 
 #[tokio::test]
