@@ -1,6 +1,8 @@
 //! One job request with everything its records said so far, the same whatever their order.
 
-use super::known::Source;
+use std::sync::Arc;
+
+use super::known::{Source, Timed};
 use crate::model::{Job, Ticks, Time};
 
 /// A job with everything its records said so far.
@@ -144,8 +146,8 @@ impl JobKnown {
 
     /// Chooses among the timeline records of its run and job id: attempts share the id, so the one
     /// on the same agent at the same time counts.
-    pub fn choose_timeline(&mut self, records: &[Box<(Job, Source)>]) {
-        let fits = |record: &&Box<(Job, Source)>| {
+    pub fn choose_timeline(&mut self, records: &[Arc<Timed>]) {
+        let fits = |record: &&Arc<Timed>| {
             let told = &record.0;
             let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
             let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);

@@ -1,6 +1,7 @@
 //! What is known of one organisation: jobs, agents, pools, connections, identities, over time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::bindings::{Binding, bindings_of_event, token_of_event};
 use super::coverage::Spans;
@@ -18,6 +19,9 @@ pub(super) struct Source {
     pub hash: RecordHash,
 }
 
+/// A job as a timeline tells of it. Few have more than one, so it is not held in the list itself.
+pub(super) type Timed = (Job, Source);
+
 /// The job request that an event of a correlation names.
 #[derive(Clone, Copy)]
 struct Correlated {
@@ -31,6 +35,7 @@ struct Correlated {
 /// What is known of one organisation.
 #[derive(Default)]
 pub(super) struct Known {
+    #[expect(clippy::vec_box, reason = "a job is large: a list that grows would copy all of them")]
     pub jobs: Vec<Box<JobKnown>>,
     by_request: HashMap<i64, usize>,
     /// Job ids repeat from run to run, so they only count together with their run.
@@ -43,7 +48,7 @@ pub(super) struct Known {
     /// Project ids by name, as the newest event pairs them: names are used again.
     project_ids: HashMap<String, (Time, String)>,
     /// Timeline records of jobs by run and job id.
-    timelines: HashMap<(i64, String), Vec<Box<(Job, Source)>>>,
+    timelines: HashMap<(i64, String), Vec<Arc<Timed>>>,
     /// Job ids of the timeline of a run.
     timeline_of: HashMap<i64, BTreeSet<String>>,
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
@@ -251,7 +256,7 @@ impl Known {
         let (Some(run), Some(id)) = (job.run_id, job.job_id.clone()) else { return };
         let list = self.timelines.entry((run, id.clone())).or_default();
         if !list.iter().any(|told| told.1.hash == source.hash) {
-            list.push(Box::new((job.clone(), source)));
+            list.push(Arc::new((job.clone(), source)));
         }
         self.timeline_of.entry(run).or_default().insert(id.clone());
         for index in self.by_job.get(&(run, id.clone())).cloned().unwrap_or_default() {
@@ -287,7 +292,7 @@ impl Known {
     }
 
     /// The jobs in the timeline of a run, each as it was seen last; empty when none was seen.
-    pub fn timeline(&self, run: i64) -> Vec<&(Job, Source)> {
+    pub fn timeline(&self, run: i64) -> Vec<&Timed> {
         let ids = self.timeline_of.get(&run).into_iter().flatten();
         let newest = |id: &String| self.timelines.get(&(run, id.clone()))?.iter().max_by_key(|told| told.1);
         ids.filter_map(newest).map(|told| &**told).collect()
@@ -431,7 +436,8 @@ impl Known {
             }
         }
         for ((run, id), list) in other.timelines {
-            for (job, source) in list.into_iter().map(|told| *told) {
+            for told in list {
+                let (job, source) = (told.0.clone(), told.1);
                 let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..job };
                 self.timeline_record(&job, None, source);
             }
