@@ -1,6 +1,26 @@
 --! title = "All versions of agents, each with the span in which it held"
---! reads = ["agents"]
-select "key", "organization_id", "organization", "agent_id", "name", "pool_id", "pool_name", "version", "os", "enabled", "status", "provisioning_state", "created", "status_changed", "max_parallelism", "client_id", "key_fingerprint", "machine", "deployment_group_id", "capabilities", "event", "observed", "record_hash", "known", "writer", "seq",
-  observed as "from",
-  lead(observed) over (partition by coalesce(organization, organization_id), pool_id, agent_id order by observed) as until
-from lake.agents
+--! reads = ["agents", "coverage"]
+with seen as (
+  -- A listing is kept once an hour for each state; what follows the `@` of a key is that hour.
+  select *,
+    coalesce(organization, organization_id) as org,
+    split_part("key", '@', 1) as state,
+    max(observed) over (partition by coalesce(organization, organization_id), pool_id, agent_id) as last_seen
+  from lake.agents
+), versions as (
+  select *, lag(state) over (partition by org, pool_id, agent_id order by observed) as before from seen
+), listed as (
+  select coalesce(organization, organization_id) as org, pool_id, max(until) as until
+  from lake.coverage where source = 'agents' group by 1, 2
+)
+select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v."deployment_group_id", v."capabilities", v."event", v."observed", v."record_hash", v."known", v."writer", v."seq",
+  v.observed as "from",
+  coalesce(
+    lead(v.observed) over (partition by v.org, v.pool_id, v.agent_id order by v.observed),
+    -- Gone: its pool was listed again, and not with this agent, in a later hour than it was seen in.
+    case when l.until >= date_trunc('hour', v.last_seen) + interval '1 hour' and v."key" like '%@%'
+      then date_trunc('hour', v.last_seen) + interval '1 hour' end
+  ) as until
+from versions v
+left join listed l on l.org = v.org and l.pool_id = v.pool_id
+where v.before is null or v.before <> v.state

@@ -54,7 +54,7 @@ pub(super) struct Known {
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
     told: HashMap<(i64, String, Option<i64>), usize>,
     /// Versions of an agent by its id, in the order of their observation.
-    agents: HashMap<i64, BTreeMap<Source, Agent>>,
+    agents: HashMap<i64, BTreeMap<Source, Arc<Agent>>>,
     pub nodes: HashMap<i64, (ElasticNode, Source)>,
     /// Pool names, and the record that gave them.
     pub pools: BTreeMap<i64, (Option<String>, Source)>,
@@ -102,17 +102,10 @@ impl Known {
                 }
             }
             Body::Agent(agent) => {
-                for job in [&agent.assigned, &agent.last_completed].into_iter().flatten() {
-                    let mut job = (**job).clone();
-                    job.agent_id.get_or_insert(agent.agent_id);
-                    job.agent_name = job.agent_name.or_else(|| agent.name.clone());
-                    job.pool_id = job.pool_id.or(agent.pool_id);
-                    self.job(&job, fact.project_id.as_deref(), source);
-                }
                 if let Some(pool) = agent.pool_id {
                     self.pools.entry(pool).or_insert((None, source));
                 }
-                self.agents.entry(agent.agent_id).or_default().insert(source, (**agent).clone());
+                self.agent_seen(agent, source);
             }
             Body::Pool(pool) => {
                 let slot = self.pools.entry(pool.pool_id).or_insert((None, source));
@@ -176,6 +169,15 @@ impl Known {
             self.registered_from(ip, agent, event.occurred);
         }
         bindings.into_iter().for_each(|binding| self.binding(binding));
+    }
+
+    /// Adds a sighting of an agent; what it said before or after is not held twice.
+    fn agent_seen(&mut self, agent: &Agent, source: Source) {
+        let all = self.agents.entry(agent.agent_id).or_default();
+        let beside = [all.range(..source).next_back(), all.range(source..).next()];
+        let same = beside.into_iter().flatten().map(|(_, known)| known).find(|known| ***known == *agent);
+        let agent = same.cloned().unwrap_or_else(|| Arc::new(agent.clone()));
+        all.insert(source, agent);
     }
 
     /// Adds what another event of a correlation names.
@@ -389,7 +391,7 @@ impl Known {
 
     /// The newest version of an agent, by its id alone.
     pub fn agent(&self, id: i64) -> Option<&Agent> {
-        self.agents.get(&id)?.last_key_value().map(|(_, agent)| agent)
+        self.agents.get(&id)?.last_key_value().map(|(_, agent)| &**agent)
     }
 
     /// The uses of a service connection.
@@ -414,7 +416,7 @@ impl Known {
         let versions = self.agents.get(&agent)?;
         let fits = |a: &Agent| pool.is_none() || a.pool_id.is_none() || a.pool_id == pool;
         let before = versions.iter().rev().find(|(s, a)| s.known <= at && fits(a));
-        before.or_else(|| versions.iter().find(|(_, a)| fits(a))).map(|(s, a)| (a, *s))
+        before.or_else(|| versions.iter().find(|(_, a)| fits(a))).map(|(s, a)| (&**a, *s))
     }
 
     /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not

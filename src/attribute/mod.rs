@@ -18,7 +18,7 @@ mod touch;
 
 pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
 pub use told::{Stamp, Tellers};
-pub use touch::{PoolsHeard, Standing, Touched};
+pub use touch::{EVER, PoolsHeard, Standing, Touched};
 
 use crate::model::{Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;

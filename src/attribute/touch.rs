@@ -22,7 +22,6 @@ enum Mark {
     Run(bool, i64),
     RunName(String),
     Plan(String),
-    Agent(i64),
     /// An application, a credential, a user.
     Identity(String),
     Connection(String),
@@ -34,10 +33,14 @@ enum Mark {
     Project(String),
 }
 
+/// Before everything.
+pub const EVER: Time = Time(i64::MIN / 2);
+
 /// Things by which events are touched whenever they occurred.
 #[derive(Default)]
 pub struct Names {
-    pub agents: BTreeSet<i64>,
+    /// Agents, and since when.
+    pub agents: BTreeMap<i64, Time>,
     /// Applications, credentials, users.
     pub identities: BTreeSet<String>,
     /// Addresses that an agent was registered from, and since when.
@@ -59,6 +62,13 @@ pub struct Standing<'a> {
     pub provisional: bool,
 }
 
+/// What was told of an agent: it bears on what it did since.
+struct Sighting {
+    why: &'static str,
+    since: Time,
+    by: Vec<By>,
+}
+
 /// What records that verdicts were given without can change.
 #[derive(Default)]
 pub struct Touched {
@@ -71,6 +81,7 @@ pub struct Touched {
     /// Moments near which events may bear one of the marks.
     near: Spans,
     marks: HashMap<Mark, (&'static str, Vec<By>)>,
+    agents: HashMap<i64, Vec<Sighting>>,
     names: Names,
     pools_heard: PoolsHeard,
 }
@@ -99,7 +110,10 @@ impl Touched {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.moments.spans().is_empty() && self.heard.spans().is_empty() && self.marks.is_empty()
+        self.moments.spans().is_empty()
+            && self.heard.spans().is_empty()
+            && self.marks.is_empty()
+            && self.agents.is_empty()
     }
 
     pub fn tolerance(&self) -> Tolerance {
@@ -128,14 +142,11 @@ impl Touched {
                 self.near.add(start - window, run.finished.unwrap_or(fact.observed) + window);
             }
             Body::Agent(agent) => {
-                for job in [&agent.assigned, &agent.last_completed].into_iter().flatten() {
-                    self.job(job, by);
-                }
-                self.agent(agent.agent_id, "its agent was seen", by);
+                self.agent(agent.agent_id, "its agent was seen", fact.observed - clock, by);
             }
             Body::ElasticNode(node) => {
                 if let Some(agent) = node.agent_id {
-                    self.agent(agent, "the machine of its agent was seen", by);
+                    self.agent(agent, "the machine of its agent was seen", EVER, by);
                 }
             }
             // Another pool: what was the only job heard of may have had company there.
@@ -177,7 +188,7 @@ impl Touched {
             }
             Body::Heard(heard) if heard.source == "pools" => {
                 let before = if stamp.news { self.hear_pools(&fact.organization, heard.until) } else { None };
-                let from = before.unwrap_or(Time(i64::MIN / 2));
+                let from = before.unwrap_or(EVER);
                 if from < heard.until {
                     self.heard.add(from - clock, heard.until + clock, by);
                 }
@@ -193,7 +204,8 @@ impl Touched {
         if event.action.starts_with("Library.Agent")
             && let Some(agent) = event.hints.agent_id
         {
-            self.agent(agent, "the registration of its agent was reported", by);
+            let since = event.occurred - self.tolerance.clock;
+            self.agent(agent, "the registration of its agent was reported", since, by);
             if let (Some(ip), "Library.AgentAdded") = (&event.ip, event.action.as_ref()) {
                 let first = self.names.addresses.entry(ip.to_string()).or_insert(event.occurred);
                 *first = event.occurred.min(*first);
@@ -253,7 +265,7 @@ impl Touched {
         let names = [&organization.id, &organization.name].into_iter().flatten();
         let mut before = None;
         for name in names {
-            let slot = self.pools_heard.entry(name.clone()).or_insert(Time(i64::MIN / 2));
+            let slot = self.pools_heard.entry(name.clone()).or_insert(EVER);
             before = before.max(Some(*slot));
             *slot = until.max(*slot);
         }
@@ -265,9 +277,25 @@ impl Touched {
         told::add(all, by);
     }
 
-    fn agent(&mut self, agent: i64, why: &'static str, by: By) {
-        self.names.agents.insert(agent);
-        self.mark(Mark::Agent(agent), why, by);
+    /// Of an agent that was not known before, the first sighting also stands for the time before it.
+    pub fn first_seen(&mut self, agent: i64) {
+        if let Some(since) = self.names.agents.get_mut(&agent) {
+            *since = EVER;
+            self.agents.entry(agent).or_default().iter_mut().for_each(|told| told.since = EVER);
+        }
+    }
+
+    fn agent(&mut self, agent: i64, why: &'static str, since: Time, by: By) {
+        let first = self.names.agents.entry(agent).or_insert(since);
+        *first = since.min(*first);
+        let all = self.agents.entry(agent).or_default();
+        match all.iter_mut().find(|told| told.why == why) {
+            Some(told) => {
+                told::add(&mut told.by, by);
+                told.since = since.min(told.since);
+            }
+            None => all.push(Sighting { why, since, by: vec![by] }),
+        }
     }
 
     fn identity(&mut self, id: &str, why: &'static str, by: By) {
@@ -309,7 +337,6 @@ impl Touched {
             text(&hints.run_name).map(Mark::RunName),
             text(&hints.plan_id).map(Mark::Plan),
             text(&hints.connection_id).map(Mark::Connection),
-            standing.agent_id.or(hints.agent_id).map(Mark::Agent),
             text(&event.actor_client_id).map(Mark::Identity),
             text(&event.authorization_id).map(Mark::Identity),
             text(&event.actor_id).map(Mark::Identity),
@@ -321,6 +348,11 @@ impl Touched {
         let bears = |mark: &Mark| self.marks.get(mark).filter(|(_, by)| told::any(by, given));
         if let Some((why, _)) = marks.iter().flatten().find_map(bears) {
             return Some(why);
+        }
+        let sightings = standing.agent_id.or(hints.agent_id).and_then(|agent| self.agents.get(&agent));
+        let bears = |told: &&Sighting| told.since <= at && told::any(&told.by, given);
+        if let Some(told) = sightings.into_iter().flatten().find(bears) {
+            return Some(told.why);
         }
         if self.moments.hold(at, given) {
             return Some("what ran or was used at that moment was reported");

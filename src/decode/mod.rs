@@ -96,8 +96,9 @@ pub fn is_audit(prefix: &[u8]) -> bool {
 struct Sink<'a, 'd> {
     out: Decoded<'a>,
     delivery: Delivery<'d>,
-    /// When what is being read was observed.
+    /// When what is being read was observed, and whether that is stated with it.
     observed: Time,
+    stated: bool,
     address: Address,
     /// Offset of the top-level value being read.
     position: usize,
@@ -115,6 +116,7 @@ impl<'a, 'd> Sink<'a, 'd> {
             out: Decoded::default(),
             delivery,
             observed: delivery.observed,
+            stated: false,
             address,
             position: 0,
             nested: 0,
@@ -133,6 +135,7 @@ impl<'a, 'd> Sink<'a, 'd> {
             out: Decoded::default(),
             delivery: self.delivery,
             observed: self.observed,
+            stated: self.stated,
             address: self.address.clone(),
             position: self.position,
             nested: self.nested,

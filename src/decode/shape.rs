@@ -224,15 +224,15 @@ fn whole<'a>(raw: &'a str, before: (usize, usize, usize), sink: &mut Sink<'a, '_
 
 /// A line of recorded REST traffic: address and time belong to every record in its body.
 fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
-    let outer = (sink.observed, sink.address.clone());
+    let outer = (sink.observed, sink.stated, sink.address.clone());
     let url = fields.text("url").unwrap_or_default();
     sink.address = Address::parse(&url);
     if let Some(text) = fields.text("observed") {
         // What was heard when decides what silence means, so a guess will not do.
         match Time::parse(&text).filter(|t| super::audit::is_plausible(*t, sink.delivery.observed)) {
-            Some(time) => sink.observed = time,
+            Some(time) => (sink.observed, sink.stated) = (time, true),
             None => {
-                (sink.observed, sink.address) = outer;
+                (sink.observed, sink.stated, sink.address) = outer;
                 let says =
                     format!("`observed` of the capture line is no plausible RFC 3339 time: `{text:.40}`");
                 return sink.reject(Reason::BadTime, says, raw.as_bytes());
@@ -244,7 +244,7 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         Some(status) => super::json::integer(status),
     };
     let Some(status) = status else {
-        (sink.observed, sink.address) = outer;
+        (sink.observed, sink.stated, sink.address) = outer;
         return sink.reject(
             Reason::UnknownShape,
             "`status` of the capture line is no number",
@@ -271,7 +271,7 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         }
         facts::heard(heard, sink);
     }
-    (sink.observed, sink.address) = outer;
+    (sink.observed, sink.stated, sink.address) = outer;
 }
 
 /// An example of the REST specification: a request with its responses.

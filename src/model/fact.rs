@@ -166,9 +166,6 @@ pub struct Agent {
     pub deployment_group_id: Option<i64>,
     /// Names, and the values of those that cannot hold a secret.
     pub capabilities: Vec<(String, Option<String>)>,
-    /// The job it is running and the one it ran last, when the listing asked for them.
-    pub assigned: Option<Box<Job>>,
-    pub last_completed: Option<Box<Job>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -115,3 +115,43 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
         assert_eq!(silent.lines().count(), 1, "{name} says {silent}");
     }
 }
+
+/// An agent replaced in place, put back, and gone: each version with its span, from listings alone.
+#[test]
+fn an_agent_that_changes_and_changes_back_has_every_version_with_its_span() {
+    let listing = |at: &str, key: Option<&str>| {
+        let agent = key.map(|key| {
+            format!(
+                r#"{{"id":7,"name":"build-7","version":"4.1","osDescription":"Linux","maxParallelism":1,"authorization":{{"publicKey":{{"exponent":"AQAB","modulus":"{key}"}}}}}}"#
+            )
+        });
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents","observed":"2026-03-05T{at}Z","status":200,"body":{{"value":[{}]}}}}"#,
+            agent.unwrap_or_default()
+        )
+    };
+    let lines = [
+        listing("10:00:00", Some("first")),
+        listing("10:00:15", Some("first")),
+        listing("11:00:00", Some("first")),
+        listing("12:00:00", Some("other")),
+        listing("14:00:00", Some("first")),
+        listing("14:30:00", None),
+        listing("15:10:00", None),
+    ];
+    // Whatever comes first, and twice.
+    for order in [[0, 1, 2, 3, 4, 5, 6], [6, 4, 3, 2, 1, 0, 5]] {
+        let scratch = Scratch::new();
+        for n in order.into_iter().chain([3]) {
+            scratch.ingest(&scratch.file(&format!("{n}.ndjson"), &lines[n]));
+        }
+        let rows = scratch.sql(
+            r#"select substr(cast("from" as varchar), 12, 5) as since, substr(cast(until as varchar), 12, 5) as until, key_fingerprint from agents order by "from""#,
+        );
+        let spans: Vec<_> =
+            rows.iter().map(|row| (row["since"].as_str().unwrap(), row["until"].as_str().unwrap())).collect();
+        assert_eq!(spans, [("10:00", "12:00"), ("12:00", "14:00"), ("14:00", "15:00")]);
+        assert_eq!(rows[0]["key_fingerprint"], rows[2]["key_fingerprint"]);
+        assert_ne!(rows[0]["key_fingerprint"], rows[1]["key_fingerprint"]);
+    }
+}

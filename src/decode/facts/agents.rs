@@ -1,7 +1,8 @@
 //! Agents, deployment targets, pools, queues, scale-set machines.
 
-use super::jobs::job_of_request;
 use super::{Around, Draft, digest, flag, id, int, own_address, string, time};
+use serde_json::{Value as Json, json};
+
 use crate::decode::json::Fields;
 use crate::decode::redact::is_harmless;
 use crate::model::{Agent, Body, ElasticNode, Pool, Queue, RecordHash};
@@ -84,8 +85,6 @@ fn agent_draft(kind: &str, fields: &Fields<'_>, whole: &Fields<'_>, around: &Aro
         key_fingerprint: fingerprint,
         machine: capability("Agent.ComputerName").or_else(|| capability("COMPUTERNAME")),
         deployment_group_id: around.address.deployment_group_id,
-        assigned: fields.object("assignedRequest").map(|r| Box::new(job_of_request(&r, around))),
-        last_completed: fields.object("lastCompletedRequest").map(|r| Box::new(job_of_request(&r, around))),
         capabilities,
     };
     let place = agent.deployment_group_id.map(|g| format!("group-{g}"));
@@ -101,6 +100,27 @@ fn agent_draft(kind: &str, fields: &Fields<'_>, whole: &Fields<'_>, around: &Aro
     }
     draft.body = Body::Agent(Box::new(agent));
     Some(draft)
+}
+
+/// The job requests inside an agent's record, the one it runs and the one it ran last: records of
+/// their own, with the agent and the pool that lie around them.
+pub(super) fn requests(draft: &Draft, fields: &Fields<'_>) -> Vec<String> {
+    let Body::Agent(agent) = &draft.body else { return Vec::new() };
+    let own = fields.object("agent");
+    let fields = own.as_ref().unwrap_or(fields);
+    let inside = ["assignedRequest", "lastCompletedRequest"].into_iter().filter_map(|name| fields.get(name));
+    let whole = |text: &str| {
+        let Ok(Json::Object(mut request)) = serde_json::from_str(text) else { return None };
+        let reserved = request.entry("reservedAgent").or_insert(Json::Null);
+        if reserved.is_null() {
+            *reserved = json!({"id": agent.agent_id, "name": agent.name});
+        }
+        if let Some(pool) = agent.pool_id {
+            request.entry("poolId").or_insert_with(|| pool.into());
+        }
+        Some(Json::Object(request).to_string())
+    };
+    inside.filter_map(whole).collect()
 }
 
 fn pool_draft(fields: &Fields<'_>, around: &Around<'_>) -> Draft {

@@ -56,8 +56,7 @@ fn request(fields: &Fields<'_>, around: &Around<'_>) -> Draft {
     draft
 }
 
-/// The job of a request, also of one that lies inside an agent's listing.
-pub(super) fn job_of_request(fields: &Fields<'_>, around: &Around<'_>) -> Job {
+fn job_of_request(fields: &Fields<'_>, around: &Around<'_>) -> Job {
     let agent = fields.object("reservedAgent").unwrap_or_default();
     let definition = fields.object("definition").unwrap_or_default();
     let owner = fields.object("owner").unwrap_or_default();

@@ -46,8 +46,9 @@ impl Draft {
         }
     }
 
-    /// The key: kind, organisation, natural id and state.
-    fn key(&self, hash: &RecordHash) -> String {
+    /// The key: kind, organisation, natural id and state; of a state that names no time of its own also
+    /// when it was seen, as it may come back after another one.
+    fn key(&self, hash: &RecordHash, seen: Option<Time>) -> String {
         let organization =
             self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
         if self.id.is_empty() {
@@ -57,6 +58,13 @@ impl Draft {
         if !self.state.is_empty() {
             key.push('/');
             key.push_str(&self.state);
+        }
+        if let Some(seen) = seen.filter(|_| self.occurred.is_none() && !self.state.is_empty()) {
+            // What comes and goes within a day is told apart by the hour.
+            let hourly = ["agent", "deployment_target", "elastic_node"].contains(&self.kind.as_str());
+            let digits = if hourly { "2026-03-05T14".len() } else { "2026-03-05".len() };
+            key.push('@');
+            key.push_str(&seen.to_string()[..digits]);
         }
         key
     }
@@ -84,7 +92,19 @@ fn keep<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         .or_else(|| grants::draft(fields, &around))
         .or_else(|| plain(fields, &around));
     match draft {
-        Some(draft) => push(draft, raw, sink),
+        Some(draft) => {
+            let requests = agents::requests(&draft, fields);
+            push(draft, raw, sink);
+            for request in requests {
+                sink.owned(None, request.as_str(), |raw, inner| {
+                    let fields = Fields::parse(raw).unwrap_or_default();
+                    let around = Around { address: &inner.address, organization: inner.organization() };
+                    if let Some(draft) = jobs::draft(&fields, &around) {
+                        push(draft, raw, inner);
+                    }
+                });
+            }
+        }
         None => unknown(raw, fields, sink),
     }
 }
@@ -92,7 +112,7 @@ fn keep<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
 fn push<'a>(draft: Draft, raw: &'a str, sink: &mut Sink<'a, '_>) {
     let hash = RecordHash::of(raw.as_bytes());
     sink.out.facts.push(Fact {
-        key: draft.key(&hash),
+        key: draft.key(&hash, sink.stated.then_some(sink.observed)),
         kind: draft.kind,
         occurred: draft.occurred,
         observed: sink.observed,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Settings;
 use super::super::paging::records;
 use super::{ReviseError, pairs};
-use crate::attribute::{PoolsHeard, Stamp, Tellers, Touched};
+use crate::attribute::{EVER, PoolsHeard, Stamp, Tellers, Touched};
 use crate::model::{Date, Time};
 use crate::query::{QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
@@ -54,9 +54,7 @@ impl Ask {
             let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
             (!texts.is_empty()).then(|| format!("{column} in ({})", texts.join(",")))
         };
-        let agents: Vec<String> = names.agents.iter().map(i64::to_string).collect();
-        let of =
-            |alias: &str| (!agents.is_empty()).then(|| format!("{alias}.agent_id in ({})", agents.join(",")));
+        let of = |alias: &str| agents_of(alias, &names.agents);
         let identities = ["actor_client_id", "authorization_id", "actor_id", "actor_cuid"]
             .map(|column| among(&format!("e.{column}"), &names.identities));
         let addresses = names.addresses.iter().map(|(ip, since)| {
@@ -104,19 +102,18 @@ impl Ask {
 
     /// Which verdicts of a day may change; `elsewhere` are the days of events that name something.
     pub fn of_day(&self, day: Date, elsewhere: &[Date]) -> Option<String> {
-        let provisional = "case when r.event_id is null then e.provisional else r.provisional end";
         let rows = &self.rows;
-        match &self.named {
-            _ if self.touched.day(day) && self.touched.only_provisional(day) => {
-                Some(format!("({rows} and {provisional})"))
+        let mut some = Vec::new();
+        if self.touched.day(day) {
+            if !self.touched.only_provisional(day) {
+                return Some(rows.clone());
             }
-            _ if self.touched.day(day) => Some(rows.clone()),
-            Some(named) if elsewhere.contains(&day) => {
-                let named: Vec<&str> = [named.as_str()].into_iter().chain(self.renamed.as_deref()).collect();
-                Some(format!("({rows} and ({}))", named.join(" or ")))
-            }
-            _ => None,
+            some.push("case when r.event_id is null then e.provisional else r.provisional end");
         }
+        if elsewhere.contains(&day) {
+            some.extend([&self.named, &self.renamed].into_iter().flatten().map(String::as_str));
+        }
+        (!some.is_empty()).then(|| format!("({rows} and ({}))", some.join(" or ")))
     }
 }
 
@@ -165,6 +162,9 @@ pub(super) async fn read(
             decoded.events.iter().for_each(|event| touched.event(event, stamp));
         })
         .await?;
+        for agent in pairs::first_seen(session, facts, &touched).await? {
+            touched.first_seen(agent);
+        }
         let pools_heard = touched.pools_heard().iter().map(|(name, until)| (name.clone(), until.0));
         cursor.pools_heard.extend(pools_heard);
         if !touched.is_empty() {
@@ -220,6 +220,22 @@ pub(super) fn at(micros: i64) -> String {
     const FIRST: i64 = 0;
     const LAST: i64 = 253_402_300_799_000_000;
     format!("timestamp '{}'", Time::from_unix_micros(micros.clamp(FIRST, LAST)))
+}
+
+/// Rows of what agents did since something was told of them: of few from that moment on, of many from
+/// the first such moment.
+fn agents_of(alias: &str, agents: &BTreeMap<i64, Time>) -> Option<String> {
+    let (ever, since): (Vec<_>, Vec<_>) = agents.iter().partition(|(_, since)| **since == EVER);
+    let among = |agents: &[(&i64, &Time)]| {
+        let ids: Vec<String> = agents.iter().map(|(agent, _)| agent.to_string()).collect();
+        (!ids.is_empty()).then(|| format!("{alias}.agent_id in ({})", ids.join(",")))
+    };
+    let first = since.iter().map(|(_, since)| **since).min();
+    let since = among(&since)
+        .zip(first)
+        .map(|(agents, first)| format!("({agents} and {alias}.occurred >= {})", at(first.unix_micros())));
+    let all: Vec<String> = among(&ever).into_iter().chain(since).collect();
+    (!all.is_empty()).then(|| all.join(" or "))
 }
 
 fn quoted(text: &str) -> String {

@@ -1,9 +1,10 @@
-//! What events tell about each other: the job request of a correlation, the id of a project's name.
+//! What rows tell about each other: the job request of a correlation, the id of a project's name, the
+//! first sighting of an agent.
 
 use std::collections::BTreeMap;
 
 use datafusion::arrow::array::{Array as _, AsArray as _};
-use datafusion::arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 
 use super::ReviseError;
 use super::news::{at, rows, stamp};
@@ -76,4 +77,28 @@ pub(super) async fn projects(
         }
     }
     Ok(())
+}
+
+/// The touched agents that were seen for the first time after `seen`, each in its organisation.
+pub(super) async fn first_seen(
+    session: &Session,
+    seen: i64,
+    touched: &Touched,
+) -> Result<Vec<i64>, ReviseError> {
+    let agents: Vec<String> = touched.names().agents.keys().map(i64::to_string).collect();
+    if agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "select distinct agent_id from ( \
+           select agent_id from lake.agents where agent_id in ({}) \
+           group by coalesce(organization, organization_id), agent_id having min(known) > {})",
+        agents.join(","),
+        at(seen)
+    );
+    let mut first = Vec::new();
+    for batch in rows(session, &sql).await? {
+        first.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+    }
+    Ok(first)
 }
