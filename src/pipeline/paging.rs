@@ -25,6 +25,7 @@ pub(super) struct Attributor {
     settings: Settings,
     /// Days around an event whose facts matter.
     reach: i32,
+    /// Files by their path, which no two tables share.
     told: HashSet<String>,
     /// Days that were brought.
     days: BTreeSet<Date>,
@@ -144,10 +145,10 @@ impl Attributor {
             .files
             .iter()
             .filter(|file| around(file) && !heard_itself(file))
-            .filter(|file| !self.told.contains(&name(&set, file)))
+            .filter(|file| !self.told.contains(&file.path))
             .cloned()
             .collect();
-        self.told.extend(files.iter().map(|file| name(&set, file)));
+        self.told.extend(files.iter().map(|file| file.path.clone()));
         FileSet { files: Arc::new(files), ..set }
     }
 }
@@ -257,10 +258,6 @@ async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), Qu
         }
     }
     Ok(())
-}
-
-fn name(set: &FileSet, file: &DataFile) -> String {
-    format!("{}/{}", set.table.name, file.path)
 }
 
 /// A session over the lake in which some tables are parts of themselves.

@@ -73,6 +73,9 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
     say("action", bold(&head));
     say("", text(action, "details"));
+    for window in items(action, "blind_windows") {
+        say("blind", blind_window(window));
+    }
     say("project", join(&[text(action, "organization"), text(action, "project")], " / "));
     let grade = text(action, "grade");
     let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
@@ -156,8 +159,31 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
             ),
         );
     }
+    for was in items(action, "history") {
+        let agent = first(&[text(was, "old_agent_name"), labelled("agent", was, "old_agent_id")]);
+        let believed = join(&[text(was, "old_executor"), agent, text(was, "old_grade")], ", ");
+        say("was", format!("{believed} until {}: {}", text(was, "decided"), text(was, "why")));
+    }
     for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
         say("missing", missing.as_str().unwrap_or_default().to_owned());
+    }
+}
+
+/// In words, what was not heard and between which times.
+fn blind_window(window: &Object) -> String {
+    let what = match text(window, "source").as_str() {
+        "pools" => "lists of pools".to_owned(),
+        _ => {
+            let pool = first(&[text(window, "pool_name"), labelled("pool", window, "pool_id")]);
+            format!("job requests of {pool} ({})", text(window, "pool_id"))
+        }
+    };
+    let (from, until) = (text(window, "from"), text(window, "until"));
+    match (from.as_str(), until.as_str()) {
+        ("", "") => format!("{what} were never heard"),
+        ("", until) => format!("{what} were not heard before {until}"),
+        (from, "") => format!("{what} were not heard since {from}"),
+        (from, until) => format!("{what} were not heard from {from} to {until}"),
     }
 }
 

@@ -53,6 +53,8 @@ fn late_evidence_revises_and_the_past_stays() {
     let account = scratch.ingest(&scratch.file("jobs.ndjson", jobs()));
     assert_eq!(account["revised"], 1, "{account}");
     assert_eq!(verdicts(&scratch)[0].0, "agent");
+    let trace = || scratch.ok(&["trace", "a1000000-0000-4000-8000-000000000001"]);
+    assert!(trace().contains("blind      lists of pools were never heard"), "{}", trace());
     let account = scratch.ingest(&scratch.file("pools.ndjson", pools()));
     assert_eq!(account["revised"], 2, "{account}");
     assert_eq!(
@@ -62,6 +64,10 @@ fn late_evidence_revises_and_the_past_stays() {
             ("client".to_owned(), "not_agent".to_owned(), 1, false)
         ]
     );
+
+    assert!(!trace().contains("blind "), "{}", trace());
+    let was = trace().lines().filter(|line| line.starts_with("  was ")).count();
+    assert_eq!(was, 2, "{}", trace());
 
     // The same again changes nothing, nor does deciding everything again.
     let again = scratch.file("again.ndjson", [pools(), jobs()].join("\n"));
