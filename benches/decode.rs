@@ -17,7 +17,7 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
-    let world = World::build(&Plan { runs: 1200, agents: 40, ..Plan::demo() });
+    let world = World::build(&Plan { runs: 1200, agents: 40, ..Plan::quiet() });
     let delivery = Delivery {
         observed: Time::parse("2026-03-07T00:00:00Z").unwrap_or_default(),
         url: None,

@@ -26,7 +26,7 @@ fn main() -> std::io::Result<()> {
         projects: 25,
         actions: ACTIONS,
         days: 20,
-        ..Plan::demo()
+        ..Plan::quiet()
     };
     let world = World::build(&plan);
     let folder = Path::new(folder);

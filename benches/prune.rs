@@ -56,7 +56,7 @@ async fn main() -> Outcome<()> {
         projects: 25,
         actions: 17,
         days: DAYS,
-        ..Plan::demo()
+        ..Plan::quiet()
     });
     let settings = StoreSettings { free_floor_bytes: 0, ..StoreSettings::default() };
     let lake = Arc::new(Lake::open(&path, settings).await?);

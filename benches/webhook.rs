@@ -139,7 +139,7 @@ fn percentiles(mut values: Vec<f64>) -> (f64, f64) {
 
 /// Distinct events, each in Splunk's wrapping.
 fn bodies(count: usize) -> Vec<Vec<u8>> {
-    let world = World::build(&Plan { runs: count / 19, agents: 100, actions: 17, days: 10, ..Plan::demo() });
+    let world = World::build(&Plan { runs: count / 19, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
     let one = |event: &agentrail::simulate::SimEvent| {
         let mut body = b"{\"event\":".to_vec();
         event.write(Spelling::Export, &mut body);
@@ -158,7 +158,7 @@ fn write_bulk(path: &Path, count: usize) -> std::io::Result<()> {
         actions: 17,
         days: 10,
         day: "2025-03-05T00:00:00Z",
-        ..Plan::demo()
+        ..Plan::quiet()
     };
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
     let mut line = Vec::new();

@@ -4,7 +4,7 @@
 //! and keeps those that what the event says allows. It knows neither coverage nor clocks but for the
 //! tolerance, so it says how many candidates there are, not which is right.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
@@ -48,6 +48,9 @@ struct Job {
     project: String,
     run: i64,
     run_name: String,
+    plan: String,
+    id: String,
+    request: i64,
     stage: String,
     agent: String,
     from: Time,
@@ -74,7 +77,7 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
     };
     let jobs = rows(
         "select j.project_id, j.run_id, coalesce(j.run_name, r.name) as run_name, coalesce(j.stage, '') as stage, \
-         j.agent_name, coalesce(j.received, j.assigned) as began, j.finished \
+         j.plan_id, j.job_id, j.request_id, j.agent_name, coalesce(j.received, j.assigned) as began, j.finished \
          from jobs j left join (select run_id, max(name) as name from runs where run_kind = 'build' group by run_id) r \
          on r.run_id = j.run_id where j.agent_name is not null",
     )
@@ -117,11 +120,14 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
                 score.decided += u64::from(sure);
             }
         }
-        let rule = items(action, "evidence").next().and_then(|e| e.get("kind")?.as_str()).unwrap_or("none");
-        for tally in [
-            score.by_grade.entry(text("grade").to_owned()).or_default(),
-            score.by_rule.entry(rule.to_owned()).or_default(),
-        ] {
+        // Every rule that gave evidence, the one that decided and those that only corroborate.
+        let rules: BTreeSet<&str> =
+            items(action, "evidence").filter_map(|e| e.get("kind")?.as_str()).collect();
+        let mut names: Vec<(bool, &str)> = rules.into_iter().map(|rule| (true, rule)).collect();
+        names.push((false, text("grade")));
+        for (is_rule, name) in names {
+            let tallies = if is_rule { &mut score.by_rule } else { &mut score.by_grade };
+            let tally = tallies.entry(name.to_owned()).or_default();
             tally.actions += 1;
             tally.right += u64::from(right);
             tally.wrong += u64::from(!right);
@@ -149,6 +155,9 @@ fn job(row: &Object) -> Option<Job> {
         project: text("project_id"),
         run: row.get("run_id").and_then(Json::as_i64)?,
         run_name: text("run_name"),
+        plan: text("plan_id"),
+        id: text("job_id"),
+        request: row.get("request_id").and_then(Json::as_i64).unwrap_or(-1),
         stage: text("stage"),
         agent: text("agent_name"),
         from: Time::parse(&text("began"))?,
@@ -196,6 +205,7 @@ fn compatible<'j>(
     let time = |text: &Option<String>| text.as_deref().and_then(Time::parse).unwrap_or(at);
     let (began, ended) = (time(&began), time(&ended));
     let (run, run_name, stage) = (said("OwnerId"), said("RunName"), said("StageName"));
+    let (plan, job_id, request) = (said("PlanId"), said("JobId"), said("RequestId"));
     let reports_work =
         matches!(text("action"), "Library.ServiceConnectionExecuted" | "Pipelines.DeploymentJobCompleted");
     let build = text("actor_kind").ends_with("build_service");
@@ -207,10 +217,13 @@ fn compatible<'j>(
         let in_time = job.from <= ended + slack && job.until + slack >= began;
         let of_run = run.as_ref().is_none_or(|run| *run == job.run.to_string());
         let of_name = run_name.as_ref().is_none_or(|name| *name == job.run_name);
+        let of_plan = plan.as_ref().is_none_or(|plan| *plan == job.plan)
+            && job_id.as_ref().is_none_or(|id| *id == job.id)
+            && request.as_ref().is_none_or(|request| *request == job.request.to_string());
         let of_stage = job.stage.is_empty() || stage.as_ref().is_none_or(|stage| *stage == job.stage);
         let of_project = job.project == text("project_id");
         if reports_work {
-            in_time && of_run && of_name && of_stage && of_project
+            in_time && of_run && of_name && of_plan && of_stage && of_project
         } else {
             job.from <= at + slack && job.until + slack >= at && of_project && home == text("project")
         }

@@ -252,7 +252,7 @@ fn the_simulated_truth_is_never_contradicted() {
     let world = crate::simulate::World::build(&crate::simulate::Plan {
         runs: 400,
         agents: 6,
-        ..crate::simulate::Plan::demo()
+        ..crate::simulate::Plan::quiet()
     });
     let mut engine = Engine::new(Tolerance::default());
     let delivery = Delivery {
@@ -306,7 +306,7 @@ mod invariants {
             days: 2,
             outages: seed.is_multiple_of(2),
             seed,
-            ..Plan::demo()
+            ..Plan::quiet()
         });
         let mut events = Vec::new();
         for event in world.events() {

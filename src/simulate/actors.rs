@@ -58,3 +58,8 @@ pub(super) fn build_service(project: usize) -> Actor {
         ..Actor::default()
     }
 }
+
+/// Whoever has the token now, from where its owner never was.
+pub(super) fn thief() -> Actor {
+    Actor { ip: Some("192.0.2.66".to_owned()), user_agent: "python-requests/2.32".to_owned(), ..token() }
+}

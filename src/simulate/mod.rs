@@ -8,6 +8,7 @@ mod audit;
 mod recorded;
 #[cfg(feature = "io")]
 mod rest;
+mod trouble;
 mod world;
 
 pub use audit::{SimEvent, Spelling, export_csv, page};

@@ -8,7 +8,7 @@ use super::world::{Builder, CONNECTION, DEPLOYER, Job, ORGANIZATION, PAT, POOLS,
 use crate::model::{Ticks, Time};
 
 impl Builder {
-    fn capture(&self, observed: Time, path: &str, body: Json) -> String {
+    pub(super) fn capture(&self, observed: Time, path: &str, body: Json) -> String {
         let url = format!("https://dev.azure.com/{}/{path}", ORGANIZATION.1);
         json!({"url": url, "observed": observed.to_string(), "status": 200, "body": body}).to_string()
     }
@@ -28,7 +28,7 @@ impl Builder {
             ));
         }
         for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
-            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent)).collect();
+            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.day)).collect();
             let path = format!("_apis/distributedtask/pools/{pool_id}/agents?includeCapabilities=true");
             out.push(self.capture(self.at(7200), &path, list(agents)));
             for (day, hour) in self.listings(pool) {
@@ -81,21 +81,25 @@ impl Builder {
             "_apis/tokens/pats",
             json!({"continuationToken": "", "patTokens": [pat]}),
         ));
+        out.extend(self.trouble_captures());
         out
     }
 
-    fn agent(&self, pool: usize, agent: usize) -> Json {
-        let id = self.agent_id(pool, agent);
+    pub(super) fn agent(&self, pool: usize, agent: usize, at: Time) -> Json {
+        let id = self.agent_id(pool, agent, at);
+        let replaced = self.is_replaced(pool, agent, at);
+        let key = if replaced { format!("key-of-{id}-now") } else { format!("key-of-{id}") };
+        let machine = if replaced { "kali".to_owned() } else { format!("vm-{}-{agent}", POOLS[pool].1) };
         json!({
             "id": id, "name": self.agent_name(pool, agent), "version": "4.248.0", "osDescription": "Linux 6.8.0-azure",
             "enabled": true, "status": "online", "provisioningState": "Provisioned", "maxParallelism": 1,
             "createdOn": self.at(1800).to_string(),
             "authorization": {
                 "clientId": format!("7b000000-0000-4000-8000-{id:012x}"),
-                "publicKey": {"exponent": "AQAB", "modulus": format!("key-of-{id}")},
+                "publicKey": {"exponent": "AQAB", "modulus": key},
             },
             "systemCapabilities": {
-                "Agent.Name": self.agent_name(pool, agent), "Agent.ComputerName": format!("vm-{}-{agent}", POOLS[pool].1),
+                "Agent.Name": self.agent_name(pool, agent), "Agent.ComputerName": machine,
                 "Agent.OS": "Linux", "DB_PASSWORD": "never stored",
             },
         })
@@ -117,7 +121,7 @@ impl Builder {
             out["assignTime"] = json!(job.queued.to_string());
             out["receiveTime"] = json!(job.received.to_string());
             out["reservedAgent"] = json!({
-                "id": self.agent_id(job.pool, job.agent), "name": self.agent_name(job.pool, job.agent), "version": "4.248.0",
+                "id": self.agent_id(job.pool, job.agent, job.received), "name": self.agent_name(job.pool, job.agent), "version": "4.248.0",
                 "osDescription": "Linux 6.8.0-azure", "enabled": true, "status": "online",
             });
         }
@@ -188,11 +192,11 @@ impl Builder {
     }
 }
 
-fn plan_id(run: usize) -> String {
+pub(super) fn plan_id(run: usize) -> String {
     guid(3, run)
 }
 
-fn job_id(job: &Job) -> String {
+pub(super) fn job_id(job: &Job) -> String {
     // The same job has the same id in every run of its pipeline.
     format!("7f000000-0000-4000-8000-{:012x}", job.pool)
 }

@@ -22,13 +22,20 @@ pub struct Plan {
     pub seed: u64,
     /// Whether the jobs of a pool are not heard of on some days.
     pub outages: bool,
+    /// Whether there are attackers, and things that are hard to tell apart.
+    pub trouble: bool,
     /// First moment of the first day, RFC 3339.
     pub day: &'static str,
 }
 
 impl Plan {
-    /// What the demo shows.
+    /// What the demo shows: a day with an attack.
     pub fn demo() -> Plan {
+        Plan { trouble: true, ..Plan::quiet() }
+    }
+
+    /// A day on which nothing goes wrong.
+    pub fn quiet() -> Plan {
         Plan {
             runs: 40,
             agents: 4,
@@ -37,6 +44,7 @@ impl Plan {
             days: 1,
             seed: 7,
             outages: false,
+            trouble: false,
             day: "2026-03-05T00:00:00Z",
         }
     }
@@ -66,6 +74,7 @@ pub(super) fn project(index: usize) -> (String, String) {
     (format!("5b000000-0000-4000-8000-{:012x}", 0x1001 + index), name)
 }
 
+#[derive(Clone)]
 pub(super) struct Job {
     pub request: i64,
     pub run: usize,
@@ -98,6 +107,7 @@ impl World {
         builder.schedule();
         let highlight = builder.work();
         builder.people();
+        builder.trouble();
         let captures = builder.captures();
         let hooks = builder.hooks();
         let mut events = builder.events;
@@ -130,7 +140,7 @@ pub(super) struct Builder {
     pub plan: Plan,
     pub day: Time,
     dice: Dice,
-    events: Vec<SimEvent>,
+    pub events: Vec<SimEvent>,
     /// Two of each run, in the order of the runs.
     jobs: Vec<Job>,
 }
@@ -142,10 +152,6 @@ impl Builder {
 
     pub fn agent_name(&self, pool: usize, agent: usize) -> String {
         format!("{}-{:02}", POOLS[pool].1, agent + 1)
-    }
-
-    pub fn agent_id(&self, pool: usize, agent: usize) -> i64 {
-        (pool as i64 + 1) * 100_000 + agent as i64
     }
 
     fn runs_a_day(&self) -> usize {
@@ -170,7 +176,7 @@ impl Builder {
     }
 
     #[expect(clippy::too_many_arguments, reason = "an event has so many parts")]
-    fn event(
+    pub(super) fn event(
         &mut self,
         occurred: Time,
         action: &'static str,
@@ -208,7 +214,7 @@ impl Builder {
                 let actor = if pool == 0 { token() } else { application("agent-registrar", REGISTRAR) };
                 let at = self.at(1800 + (pool * 600 + agent * 60) as i64);
                 let details = format!("Added agent {name} to the pool {pool_name}");
-                let data = json!({"AgentId": self.agent_id(pool, agent), "AgentName": name, "AgentPoolId": pool_id, "AgentPoolName": pool_name});
+                let data = json!({"AgentId": self.agent_id(pool, agent, at), "AgentName": name, "AgentPoolId": pool_id, "AgentPoolName": pool_name});
                 self.event(at, "Library.AgentAdded", 3, actor, None, data, details, None);
             }
         }
@@ -276,11 +282,13 @@ impl Builder {
                         details,
                         truth.clone(),
                     );
-                    // The one action with a single job around it shows the most.
+                    // An action with a single job around it shows the most, best on the attacker's machine.
+                    let shows =
+                        !self.plan.trouble || self.is_replaced(pool, agent, received - Ticks::seconds(1800));
                     let others = self.jobs.iter().filter(|j| {
                         self.project_of(j.run) == project && j.received <= at && at <= j.finished
                     });
-                    if highlight.is_empty() && others.count() == 1 {
+                    if highlight.is_empty() && shows && others.count() == 1 {
                         highlight = id;
                     }
                 }

@@ -10,6 +10,9 @@ use crate::model::{Candidate, RecordHash, Ticks};
 /// the calls of a day: it proves who held the identity, not the moment of a call.
 const TOKEN_LIFE: Ticks = Ticks::days(1);
 
+/// An address that more agents share narrows nothing.
+const MOST_AT_ADDRESS: usize = 20;
+
 /// The chain of the credential that was used: what it is called, whose it is, what it may do, since
 /// when.
 pub(super) fn token(case: &mut Case<'_, '_>) {
@@ -50,7 +53,11 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
 pub(super) fn address(case: &mut Case<'_, '_>) {
     let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
-    for agent in known.at_address(ip, case.event.occurred + case.tolerance.clock) {
+    let agents: Vec<i64> = known.at_address(ip, case.event.occurred + case.tolerance.clock).collect();
+    if agents.len() > MOST_AT_ADDRESS {
+        return case.missing(format!("which of the {} agents registered from {ip} it was", agents.len()));
+    }
+    for agent in agents {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }
