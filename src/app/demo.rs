@@ -13,7 +13,7 @@ use crate::simulate::{Plan, Spelling, World, export_csv, page};
 use crate::source::webhook;
 
 /// The reports shown, of those that ask for nothing.
-const SHOWN: [&str; 3] = ["grades", "agents_by_pat", "build_identity_alarms"];
+const SHOWN: [&str; 3] = ["agents_replaced", "grades", "build_identity_alarms"];
 
 /// Builds the lake, then traces and reports.
 pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failure> {
@@ -31,7 +31,11 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
     settings.lake.retention_days = 0;
     let world = World::build(&Plan::demo());
     let lake = open(&settings).await?;
-    say(&format!("A day of the simulated organisation `contoso`, into the lake {}\n", folder.display()))?;
+    say(&format!(
+        "A day of the simulated organisation `contoso`, into the lake {}\n\
+         At noon somebody with a stolen token put a machine of their own in the place of an agent.\n",
+        folder.display()
+    ))?;
 
     let recording = folder.join("_recording");
     let files = record(&world, &recording)?;

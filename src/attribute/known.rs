@@ -411,12 +411,27 @@ impl Known {
         self.registrants.keys().map(move |agent| (*agent, self.registrants(*agent, until).collect()))
     }
 
-    /// The version of an agent in force at a moment: the last one seen by then, else the first.
+    /// The version of an agent in force at a moment: of those seen since it was registered last, the
+    /// last one by then, else the first after. A machine seen before that may be another's.
     pub fn agent_at(&self, agent: i64, pool: Option<i64>, at: Time) -> Option<(&Agent, Source)> {
         let versions = self.agents.get(&agent)?;
         let fits = |a: &Agent| pool.is_none() || a.pool_id.is_none() || a.pool_id == pool;
-        let before = versions.iter().rev().find(|(s, a)| s.known <= at && fits(a));
-        before.or_else(|| versions.iter().find(|(_, a)| fits(a))).map(|(s, a)| (&**a, *s))
+        let registered = self.registrants(agent, at).map(|binding| binding.from).next();
+        let since = |s: &Source| registered.is_none_or(|from| s.known >= from);
+        let before = versions.iter().rev().find(|(s, a)| s.known <= at && fits(a)).filter(|(s, _)| since(s));
+        before.or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a))).map(|(s, a)| (&**a, *s))
+    }
+
+    /// The version before another one, where that had another key or machine.
+    pub fn replaced(&self, agent: &Agent, at: Source) -> Option<(&Agent, Source)> {
+        let differs = |a: &Agent| {
+            let key = matches!((&a.key_fingerprint, &agent.key_fingerprint), (Some(a), Some(b)) if a != b);
+            key || matches!((&a.machine, &agent.machine), (Some(a), Some(b)) if a != b)
+        };
+        let before = self.agents.get(&agent.agent_id)?.range(..at).rev();
+        let (source, before) =
+            before.filter(|(_, a)| a.pool_id == agent.pool_id).find(|(_, a)| differs(a))?;
+        Some((before, *source))
     }
 
     /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not

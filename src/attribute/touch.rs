@@ -277,11 +277,12 @@ impl Touched {
         told::add(all, by);
     }
 
-    /// Of an agent that was not known before, the first sighting also stands for the time before it.
-    pub fn first_seen(&mut self, agent: i64) {
-        if let Some(since) = self.names.agents.get_mut(&agent) {
-            *since = EVER;
-            self.agents.entry(agent).or_default().iter_mut().for_each(|told| told.since = EVER);
+    /// What was told of an agent also stands for the time from this moment on.
+    pub fn stands_since(&mut self, agent: i64, since: Time) {
+        if let Some(first) = self.names.agents.get_mut(&agent) {
+            *first = since.min(*first);
+            let told = self.agents.entry(agent).or_default().iter_mut();
+            told.for_each(|told| told.since = since.min(told.since));
         }
     }
 

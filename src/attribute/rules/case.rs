@@ -145,12 +145,25 @@ impl<'e, 'k> Case<'e, 'k> {
                 source,
                 format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")),
             );
+            if let Some((before, source)) =
+                known.replaced(agent, source).filter(|(_, s)| s.known >= at - self.tolerance.window)
+            {
+                let machine = before.machine.as_deref().unwrap_or("a machine not named");
+                let key =
+                    if before.key_fingerprint == agent.key_fingerprint { "the same" } else { "another" };
+                self.cite(
+                    source,
+                    format!("the agent was replaced: it was on {machine} with {key} key before"),
+                );
+            }
             if let Some(client) = &agent.client_id {
                 self.identity(client, seen.name.clone(), "listener", "listener");
             }
             if let Some(machine) = &agent.machine {
                 self.identity(machine, None, "host", "machine");
             }
+        } else if job.agent_id.is_some_and(|id| known.agent(id).is_some()) {
+            self.missing("a listing of the agent since it was registered last");
         }
         if let Some((node, source)) = job.agent_id.and_then(|id| known.nodes.get(&id)) {
             seen.machine = seen.machine.or_else(|| node.machine.clone());

@@ -162,9 +162,7 @@ pub(super) async fn read(
             decoded.events.iter().for_each(|event| touched.event(event, stamp));
         })
         .await?;
-        for agent in pairs::first_seen(session, facts, &touched).await? {
-            touched.first_seen(agent);
-        }
+        pairs::sightings(session, facts, &mut touched).await?;
         let pools_heard = touched.pools_heard().iter().map(|(name, until)| (name.clone(), until.0));
         cursor.pools_heard.extend(pools_heard);
         if !touched.is_empty() {

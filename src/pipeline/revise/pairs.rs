@@ -1,5 +1,5 @@
-//! What rows tell about each other: the job request of a correlation, the id of a project's name, the
-//! first sighting of an agent.
+//! What rows tell about each other: the job request of a correlation, the id of a project's name, since
+//! when the sighting of an agent stands.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use datafusion::arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondTy
 
 use super::ReviseError;
 use super::news::{at, rows, stamp};
-use crate::attribute::{Stamp, Touched};
-use crate::model::Date;
+use crate::attribute::{EVER, Stamp, Touched};
+use crate::model::{Date, Time};
 use crate::query::Session;
 
 /// Records of one call are written within a day of each other.
@@ -79,26 +79,37 @@ pub(super) async fn projects(
     Ok(())
 }
 
-/// The touched agents that were seen for the first time after `seen`, each in its organisation.
-pub(super) async fn first_seen(
+/// Of the touched agents, those whose sighting also stands for the time before it, and since when: since
+/// ever for one never seen before `seen`, since its registration for one not seen after that.
+pub(super) async fn sightings(
     session: &Session,
     seen: i64,
-    touched: &Touched,
-) -> Result<Vec<i64>, ReviseError> {
+    touched: &mut Touched,
+) -> Result<(), ReviseError> {
     let agents: Vec<String> = touched.names().agents.keys().map(i64::to_string).collect();
     if agents.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
+    let (agents, seen) = (agents.join(","), at(seen));
     let sql = format!(
-        "select distinct agent_id from ( \
-           select agent_id from lake.agents where agent_id in ({}) \
-           group by coalesce(organization, organization_id), agent_id having min(known) > {})",
-        agents.join(","),
-        at(seen)
+        "with seen as ( \
+           select agent_id, min(known) > {seen} as is_new, max(case when known <= {seen} then observed end) as last \
+           from lake.agents where agent_id in ({agents}) \
+           group by coalesce(organization, organization_id), agent_id \
+         ), registered as ( \
+           select agent_id, max(\"from\") as at from lake.bindings \
+           where role = 'registrant' and agent_id in ({agents}) group by agent_id \
+         ) \
+         select s.agent_id, case when s.is_new then null else r.at end \
+         from seen s left join registered r on r.agent_id = s.agent_id where s.is_new or r.at > s.last"
     );
-    let mut first = Vec::new();
     for batch in rows(session, &sql).await? {
-        first.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten());
+        let agents = batch.column(0).as_primitive::<Int64Type>();
+        let since = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        for row in 0..batch.num_rows() {
+            let since = if since.is_valid(row) { Time::from_unix_micros(since.value(row)) } else { EVER };
+            touched.stands_since(agents.value(row), since);
+        }
     }
-    Ok(first)
+    Ok(())
 }
