@@ -123,7 +123,8 @@ const REPORTS: &[(&str, &str)] = embed!("report":
     "agent_actions", "identity_actions", "several_candidates", "pipelines_by_agent", "agents_by_pat",
     "pool_utilisation", "unattributed", "grades", "agents_replaced", "service_connection_use",
     "build_identity_alarms", "identity_reach", "runs_on_agent", "credentials", "blind_windows",
-    "agent_utilisation", "pat_dependence", "blast_radius",
+    "agent_utilisation", "pat_dependence", "blast_radius", "unused_grants", "agent_drift", "migration_progress",
+    "deployment_chain", "identity_tasks",
 );
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use agentrail::query::Catalogue;
 use crate::lake::{Scratch, audit_record};
 
 /// For each report the parameters with which the demo's organisation has an answer.
-const ANSWERS: [(&str, &[&str]); 18] = [
+const ANSWERS: [(&str, &[&str]); 23] = [
     ("agent_actions", &["agent=linux-build-01"]),
     ("identity_actions", &["identity=deployer"]),
     ("several_candidates", &[]),
@@ -25,6 +25,11 @@ const ANSWERS: [(&str, &[&str]); 18] = [
     ("agent_utilisation", &[]),
     ("pat_dependence", &[]),
     ("blast_radius", &["who=linux-build-01"]),
+    ("unused_grants", &["used_since=2099-01-01T00:00:00Z"]),
+    ("agent_drift", &[]),
+    ("migration_progress", &[]),
+    ("deployment_chain", &[]),
+    ("identity_tasks", &[]),
 ];
 
 /// An agent seen twice, the second time with another key on another machine.
