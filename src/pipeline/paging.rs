@@ -19,6 +19,9 @@ use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, Writer, arrow_schema};
 
+/// Whether an event names a job request: one that was not known yet is in no column of its verdict.
+pub(super) const NAMES_REQUEST: &str = "(request_id is not null or data ilike '%requestid%')";
+
 /// The engine, with what of the lake it has been told.
 pub(super) struct Attributor {
     pub engine: Engine,
@@ -93,9 +96,11 @@ impl Attributor {
         }
         if !events.files.is_empty() {
             // What events tell of the world around them: names of projects, correlated jobs.
-            let sql = "select cast(null as varchar), observed, raw from lake.events \
-                where action like 'Library.Agent%' or request_id is not null";
-            records(&session(lake, &[events])?, sql, organization, |decoded, _| {
+            let sql = format!(
+                "select cast(null as varchar), observed, raw from lake.events \
+                 where action like 'Library.Agent%' or {NAMES_REQUEST}"
+            );
+            records(&session(lake, &[events])?, &sql, organization, |decoded, _| {
                 decoded.events.iter().for_each(|event| engine.learn_event(event));
             })
             .await?;

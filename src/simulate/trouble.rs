@@ -44,7 +44,9 @@ impl Builder {
             let [build, deploy] = self.jobs_of_run(run) else { continue };
             let (build, deploy) = (build.clone(), deploy.clone());
             self.by_ids(&build);
-            self.by_correlation(&build);
+            for (job, tenths) in [(&build, 3), (&build, 1), (&deploy, 1), (&deploy, 9)] {
+                self.by_correlation(job, tenths);
+            }
             self.by_application(&deploy);
             self.by_token(&build);
             self.by_others(&build);
@@ -125,8 +127,8 @@ impl Builder {
     }
 
     /// Two records of one call, of which only one names the job.
-    fn by_correlation(&mut self, job: &Job) {
-        let at = job.received + Ticks((job.finished.0 - job.received.0) / 3);
+    fn by_correlation(&mut self, job: &Job, tenths: i64) {
+        let at = job.received + Ticks((job.finished.0 - job.received.0) / 10 * tenths);
         let truth = Some(self.agent_name(job.pool, job.agent));
         let project = self.project_of(job.run);
         let data = json!({"VariableGroupId": 4, "VariableGroupName": "release-flags", "Type": "Vsts"});

@@ -46,8 +46,8 @@ impl Draft {
         }
     }
 
-    /// The key: kind, organisation, natural id and state; of a state that names no time of its own also
-    /// when it was seen, as it may come back after another one.
+    /// The key: kind, organisation, natural id and state; of an agent also the hour in which a listing
+    /// had it, as it may be replaced and put back, and may go.
     fn key(&self, hash: &RecordHash, seen: Option<Time>) -> String {
         let organization =
             self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
@@ -59,12 +59,9 @@ impl Draft {
             key.push('/');
             key.push_str(&self.state);
         }
-        if let Some(seen) = seen.filter(|_| self.occurred.is_none() && !self.state.is_empty()) {
-            // What comes and goes within a day is told apart by the hour.
-            let hourly = ["agent", "deployment_target", "elastic_node"].contains(&self.kind.as_str());
-            let digits = if hourly { "2026-03-05T14".len() } else { "2026-03-05".len() };
+        if let Some(seen) = seen.filter(|_| matches!(self.kind.as_str(), "agent" | "deployment_target")) {
             key.push('@');
-            key.push_str(&seen.to_string()[..digits]);
+            key.push_str(&seen.to_string()[.."2026-03-05T14".len()]);
         }
         key
     }

@@ -10,6 +10,7 @@ use super::ReviseError;
 use super::news::{at, rows, stamp};
 use crate::attribute::{EVER, Stamp, Touched};
 use crate::model::{Date, Time};
+use crate::pipeline::paging::NAMES_REQUEST;
 use crate::query::Session;
 
 /// Records of one call are written within a day of each other.
@@ -23,7 +24,7 @@ pub(super) async fn correlations(
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
     let naming = format!(
-        "known > {} and grade = 'exact' and request_id is not null and correlation_id is not null",
+        "known > {} and (grade = 'exact' or request_id is null) and {NAMES_REQUEST} and correlation_id is not null",
         at(since)
     );
     let days = rows(session, &format!("select min(date), max(date) from lake.events where {naming}")).await?;
@@ -80,7 +81,7 @@ pub(super) async fn projects(
 }
 
 /// Of the touched agents, those whose sighting also stands for the time before it, and since when: since
-/// ever for one never seen before `seen`, since its registration for one not seen after that.
+/// it was created for one never seen before `seen`, since its registration for one not seen after that.
 pub(super) async fn sightings(
     session: &Session,
     seen: i64,
@@ -93,14 +94,15 @@ pub(super) async fn sightings(
     let (agents, seen) = (agents.join(","), at(seen));
     let sql = format!(
         "with seen as ( \
-           select agent_id, min(known) > {seen} as is_new, max(case when known <= {seen} then observed end) as last \
+           select agent_id, min(known) > {seen} as is_new, min(created) as created, \
+             max(case when known <= {seen} then observed end) as last \
            from lake.agents where agent_id in ({agents}) \
            group by coalesce(organization, organization_id), agent_id \
          ), registered as ( \
            select agent_id, max(\"from\") as at from lake.bindings \
            where role = 'registrant' and agent_id in ({agents}) group by agent_id \
          ) \
-         select s.agent_id, case when s.is_new then null else r.at end \
+         select s.agent_id, case when s.is_new then s.created else r.at end \
          from seen s left join registered r on r.agent_id = s.agent_id where s.is_new or r.at > s.last"
     );
     for batch in rows(session, &sql).await? {
