@@ -34,10 +34,11 @@ fn rows(commit: usize) -> Rows {
 fn age(log: &std::path::Path, versions: std::ops::Range<u64>) {
     let before = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
     for version in versions {
-        // One that is cleaned up already is not there.
-        if let Ok(file) = std::fs::File::options().append(true).open(log.join(format!("{version:020}.json")))
-        {
-            file.set_modified(before).unwrap_or_else(|e| panic!("age an entry: {e}"));
+        for name in [format!("{version:020}.json"), format!("{version:020}.checkpoint.parquet")] {
+            // One that is cleaned up already is not there, and few versions have a checkpoint.
+            if let Ok(file) = std::fs::File::options().append(true).open(log.join(name)) {
+                file.set_modified(before).unwrap_or_else(|e| panic!("age an entry: {e}"));
+            }
         }
     }
 }

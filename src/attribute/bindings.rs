@@ -14,10 +14,11 @@ pub struct Binding {
     pub pool_name: Option<String>,
     pub machine: Option<String>,
     pub identity_id: String,
-    /// `user`, `application`, `pat`, `listener`, `host`, `vm` or `service`.
+    /// `user`, `application`, `pat`, `listener`, `host`, `vm` or `service`, or as stated.
     pub identity_kind: String,
     pub identity_name: Option<String>,
-    /// `registrant`, `listener` or `machine`.
+    /// `registrant`, `listener`, `machine`, or `stated` by the operator of agents and machines that fit
+    /// a pattern.
     pub role: String,
     pub from: Time,
     pub until: Option<Time>,
@@ -120,6 +121,24 @@ pub fn bindings_of_fact(fact: &Fact<'_>) -> Vec<Binding> {
                 ..blank.clone()
             })
             .collect(),
+        Body::Stated(stated) => {
+            let identity = stated.identity.clone().map(|id| (id, stated.identity_kind.as_str()));
+            let resource = || stated.resource.clone().map(|id| (id, "resource"));
+            let (identity_id, kind) =
+                identity.or_else(resource).unwrap_or_else(|| (stated.addresses.join(";"), "address"));
+            vec![Binding {
+                agent_name: stated.agent.clone(),
+                pool_name: stated.pool.clone(),
+                machine: stated.machine.clone(),
+                identity_id,
+                identity_kind: kind.to_owned(),
+                identity_name: stated.identity_name.clone(),
+                role: "stated".to_owned(),
+                from: stated.from.unwrap_or_default(),
+                until: stated.until,
+                ..blank
+            }]
+        }
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use super::job::JobKnown;
 use super::occupancy::Occupancy;
 use crate::model::{
     Agent, Body, Connection, ConnectionUse, ElasticNode, Event, Fact, Heard, Identity, Job, Key, RecordHash,
-    Run, SignIn, Ticks, Time,
+    Run, SignIn, Statement, Ticks, Time,
 };
 
 /// Where something was read.
@@ -62,6 +62,8 @@ pub(super) struct Known {
     /// Runs of a name, which is not unique.
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
     pub connections: HashMap<String, (Connection, Source)>,
+    /// The operator's statements, by whom they are about.
+    statements: BTreeMap<[Option<String>; 3], (Statement, Source)>,
     /// Uses of a service connection, by its id.
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: HashMap<String, (Identity, Source)>,
@@ -133,8 +135,26 @@ impl Known {
                     all.insert((fact.when(), fact.hash), ((**sign_in).clone(), source));
                 }
             }
+            Body::Stated(statement) => self.stated(statement, source),
             Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
+    }
+
+    fn stated(&mut self, statement: &Statement, source: Source) {
+        let about = [&statement.pool, &statement.agent, &statement.machine].map(Clone::clone);
+        let slot = self.statements.entry(about).or_insert_with(|| (statement.clone(), source));
+        if slot.1 < source {
+            *slot = (statement.clone(), source);
+        }
+    }
+
+    /// What the operator states of an agent.
+    pub fn statements(&self, job: &Job, machine: Option<&str>, at: Time) -> Vec<&(Statement, Source)> {
+        let pool =
+            job.pool_id.and_then(|pool| self.pools.get(&pool)?.0.as_deref()).or(job.pool_name.as_deref());
+        let about =
+            |told: &&(Statement, Source)| told.0.is_about(job.agent_name.as_deref(), machine, pool, at);
+        self.statements.values().filter(about).collect()
     }
 
     pub fn heard(&mut self, heard: &Heard) {
@@ -487,6 +507,9 @@ impl Known {
         }
         for (application, sign_ins) in other.sign_ins {
             self.sign_ins.entry(application).or_default().extend(sign_ins);
+        }
+        for (statement, source) in other.statements.into_values() {
+            self.stated(&statement, source);
         }
         for (ip, agents) in other.addresses {
             agents.into_iter().for_each(|(agent, first)| self.registered_from(&ip, agent, first));

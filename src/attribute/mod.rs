@@ -13,6 +13,7 @@ mod known;
 mod occupancy;
 mod organizations;
 mod rules;
+mod stated;
 mod told;
 mod touch;
 

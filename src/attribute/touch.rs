@@ -194,6 +194,10 @@ impl Touched {
                 }
             }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
+            Body::Stated(stated) => {
+                let until = stated.until.unwrap_or(Time(i64::MAX / 2));
+                self.moments.add(stated.from.unwrap_or(EVER), until, by);
+            }
             Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
     }

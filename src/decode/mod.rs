@@ -16,6 +16,7 @@ mod export;
 mod facts;
 mod frame;
 mod inflate;
+mod inventory;
 mod json;
 mod redact;
 mod scan;
@@ -72,6 +73,8 @@ pub fn decode<'a>(body: &'a [u8], delivery: &Delivery<'_>) -> Decoded<'a> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if export::is_csv(body) {
         export::walk(body, &mut sink);
+    } else if inventory::is_table(body) {
+        inventory::walk(body, &mut sink);
     } else {
         frame::walk(body, &mut sink);
     }

@@ -115,6 +115,13 @@ fn open<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
             return each(raw, items, sink);
         }
     }
+    if let Some(list) = fields.get("inventory").filter(|v| v.starts_with('[')) {
+        let Ok(statements) = serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(list)
+        else {
+            return sink.reject(Reason::UnknownShape, "`inventory` is no list of objects", raw.as_bytes());
+        };
+        return statements.into_iter().for_each(|members| super::inventory::one(members, sink));
+    }
     // A diagnostic setting wraps a row of the audit table in `properties`.
     if let Some(inner) = fields.get("properties")
         && let Some(record) = Members::parse(inner)

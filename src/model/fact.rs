@@ -69,6 +69,7 @@ pub enum Body {
     SignIn(Box<SignIn>),
     /// A poll that proves a source was heard; drawn from capture lines beside their records.
     Heard(Heard),
+    Stated(Box<Statement>),
     /// A known kind of record from which nothing typed is drawn.
     Other,
 }
@@ -296,4 +297,24 @@ pub struct Heard {
     pub pool_id: Option<i64>,
     pub from: Time,
     pub until: Time,
+}
+
+/// The operator's own word on which agents or machines bear which identity. Agent, machine and pool are
+/// patterns in which `*` stands for any text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statement {
+    pub pool: Option<String>,
+    pub agent: Option<String>,
+    pub machine: Option<String>,
+    /// Client id of a managed identity or an application, or the id of another kind.
+    pub identity: Option<String>,
+    pub identity_kind: String,
+    pub identity_name: Option<String>,
+    /// Resource id of the machine or the scale set.
+    pub resource: Option<String>,
+    /// Addresses or networks (`10.1.2.0/24`) from which requests of these machines come.
+    pub addresses: Vec<String>,
+    pub from: Option<Time>,
+    /// Exclusive.
+    pub until: Option<Time>,
 }

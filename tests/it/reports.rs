@@ -6,7 +6,7 @@ use agentrail::query::Catalogue;
 use crate::lake::{Scratch, audit_record};
 
 /// For each report the parameters with which the demo's organisation has an answer.
-const ANSWERS: [(&str, &[&str]); 23] = [
+const ANSWERS: [(&str, &[&str]); 24] = [
     ("agent_actions", &["agent=linux-build-01"]),
     ("identity_actions", &["identity=deployer"]),
     ("several_candidates", &[]),
@@ -30,6 +30,7 @@ const ANSWERS: [(&str, &[&str]); 23] = [
     ("migration_progress", &[]),
     ("deployment_chain", &[]),
     ("identity_tasks", &[]),
+    ("inventory_contradictions", &[]),
 ];
 
 /// An agent seen twice, the second time with another key on another machine.
@@ -91,6 +92,7 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
     full.ok(&["demo", "--keep", full.lake().to_str().unwrap()]);
     full.ingest(&full.file("replaced.ndjson", replaced()));
     full.ingest(&full.file("unclear.ndjson", unclear()));
+    full.ingest(&full.file("inventory.toml", INVENTORY));
     // A4: the spans in which versions of one agent held never overlap.
     let overlaps = "select count(*) from agents a join agents b on a.agent_id = b.agent_id and a.pool_id = b.pool_id \
         and a.key < b.key and a.\"from\" < coalesce(b.until, timestamp '2199-01-01') and b.\"from\" < coalesce(a.until, timestamp '2199-01-01')";
@@ -119,6 +121,83 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
         let silent = if dated { full.ok(&arguments) } else { bare.ok(&arguments) };
         assert_eq!(silent.lines().count(), 1, "{name} says {silent}");
     }
+}
+
+/// What an operator would state of the demo's organisation, as of before the attack.
+const INVENTORY: &str = r#"
+# Which machines bear which identity.
+[[inventory]]
+organization = "contoso"
+agent = "azure-deploy-*"
+identity = "7D000000-0000-4000-8000-0000000000D1"
+identity_name = "deployer"
+resource = "/subscriptions/1/virtualMachineScaleSets/deploy"
+addresses = ["198.51.100.0/24"]
+from = 2026-03-01
+
+[[inventory]]
+organization = "contoso"
+agent = "linux-build-04"
+machine = "vm-linux-*"
+addresses = ["10.0.0.0/8"]
+"#;
+
+#[test]
+fn the_inventory_is_cited_checked_and_contradicted() {
+    let scratch = Scratch::new();
+    scratch.ok(&["demo", "--keep", scratch.lake().to_str().unwrap()]);
+    let traced = |filter: &str| {
+        let sql = format!("select event_id from actions where {filter} order by occurred limit 1");
+        scratch.ok(&["trace", scratch.sql(&sql)[0]["event_id"].as_str().unwrap()])
+    };
+    let deployed = "agent_name = 'azure-deploy-01' and grade = 'sole'";
+    assert!(!traced(deployed).contains("inventory"));
+    let account = scratch.ingest(&scratch.file("inventory.toml", INVENTORY));
+    assert_eq!((account["facts"].as_u64(), account["rejects"].as_u64()), (Some(2), Some(0)), "{account}");
+    assert!(account["revised"].as_u64().unwrap() > 0, "{account}");
+    let trace = traced(deployed);
+    assert!(trace.contains("identity   machine: deployer, managed_identity"), "{trace}");
+    assert!(trace.contains("the inventory gives the agent the identity deployer"), "{trace}");
+    // An identity of which nothing else is known, at work while a job ran on a machine that bears it.
+    let job = &scratch.sql("select cast(finished as varchar) as at, organization_id from jobs where agent_name = 'azure-deploy-01' and request_id is not null limit 1")[0];
+    let event = format!(
+        r#"{{"Id":"a3000000-0000-4000-8000-000000000001","ActionId":"Git.X","Timestamp":"{}","ScopeId":{},"ActorClientId":"7d000000-0000-4000-8000-0000000000ee","ActorDisplayName":"robot","Data":{{}}}}"#,
+        job["at"].as_str().unwrap(),
+        job["organization_id"]
+    );
+    let states = r#"{"inventory":{"agent":"azure-*-01","organization":"contoso","identity":"7d000000-0000-4000-8000-0000000000ee"}}"#;
+    scratch.ingest(&scratch.file("robot.ndjson", [event.as_str(), states].join("\n")));
+    let robot = traced("actor_name = 'robot'");
+    assert!(
+        robot.contains("candidate  azure-deploy-01")
+            && robot.contains("the inventory gives its agent this identity"),
+        "{robot}"
+    );
+    let missing = traced(
+        "agent_name = 'linux-build-04' and occurred < timestamp '2026-03-05T12:00:00' and actor_kind = 'project_build_service'",
+    );
+    assert!(
+        missing.contains("why it came from 198.51.100.20, which the inventory does not give the agent"),
+        "{missing}"
+    );
+    let report = scratch.ok(&["report", "inventory_contradictions", "--format", "csv"]);
+    assert!(report.contains("another machine,linux-build-04 on kali"), "{report}");
+
+    // The same again, and the same as JSON, is no news; what is wrong is said.
+    assert_eq!(scratch.ingest(&scratch.file("again.toml", INVENTORY))["revised"], 0);
+    let json = r#"{"inventory":[{"organization":"contoso","agent":"linux-build-04","machine":"vm-linux-*","addresses":["10.0.0.0/8"]}]}"#;
+    assert_eq!(scratch.ingest(&scratch.file("inventory.json", json))["tables"]["facts"]["added"], 0);
+    let csv = "agent,identity,addresses,until\na-*,x,10.0.0.1;10.0.0.2,2026-05-01\nb,y,nowhere,\nc,,,\nd,z\n";
+    let account = scratch.ingest(&scratch.file("inventory.csv", csv));
+    assert_eq!((account["facts"].as_u64(), account["rejects"].as_u64()), (Some(1), Some(3)), "{account}");
+    let says = scratch.sql("select says from rejects order by says");
+    let says: Vec<&str> = says.iter().map(|row| row["says"].as_str().unwrap()).collect();
+    assert!(says.iter().any(|s| s.contains("holds no address or network: nowhere")), "{says:?}");
+    assert!(says.iter().any(|s| s.contains("names no `identity`, `resource` or `addresses`")), "{says:?}");
+    assert!(
+        says.iter().any(|s| s.contains("line 5 of the inventory has another number of fields")),
+        "{says:?}"
+    );
 }
 
 /// An agent replaced in place, put back, and gone: each version with its span, from listings alone.

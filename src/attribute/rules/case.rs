@@ -4,7 +4,7 @@ use crate::attribute::Tolerance;
 use crate::attribute::job::JobKnown;
 use crate::attribute::known::{Known, Source, is_release};
 use crate::model::{
-    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, JobSeen, RunSeen,
+    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, Job, JobSeen, RunSeen,
     Subject, Text, Time, Verdict,
 };
 
@@ -196,7 +196,38 @@ impl<'e, 'k> Case<'e, 'k> {
             }
             None => self.missing("no record of who registered the agent"),
         }
+        self.stated(job, seen.machine.as_deref(), at);
         self.verdict.agent = Some(seen);
+    }
+
+    /// What the operator states of the agent, and whether the request came from where that says.
+    fn stated(&mut self, job: &Job, machine: Option<&str>, at: Time) {
+        // A record that a service wrote comes from the service.
+        let own = !matches!(self.event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService);
+        let ip = self.event.ip.as_deref().filter(|_| own);
+        for (statement, source) in self.known.statements(job, machine, at) {
+            let mut says = Vec::new();
+            if let Some(id) = &statement.identity {
+                self.identity(id, statement.identity_name.clone(), &statement.identity_kind, "machine");
+                says.push(format!("the identity {}", statement.identity_name.as_deref().unwrap_or(id)));
+            }
+            if let Some(resource) = &statement.resource {
+                self.identity(resource, None, "resource", "machine");
+                says.push(format!("the resource {resource}"));
+            }
+            match ip {
+                Some(ip) if statement.has_address(ip) => says.push(format!("the address {ip}")),
+                Some(ip) if !statement.addresses.is_empty() => {
+                    self.missing(format!(
+                        "why it came from {ip}, which the inventory does not give the agent"
+                    ));
+                }
+                _ => {}
+            }
+            if !says.is_empty() {
+                self.cite(*source, format!("the inventory gives the agent {}", says.join(", ")));
+            }
+        }
     }
 
     /// Lists a job among those that can have done it.

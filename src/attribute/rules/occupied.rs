@@ -109,6 +109,15 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
         }
     }
     list(case, &jobs, "its run was using a service connection of this application");
+    let bears = |job: &&JobKnown| {
+        let machine =
+            job.job.agent_id.and_then(|id| known.agent_at(id, job.job.pool_id, at)?.0.machine.as_deref());
+        let stated = known.statements(&job.job, machine, at);
+        stated.iter().any(|(statement, _)| statement.identity.as_deref() == Some(client))
+    };
+    let mut bearers = known.running(None, at, slack);
+    bearers.retain(|job| bears(job) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id));
+    list(case, &bearers, "the inventory gives its agent this identity");
     if is_agent_software(case) {
         for (agent, bindings) in known.registered(at) {
             let Some(binding) = bindings.into_iter().find(|b| b.identity_id == client) else { continue };

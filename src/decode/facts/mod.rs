@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::address::Address;
 use super::json::{Fields, integer};
 use super::redact::redact;
-use super::{Sink, audit};
+use super::{Sink, audit, inventory};
 use crate::model::{Body, Fact, Heard, Org, Reason, RecordHash, Text, Time, canonical};
 
 /// A fact before it is tied to its raw record.
@@ -80,6 +80,12 @@ pub(super) fn take<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_
 
 fn keep<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     let around = Around { address: &sink.address, organization: sink.organization() };
+    if let Some(inner) = fields.object("inventory").filter(|_| fields.0.len() == 1) {
+        return match stated(&inner, &around) {
+            Ok(draft) => push(draft, raw, sink),
+            Err(says) => sink.reject(Reason::UnknownShape, says, raw.as_bytes()),
+        };
+    }
     let draft = own(fields, &around)
         .or_else(|| hooks::draft(fields, &around))
         .or_else(|| identities::sign_in(fields, &around))
@@ -190,6 +196,17 @@ pub(super) fn heard(from: usize, sink: &mut Sink<'_, '_>) {
             push(draft, raw, inner);
         }
     });
+}
+
+/// The operator's word: of one agent and machine the newest counts.
+fn stated(fields: &Fields<'_>, around: &Around<'_>) -> Result<Draft, String> {
+    let (organization, statement) = inventory::statement(fields)?;
+    let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let id = [&statement.pool, &statement.agent, &statement.machine].map(part).join("/");
+    let mut draft = Draft::new("inventory", id, Body::Stated(Box::new(statement)), around);
+    draft.state = digest(fields, &[]);
+    draft.organization.name = organization.or(draft.organization.name);
+    Ok(draft)
 }
 
 /// Our own record of a source that was heard.

@@ -70,7 +70,7 @@ impl RowSet {
             }
             Body::SignIn(sign_in) => facts::sign_in(self.table("signins"), fact, sign_in, &hash),
             Body::Heard(heard) => facts::heard(self.table("coverage"), fact, heard, &hash),
-            Body::ElasticNode(_) | Body::ConnectionUse(_) | Body::Other => {}
+            Body::ElasticNode(_) | Body::ConnectionUse(_) | Body::Stated(_) | Body::Other => {}
         }
         for binding in bindings_of_fact(fact) {
             self.binding(&binding, &hash);
