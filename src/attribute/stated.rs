@@ -1,6 +1,6 @@
 //! What the operator states of agents and machines, and whom a statement is about.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use crate::model::{Statement, Time};
 

@@ -1,6 +1,6 @@
 //! The operator's own statements of which agents and machines bear which identity, as TOML, CSV or JSON.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde_json::{Map, Value as Json, json};
 
