@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::{Array as _, AsArray as _, StructArray};
 use arrow::datatypes::Int64Type;
@@ -125,7 +126,12 @@ pub(super) struct Active {
     /// The version read last; `None` before the first.
     pub version: Option<u64>,
     pub files: BTreeMap<String, Arc<DataFile>>,
+    /// When it was read last.
+    read: Option<SystemTime>,
 }
+
+/// Entries are kept for a day, so whoever has read on within this time has missed none.
+const FRESH: Duration = Duration::from_secs(600);
 
 impl Active {
     /// The files of one day: a look-up, however many days there are.
@@ -152,8 +158,12 @@ impl Active {
             self.apply(table, &text, &path)?;
             self.version = Some(next);
         }
+        let now = SystemTime::now();
+        let fresh = self.read.is_some_and(|last| now.duration_since(last).is_ok_and(|since| since < FRESH));
+        self.read = Some(now);
         // The entries in between may have been cleaned up behind a checkpoint.
-        if let Some(checkpoint) = last_checkpoint(folder)
+        if !fresh
+            && let Some(checkpoint) = last_checkpoint(folder)
             && self.version.is_none_or(|v| v < checkpoint)
         {
             self.files = read_checkpoint(table, folder, checkpoint)?;
