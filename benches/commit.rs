@@ -3,7 +3,8 @@
 //! `cargo bench --bench commit -- 10000` commits that many times, ten rows each, with a maintenance
 //! pass every 500, and prints the median of the first and the last hundred, and of those before each
 //! tenth of the way, beside this disk's own fsync of a small file. A million versions take days where
-//! they are real, so after each pass the log's older entries are given yesterday's time.
+//! they are real, so after each pass the log's older entries are given the time of two days ago, and the
+//! files that a merge replaced, which are kept for a week, are removed.
 
 use std::io::Write as _;
 use std::time::Instant;
@@ -39,6 +40,18 @@ fn age(log: &std::path::Path, versions: std::ops::Range<u64>) {
             if let Ok(file) = std::fs::File::options().append(true).open(log.join(name)) {
                 file.set_modified(before).unwrap_or_else(|e| panic!("age an entry: {e}"));
             }
+        }
+    }
+}
+
+/// Removes the files that the table does not name any more.
+fn vacuum(lake: &Lake, folder: &std::path::Path) {
+    let set = lake.files("rejects");
+    let named: std::collections::HashSet<&str> = set.files.iter().map(|f| f.path.as_str()).collect();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().ends_with(".parquet") && !named.contains(&*name.to_string_lossy()) {
+            std::fs::remove_file(entry.path()).unwrap_or_else(|e| panic!("remove a file: {e}"));
         }
     }
 }
@@ -82,6 +95,9 @@ async fn main() {
             let newest = lake.files("rejects").version;
             age(&folder.path().join("lake/rejects/_delta_log"), aged..newest);
             aged = newest;
+            if commit % 10_000 == 9_999 {
+                vacuum(&lake, &folder.path().join("lake/rejects"));
+            }
         }
         if commit % (commits / 10).max(500) == 0 && commit > 0 {
             println!("{commit}: median {:.2} ms", median(times[commit.saturating_sub(100)..].to_vec()));

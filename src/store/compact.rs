@@ -32,9 +32,9 @@ pub(super) struct Group {
 /// row is rewritten a few times in its life, and a day holds a bounded number of files.
 pub(super) fn groups(state: &TableState) -> Vec<Group> {
     let mut tiers: BTreeMap<(Option<Date>, u32), Vec<Arc<DataFile>>> = BTreeMap::new();
-    for file in state.active.files.values().filter(|f| f.bytes < LARGE) {
+    for file in state.active.files.values().filter(|f| weight(f) < LARGE) {
         // Below 64 KiB the size says more about the footer than about the rows.
-        let tier = (file.bytes >> 16).max(1).ilog2() / 3;
+        let tier = (weight(file) >> 16).max(1).ilog2() / 3;
         tiers.entry((file.date, tier)).or_default().push(file.clone());
     }
     tiers
@@ -45,16 +45,21 @@ pub(super) fn groups(state: &TableState) -> Vec<Group> {
         .collect()
 }
 
+/// Bytes of a file, or what its rows would at least have if they were less alike.
+fn weight(file: &DataFile) -> u64 {
+    file.bytes.max(file.rows * 64)
+}
+
 /// Files in parts of which each can be merged at once.
 fn bounded(files: Vec<Arc<DataFile>>) -> Vec<Vec<Arc<DataFile>>> {
     let mut parts: Vec<Vec<Arc<DataFile>>> = Vec::new();
     let mut bytes = MOST;
     for file in files {
-        bytes += file.bytes;
+        bytes += weight(&file);
         match parts.last_mut().filter(|_| bytes <= MOST) {
             Some(part) => part.push(file),
             None => {
-                bytes = file.bytes;
+                bytes = weight(&file);
                 parts.push(vec![file]);
             }
         }
