@@ -8,8 +8,8 @@
 --! tags = ["security", "resources"]
 with versions as (
   select *,
-    lag(name) over w as name_before, lag(key_fingerprint) over w as key_before, lag(machine) over w as machine_before,
-    lag(version) over w as version_before, lag(os) over w as os_before
+    lag(name) ignore nulls over w as name_before, lag(key_fingerprint) ignore nulls over w as key_before, lag(machine) ignore nulls over w as machine_before,
+    lag(version) ignore nulls over w as version_before, lag(os) ignore nulls over w as os_before
   from agents
   window w as (partition by coalesce(organization, organization_id), pool_id, agent_id order by "from")
 ), changes as (

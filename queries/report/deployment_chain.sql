@@ -13,14 +13,14 @@ with named as (
   from actions
 ), approvals as (
   select project_id, run_name, max(case when executor = 'human' then actor_name end) as approved_by,
-    max(case when executor = 'human' then actor_id end) as approver_id,
+    array_agg(actor_id) filter (where executor = 'human') as approvers,
     sum(case when action like 'CheckSuite.%' then 1 else 0 end) as checks
   from named
   where run_name <> '' and (action like '%Approv%' or action like 'CheckSuite.%')
   group by project_id, run_name
 )
 select d.occurred, d.project, d.run_name, d.pipeline_id, d.environment, r.requested_for, r.source_branch, a.approved_by,
-  coalesce(a.approver_id = r.requested_for_id, false) as self_approved, coalesce(a.checks, 0) as checks, d.agent_name, d.grade,
+  coalesce(array_has(a.approvers, r.requested_for_id), false) as self_approved, coalesce(a.checks, 0) as checks, d.agent_name, d.grade,
   array_to_string(
     array_distinct(array_agg(case when i.identity['role'] = 'registrant' then coalesce(i.identity['name'], i.identity['id']) end)
       filter (where i.identity['role'] = 'registrant')), ', ') as registrant
@@ -32,5 +32,5 @@ left join (select event_id, unnest(identities) as identity from actions) i on i.
 where d.action in ('Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted')
   and d.occurred >= $since and d.occurred < $until
 group by d.event_id, d.occurred, d.project, d.run_name, d.pipeline_id, d.environment, r.requested_for, r.requested_for_id,
-  r.source_branch, a.approved_by, a.approver_id, a.checks, d.agent_name, d.grade
+  r.source_branch, a.approved_by, a.approvers, a.checks, d.agent_name, d.grade
 order by d.occurred desc

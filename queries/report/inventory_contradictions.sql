@@ -4,14 +4,17 @@
 --! tags = ["identity", "security"]
 with stated as (
   select organization, agent_name as agent, machine, identity_id, "from", until,
-    lower(replace(replace(coalesce(agent_name, '*'), '_', '\_'), '*', '%')) as agent_like,
-    lower(replace(replace(coalesce(machine, '*'), '_', '\_'), '*', '%')) as machine_like
-  from bindings where role = 'stated'
+    lower(replace(replace(replace(replace(coalesce(agent_name, '*'), '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')) as agent_like,
+    lower(replace(replace(replace(replace(coalesce(machine, '*'), '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')) as machine_like
+  from (
+    select *, row_number() over (partition by organization, pool_name, agent_name, machine, identity_id, "from" order by observed desc) as nth
+    from bindings where role = 'stated'
+  ) where nth = 1
 )
 select s.organization, s.agent, s.machine, s.identity_id, 'another machine' as contradiction,
   concat(a.name, ' on ', a.machine) as seen, a.observed as at
 from stated s
-join agents_now a on lower(a.name) like s.agent_like and a.machine is not null and lower(a.machine) not like s.machine_like
+join agents_now a on s.agent is not null and lower(a.name) like s.agent_like and a.machine is not null and lower(a.machine) not like s.machine_like
   and coalesce(a.organization = s.organization, true)
   and a.observed >= s."from" and (s.until is null or a.observed < s.until)
 union all

@@ -20,8 +20,10 @@ with used as (
 select g.organization, g.kind, g.resource_kind, g.resource_id, g.resource_name, g.pipeline_id, g.authorized_by,
   max(g.observed) as seen, max(u.occurred) as last_used
 from newest g
-left join used u on u.resource_id = g.resource_id and (g.pipeline_id is null or u.pipeline_id = g.pipeline_id)
+left join used u on u.resource_id = g.resource_id and (g.pipeline_id is null or u.pipeline_id is null or u.pipeline_id = g.pipeline_id)
 where g.nth = 1 and coalesce(g.authorized, true)
+  -- Uses of queues, environments and repositories are in no log.
+  and (g.kind = 'connection' or g.resource_kind = 'endpoint')
 group by g.organization, g.kind, g.resource_kind, g.resource_id, g.resource_name, g.pipeline_id, g.authorized_by
 having max(u.occurred) is null or max(u.occurred) < $used_since
 order by last_used nulls first, resource_name

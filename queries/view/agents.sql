@@ -1,7 +1,7 @@
 --! title = "All versions of agents, each with the span in which it held"
 --! reads = ["agents", "coverage"]
 with seen as (
-  -- A listing is kept once an hour for each state; what follows the `@` of a key is that hour.
+  -- What a listing saw is kept when it changed, and once a day; what follows the `@` of a key is the hour.
   select *,
     coalesce(organization, organization_id) as org,
     split_part("key", '@', 1) as state,
@@ -17,9 +17,9 @@ select v."key", v."organization_id", v."organization", v."agent_id", v."name", v
   v.observed as "from",
   coalesce(
     lead(v.observed) over (partition by v.org, v.pool_id, v.agent_id order by v.observed),
-    -- Gone: its pool was listed again, and not with this agent, in a later hour than it was seen in.
-    case when l.until >= date_trunc('hour', v.last_seen) + interval '1 hour' and v."key" like '%@%'
-      then date_trunc('hour', v.last_seen) + interval '1 hour' end
+    -- Gone: its pool was listed again, and not with this agent, on a later day than it was seen on.
+    case when l.until >= date_trunc('day', v.last_seen) + interval '1 day' and v."key" like '%@%'
+      then date_trunc('day', v.last_seen) + interval '1 day' end
   ) as until
 from versions v
 left join listed l on l.org = v.org and l.pool_id = v.pool_id

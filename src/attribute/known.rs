@@ -56,6 +56,8 @@ pub(super) struct Known {
     /// Versions of an agent by its id, in the order of their observation.
     agents: HashMap<i64, BTreeMap<Source, Arc<Agent>>>,
     pub nodes: HashMap<i64, (ElasticNode, Source)>,
+    /// When a pool was made, where its record says so.
+    pools_made: HashMap<i64, Time>,
     /// Pool names, and the record that gave them.
     pub pools: BTreeMap<i64, (Option<String>, Source)>,
     pub runs: HashMap<(bool, i64), (Run, Source)>,
@@ -63,7 +65,7 @@ pub(super) struct Known {
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
     pub connections: HashMap<String, (Connection, Source)>,
     /// The operator's statements, by whom they are about.
-    statements: BTreeMap<[Option<String>; 3], (Statement, Source)>,
+    statements: BTreeMap<([Option<String>; 4], Option<Time>), (Statement, Source)>,
     /// Uses of a service connection, by its id.
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: HashMap<String, (Identity, Source)>,
@@ -78,6 +80,8 @@ pub(super) struct Known {
     /// Events that told something: one that comes again in another spelling is not kept, so what it
     /// told must not be cited.
     told_events: HashSet<Key>,
+    /// Facts, likewise: one that comes again in other words is not kept.
+    told_facts: HashSet<Key>,
     /// When the job requests of a pool were heard.
     pub jobs_heard: HashMap<i64, Spans>,
     /// When the list of pools was heard.
@@ -86,6 +90,9 @@ pub(super) struct Known {
 
 impl Known {
     pub fn learn(&mut self, fact: &Fact<'_>) {
+        if !self.told_facts.insert(Key::of(&fact.key)) {
+            return;
+        }
         let source = Source { known: fact.observed, hash: fact.hash };
         match &fact.body {
             Body::Job(job) if job.request_id.is_some() => {
@@ -110,6 +117,9 @@ impl Known {
                 self.agent_seen(agent, source);
             }
             Body::Pool(pool) => {
+                if let Some(made) = pool.created {
+                    self.pools_made.insert(pool.pool_id, made);
+                }
                 let slot = self.pools.entry(pool.pool_id).or_insert((None, source));
                 if pool.name.is_some() && (slot.0.is_none() || slot.1 <= source) {
                     *slot = (pool.name.clone(), source);
@@ -141,7 +151,8 @@ impl Known {
     }
 
     fn stated(&mut self, statement: &Statement, source: Source) {
-        let about = [&statement.pool, &statement.agent, &statement.machine].map(Clone::clone);
+        let about = [&statement.pool, &statement.agent, &statement.machine, &statement.identity];
+        let about = (about.map(Clone::clone), statement.from);
         let slot = self.statements.entry(about).or_insert_with(|| (statement.clone(), source));
         if slot.1 < source {
             *slot = (statement.clone(), source);
@@ -149,12 +160,20 @@ impl Known {
     }
 
     /// What the operator states of an agent.
-    pub fn statements(&self, job: &Job, machine: Option<&str>, at: Time) -> Vec<&(Statement, Source)> {
-        let pool =
-            job.pool_id.and_then(|pool| self.pools.get(&pool)?.0.as_deref()).or(job.pool_name.as_deref());
-        let about =
-            |told: &&(Statement, Source)| told.0.is_about(job.agent_name.as_deref(), machine, pool, at);
-        self.statements.values().filter(about).collect()
+    pub fn statements<'k>(
+        &'k self,
+        job: &Job,
+        machine: Option<&str>,
+        pool: Option<&str>,
+        at: Time,
+    ) -> impl Iterator<Item = &'k (Statement, Source)> {
+        let agent = job.agent_name.as_deref();
+        self.statements.values().filter(move |told| told.0.is_about(agent, machine, pool, at))
+    }
+
+    /// The name of a job's pool.
+    pub fn pool_of<'k>(&'k self, job: &'k Job) -> Option<&'k str> {
+        job.pool_id.and_then(|pool| self.pools.get(&pool)?.0.as_deref()).or(job.pool_name.as_deref())
     }
 
     pub fn heard(&mut self, heard: &Heard) {
@@ -226,6 +245,11 @@ impl Known {
         for id in ids.into_iter().flatten() {
             newest(&mut self.identities, id.clone(), identity, source);
         }
+    }
+
+    /// Takes in which id a project's name stood for, as it was kept.
+    pub fn paired(&mut self, name: &str, at: Time, id: &str) {
+        self.project(name, at, id);
     }
 
     /// Pairs a project's name with its id; among events of one moment the larger id stands.
@@ -404,9 +428,9 @@ impl Known {
         Some((told.request, told.hash))
     }
 
-    /// How many events told something that is remembered.
-    pub fn told_events(&self) -> usize {
-        self.told_events.len()
+    /// How many records told something that is remembered.
+    pub fn told(&self) -> usize {
+        self.told_events.len() + self.told_facts.len()
     }
 
     /// The newest version of an agent, by its id alone.
@@ -439,7 +463,16 @@ impl Known {
         let registered = self.registrants(agent, at).map(|binding| binding.from).next();
         let since = |s: &Source| registered.is_none_or(|from| s.known >= from);
         let before = versions.iter().rev().find(|(s, a)| s.known <= at && fits(a)).filter(|(s, _)| since(s));
-        before.or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a))).map(|(s, a)| (&**a, *s))
+        let (found, agent) = before.or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a)))?;
+        // Seen like that again is no news: the first such sighting counts.
+        let same = versions.range(..=found).rev().take_while(|(s, a)| since(s) && ***a == **agent);
+        same.last().map(|(s, a)| (&**a, *s))
+    }
+
+    /// Whether an agent was seen just like that before on the same day.
+    pub fn repeats(&self, agent: &Agent, source: Source) -> bool {
+        let before = self.agents.get(&agent.agent_id).and_then(|all| all.range(..source).next_back());
+        before.is_some_and(|(s, a)| **a == *agent && s.known.date() == source.known.date())
     }
 
     /// The version before another one, where that had another key or machine.
@@ -461,7 +494,8 @@ impl Known {
             return None;
         }
         let deaf = |pool: &&i64| !self.jobs_heard.get(pool).is_some_and(|spans| spans.hold(from, until));
-        Some(self.pools.keys().filter(deaf).copied().collect())
+        let was_there = |pool: &&i64| self.pools_made.get(pool).is_none_or(|made| *made <= until);
+        Some(self.pools.keys().filter(was_there).filter(deaf).copied().collect())
     }
 
     /// Takes over everything another body of knowledge holds.
@@ -492,6 +526,7 @@ impl Known {
             self.jobs_heard.entry(pool).or_default().absorb(spans);
         }
         self.pools_heard.absorb(other.pools_heard);
+        self.pools_made.extend(other.pools_made);
         for (name, runs) in other.runs_named {
             self.runs_named.entry(name).or_default().extend(runs);
         }
@@ -518,6 +553,7 @@ impl Known {
             self.correlate(correlation, told);
         }
         self.told_events.extend(other.told_events);
+        self.told_facts.extend(other.told_facts);
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
         }

@@ -21,7 +21,7 @@ pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event}
 pub use told::{Stamp, Tellers};
 pub use touch::{EVER, PoolsHeard, Standing, Touched};
 
-use crate::model::{Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
+use crate::model::{Body, Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;
 
 /// How far times of different services are trusted, and how far back jobs matter.
@@ -69,6 +69,19 @@ impl Engine {
     pub fn identity(&mut self, organization: &Org, identity: &Identity, known: Time, record: RecordHash) {
         let source = known::Source { known, hash: record };
         self.organizations.of_fact(organization).identity(identity, source);
+    }
+
+    /// Whether a fact says of an agent what the one before it said on the same day.
+    pub fn repeats(&self, fact: &Fact<'_>) -> bool {
+        let Body::Agent(agent) = &fact.body else { return false };
+        let source = known::Source { known: fact.observed, hash: fact.hash };
+        let organization = (fact.organization.id.as_deref(), fact.organization.name.as_deref());
+        fact.key.contains('@') && self.organizations.of(organization.0, organization.1).repeats(agent, source)
+    }
+
+    /// Takes in which id the name of a project stood for, as it was kept.
+    pub fn project(&mut self, organization: &Org, name: &str, at: Time, id: &str) {
+        self.organizations.of_fact(organization).paired(name, at, id);
     }
 
     /// How much is held, in job requests: they are most of what the engine remembers.

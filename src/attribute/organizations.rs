@@ -54,12 +54,16 @@ impl Organizations {
 
     /// How much is held, in jobs.
     pub fn held(&self) -> usize {
-        self.known.iter().map(|k| k.jobs.len() + k.told_events() / EVENTS_A_JOB).sum()
+        self.known.iter().map(|k| k.jobs.len() + k.told() / EVENTS_A_JOB).sum()
     }
 
     /// What is known of an event's organisation; nothing, when it was never heard of.
     pub fn known_of(&self, event: &Event<'_>) -> &Known {
-        let (id, name) = (event.organization_id.as_deref(), event.organization.as_deref());
+        self.of(event.organization_id.as_deref(), event.organization.as_deref())
+    }
+
+    /// What is known of an organisation by its id or its name.
+    pub fn of(&self, id: Option<&str>, name: Option<&str>) -> &Known {
         if let Some((last_id, last_name, index)) = &self.last
             && (last_id.as_deref(), last_name.as_deref()) == (id, name)
         {

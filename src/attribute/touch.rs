@@ -194,10 +194,8 @@ impl Touched {
                 }
             }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
-            Body::Stated(stated) => {
-                let until = stated.until.unwrap_or(Time(i64::MAX / 2));
-                self.moments.add(stated.from.unwrap_or(EVER), until, by);
-            }
+            // It may take the place of one that spoke of another time.
+            Body::Stated(_) => self.moments.add(EVER, Time(i64::MAX / 2), by),
             Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
     }
@@ -243,7 +241,7 @@ impl Touched {
         let start = job.received.or(job.assigned).or(job.queued);
         // A job without an end may run at any later moment.
         let end = job.finished.unwrap_or(Time(i64::MAX / 2));
-        if let Some(from) = job.received.or(job.assigned) {
+        if let Some(from) = [job.assigned, job.received].into_iter().flatten().min() {
             self.moments.add(from - clock, end.max(from) + clock, by);
         }
         if let Some(request) = job.request_id {

@@ -51,24 +51,32 @@ pub(super) fn walk<'a>(body: &'a [u8], sink: &mut Sink<'a, '_>) {
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(body);
         let header: Vec<String> =
             reader.headers().map(|h| h.iter().map(str::to_ascii_lowercase).collect()).unwrap_or_default();
-        for row in reader.records() {
-            match row {
-                Ok(row) if row.len() == header.len() => {
+        let mut row = csv::StringRecord::new();
+        loop {
+            let start = reader.position().byte() as usize;
+            let more = reader.read_record(&mut row);
+            let end = reader.position().byte() as usize;
+            let raw = body.get(start..end).unwrap_or_default().trim_ascii();
+            match more {
+                Ok(false) => return,
+                Ok(true) if row.len() == header.len() => {
                     let members = header.iter().zip(&row).filter(|(_, value)| !value.is_empty());
                     one(members.map(|(name, value)| (name.clone(), json!(value))).collect(), sink);
                 }
-                Ok(row) => {
+                Ok(true) => {
                     let line = row.position().map_or(0, csv::Position::line);
                     let says =
                         format!("line {line} of the inventory has another number of fields than its header");
-                    sink.reject(Reason::Syntax, says, body);
+                    sink.reject(Reason::Syntax, says, raw);
                 }
                 Err(error) => {
-                    sink.reject(Reason::Syntax, format!("the inventory cannot be read: {error}"), body)
+                    sink.reject(Reason::Syntax, format!("the inventory cannot be read: {error}"), raw);
+                    if end <= start {
+                        return;
+                    }
                 }
             }
         }
-        return;
     }
     let table: toml::Table = match whole.parse() {
         Ok(table) => table,

@@ -182,6 +182,7 @@ pub struct Pool {
     pub agent_cloud_id: Option<i64>,
     /// ARM id of the scale set behind an elastic pool.
     pub azure_id: Option<String>,
+    pub created: Option<Time>,
 }
 
 /// A project's view of a pool.

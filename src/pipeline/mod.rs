@@ -82,7 +82,7 @@ impl Pipeline {
     /// Starts the two lanes on the current runtime.
     pub fn start(lake: Arc<Lake>, settings: Settings) -> Pipeline {
         let writers = [Writer::new(), Writer::new()];
-        let attributor = RwLock::new(Attributor::beside(&settings, &writers));
+        let attributor = RwLock::new(Attributor::beside(&settings, &writers, revise::projects(&lake)));
         let plans = [Plan::push(settings.linger, settings.max_bytes), Plan::bulk(settings.max_bytes)];
         let shared = Arc::new(Shared {
             lake,
@@ -128,7 +128,7 @@ impl Shared {
             let mut attributor = self.attributor_mut();
             if attributor.is_full() {
                 *writers = [Writer::new(), Writer::new()];
-                *attributor = Attributor::beside(&self.settings, &*writers);
+                *attributor = Attributor::beside(&self.settings, &*writers, revise::projects(&self.lake));
             }
         }
         self.writers.read().unwrap_or_else(PoisonError::into_inner)

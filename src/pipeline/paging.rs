@@ -4,7 +4,7 @@
 //! event comes, whoever wrote them: this process before a restart, or another one beside it. When it
 //! holds more than its share of memory its owner starts it empty again: the days needed next come back.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -34,13 +34,36 @@ pub(super) struct Attributor {
     days: BTreeSet<Date>,
     /// Writers whose rows the engine was told when they were decoded.
     own: Vec<String>,
+    /// Which id the name of a project stood for, by organisation and name, and when that was last said.
+    projects: BTreeMap<String, (i64, String)>,
 }
 
 impl Attributor {
     /// For who decodes what these writers commit, and tells the engine then.
-    pub fn beside(settings: &Settings, writers: &[Writer]) -> Attributor {
+    pub fn beside(
+        settings: &Settings,
+        writers: &[Writer],
+        projects: BTreeMap<String, (i64, String)>,
+    ) -> Attributor {
         let own = writers.iter().map(|writer| writer.id().to_owned()).collect();
-        Attributor { own, ..Attributor::new(settings) }
+        let mut attributor = Attributor { own, ..Attributor::new(settings) };
+        attributor.pair(projects);
+        attributor
+    }
+
+    /// Tells the engine which ids names of projects stood for, which no day around an event tells.
+    pub fn pair(&mut self, projects: BTreeMap<String, (i64, String)>) {
+        for (name, (at, id)) in &projects {
+            let Some((organization, project)) = name.split_once('/') else { continue };
+            let is_id = crate::model::is_guid(organization);
+            let organization = Some(organization.to_owned());
+            let organization = match is_id {
+                true => Org { id: organization, name: None },
+                false => Org { id: None, name: organization },
+            };
+            self.engine.project(&organization, project, Time::from_unix_micros(*at), id);
+        }
+        self.projects = projects;
     }
 
     /// For who only reads the lake.
@@ -52,6 +75,7 @@ impl Attributor {
             told: HashSet::new(),
             days: BTreeSet::new(),
             own: Vec::new(),
+            projects: BTreeMap::new(),
         }
     }
 
@@ -63,24 +87,45 @@ impl Attributor {
     /// Tells the engine what it has not heard of a day, an engine that is full after it starts empty.
     pub async fn tell_of(&mut self, day: Date, lake: &Lake) -> Result<(), QueryError> {
         if self.is_full() {
+            let projects = std::mem::take(&mut self.projects);
             *self = Attributor::new(&self.settings);
+            self.pair(projects);
         }
         self.bring(&BTreeSet::from([day]), lake).await
     }
 
-    /// Tells the engine what it has not heard of these days.
+    /// Tells the engine what it has not heard of these days. When that fails, all is read again by the
+    /// next call: nothing is taken for told that was not.
     pub async fn bring(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
+        let told = self.tell(days, lake).await;
+        if told.is_err() {
+            self.told.clear();
+            self.days.clear();
+        }
+        told
+    }
+
+    async fn tell(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
         let (lo, hi) = match (days.first(), days.last()) {
             (Some(first), Some(last)) => (first.plus_days(-self.reach), last.plus_days(self.reach)),
             _ => return Ok(()),
         };
         let facts = self.unheard(lake.files("facts"), days);
         let events = self.unheard(lake.files("events"), days);
+        if self.days.is_empty() && !days.is_empty() {
+            // From which addresses agents were ever registered is in no table of its own.
+            let sql = "select cast(null as varchar), observed, raw from lake.events where action = 'Library.AgentAdded'";
+            let engine = &mut self.engine;
+            records(&session(lake, &[])?, sql, self.settings.organization.as_deref(), |decoded, _| {
+                decoded.events.iter().for_each(|event| engine.learn_event(event));
+            })
+            .await?;
+        }
         let long = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
         self.days.extend(days);
         let (engine, organization) = (&mut self.engine, self.settings.organization.as_deref());
         if !facts.files.is_empty() {
-            let sql = "select url, observed, raw from lake.facts";
+            let sql = "select url, observed, raw, key from lake.facts";
             records(&session(lake, &[facts])?, sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
@@ -88,7 +133,8 @@ impl Attributor {
         }
         for keys in long.chunks(500) {
             let keys: Vec<String> = keys.iter().map(|k| format!("'{}'", k.replace('\'', "''"))).collect();
-            let sql = format!("select url, observed, raw from lake.facts where key in ({})", keys.join(","));
+            let sql =
+                format!("select url, observed, raw, key from lake.facts where key in ({})", keys.join(","));
             records(&session(lake, &[])?, &sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
@@ -300,7 +346,13 @@ pub(super) async fn records(
                 organization,
                 limits: Limits::default(),
             };
-            each(&decode(raw.value(row).as_bytes(), &delivery), (&batch, row));
+            let mut decoded = decode(raw.value(row).as_bytes(), &delivery);
+            // A row is one record: what lies inside it has a row of its own.
+            decoded.facts.truncate(1);
+            if let (Some(fact), Some(key)) = (decoded.facts.first_mut(), self::text(&batch, row, "key")) {
+                fact.key = key;
+            }
+            each(&decoded, (&batch, row));
         }
     }
     Ok(())

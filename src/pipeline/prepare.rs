@@ -87,11 +87,19 @@ fn decide(
         .collect();
     for some in facts.chunks_mut(TURN) {
         let mut attributor = shared.attributor_mut();
-        some.iter().for_each(|fact| attributor.engine.learn(fact));
+        let mut fresh = Vec::with_capacity(some.len());
+        for fact in some.iter() {
+            // An agent that is listed once a minute is kept when it changes, and once a day.
+            fresh.push(!attributor.engine.repeats(fact));
+            if fresh.last() == Some(&true) {
+                attributor.engine.learn(fact);
+            }
+        }
         // One record names the organisation by its id, another by its name; tables want both.
         some.iter_mut().for_each(|fact| fact.organization = attributor.engine.label(&fact.organization));
+        drop(attributor);
+        some.iter().zip(fresh).filter(|(_, fresh)| *fresh).for_each(|(fact, _)| rows.fact(fact));
     }
-    facts.into_iter().for_each(|fact| rows.fact(fact));
     let kept: Vec<&Event<'_>> =
         decoded.iter().flat_map(|d| &d.events).filter(|e| !expired(e.occurred)).collect();
     let mut parts = Vec::new();

@@ -5,7 +5,7 @@ use crate::attribute::job::JobKnown;
 use crate::attribute::known::{Known, Source, is_release};
 use crate::model::{
     ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, Job, JobSeen, RunSeen,
-    Subject, Text, Time, Verdict,
+    Statement, Subject, Text, Time, Verdict,
 };
 
 pub(super) struct Case<'e, 'k> {
@@ -200,12 +200,19 @@ impl<'e, 'k> Case<'e, 'k> {
         self.verdict.agent = Some(seen);
     }
 
+    /// The operator's statements about the agent of a job: those of its organisation, and those of none.
+    pub fn statements(&self, job: &Job, machine: Option<&str>, at: Time) -> Vec<&'k (Statement, Source)> {
+        let pool = self.known.pool_of(job);
+        let of = |known: &'k Known| known.statements(job, machine, pool, at).collect::<Vec<_>>();
+        [of(self.known), of(self.tenant)].concat()
+    }
+
     /// What the operator states of the agent, and whether the request came from where that says.
     fn stated(&mut self, job: &Job, machine: Option<&str>, at: Time) {
         // A record that a service wrote comes from the service.
         let own = !matches!(self.event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService);
         let ip = self.event.ip.as_deref().filter(|_| own);
-        for (statement, source) in self.known.statements(job, machine, at) {
+        for (statement, source) in self.statements(job, machine, at) {
             let mut says = Vec::new();
             if let Some(id) = &statement.identity {
                 self.identity(id, statement.identity_name.clone(), &statement.identity_kind, "machine");

@@ -61,11 +61,11 @@ pub(super) fn address(case: &mut Case<'_, '_>) {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }
-        let seen = known.agent(agent);
+        let registered = known.registrants(agent, case.event.occurred + case.tolerance.clock).next();
         case.verdict.candidates.push(Candidate {
             agent_id: Some(agent),
-            agent_name: seen.and_then(|a| a.name.clone()),
-            pool_id: seen.and_then(|a| a.pool_id),
+            agent_name: registered.and_then(|b| b.agent_name.clone()),
+            pool_id: registered.and_then(|b| b.pool_id),
             why: format!("it was registered from the address {ip}, which others may share"),
             ..Candidate::default()
         });

@@ -112,7 +112,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     let bears = |job: &&JobKnown| {
         let machine =
             job.job.agent_id.and_then(|id| known.agent_at(id, job.job.pool_id, at)?.0.machine.as_deref());
-        let stated = known.statements(&job.job, machine, at);
+        let stated = case.statements(&job.job, machine, at);
         stated.iter().any(|(statement, _)| statement.identity.as_deref() == Some(client))
     };
     let mut bearers = known.running(None, at, slack);

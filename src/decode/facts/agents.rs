@@ -141,6 +141,7 @@ fn pool_of(fields: &Fields<'_>) -> Pool {
         size: int(fields, "size"),
         agent_cloud_id: int(fields, "agentCloudId"),
         azure_id: None,
+        created: time(fields, "createdOn"),
     }
 }
 
@@ -186,7 +187,18 @@ fn node(fields: &Fields<'_>, around: &Around<'_>) -> Draft {
         node.node_id.map_or_else(|| "-".to_owned(), |n| n.to_string())
     );
     let mut draft = Draft::new("elastic_node", id, Body::Other, around);
-    draft.state = digest(fields, &["_links"]);
+    // What it does at the moment says nothing of which machine it is.
+    const RESTLESS: [&str; 8] = [
+        "_links",
+        "state",
+        "stateChangedOn",
+        "desiredState",
+        "agentState",
+        "computeState",
+        "requestId",
+        "updateId",
+    ];
+    draft.state = digest(fields, &RESTLESS);
     draft.occurred = node.changed;
     draft.body = Body::ElasticNode(node);
     draft

@@ -198,11 +198,13 @@ pub(super) fn heard(from: usize, sink: &mut Sink<'_, '_>) {
     });
 }
 
-/// The operator's word: of one agent and machine the newest counts.
+/// The operator's word: of the same agents, identity and beginning the newest counts.
 fn stated(fields: &Fields<'_>, around: &Around<'_>) -> Result<Draft, String> {
     let (organization, statement) = inventory::statement(fields)?;
     let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    let id = [&statement.pool, &statement.agent, &statement.machine].map(part).join("/");
+    let from = statement.from.map(|time| time.to_string());
+    let about = [&statement.pool, &statement.agent, &statement.machine, &statement.identity, &from];
+    let id = short(&about.map(part).join("/"));
     let mut draft = Draft::new("inventory", id, Body::Stated(Box::new(statement)), around);
     draft.state = digest(fields, &[]);
     draft.organization.name = organization.or(draft.organization.name);

@@ -154,10 +154,12 @@ fn standing(day: Date, rows: &str) -> String {
     let record: Vec<String> = RECORD.iter().map(|(_, column)| format!("e.{column}")).collect();
     format!(
         "select {record}, {verdict}, e.raw, e.observed, coalesce(r.revision, 0) as revision, e.writer, e.seq, e.known \
-         from lake.events e left join ( \
-           select *, row_number() over (partition by event_id order by revision desc) as nth \
-           from lake.revisions where date = '{day}' \
-         ) r on r.event_id = e.event_id and r.nth = 1 where e.date = '{day}' and ({rows})",
+         from ( \
+           select * from ( \
+             select *, row_number() over (partition by event_id order by revision desc) as nth \
+             from lake.revisions where date = '{day}' \
+           ) where nth = 1 \
+         ) r right join lake.events e on r.event_id = e.event_id where e.date = '{day}' and ({rows})",
         record = record.join(", "),
         verdict = verdict.join(", "),
     )

@@ -7,7 +7,7 @@ mod look;
 mod news;
 mod pairs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Settings;
@@ -16,7 +16,7 @@ use crate::attribute::Touched;
 use crate::model::{Date, Time};
 use crate::query::{QueryError, Session};
 use crate::store::{Lake, Lease, StoreError, Writer};
-use news::Ask;
+use news::{Ask, Cursor};
 
 /// Why verdicts could not be looked at again; nothing is lost, the next pass does it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,15 @@ pub struct Change {
 const TOLD: usize = 1000;
 const PARTITION: &str = "revise";
 
+fn cursor(lake: &Lake) -> Cursor {
+    lake.position(PARTITION).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Which ids names of projects stood for when that was last looked at.
+pub(super) fn projects(lake: &Lake) -> BTreeMap<String, (i64, String)> {
+    cursor(lake).projects
+}
+
 /// Looks at verdicts again. There is one at a time for a lake.
 pub struct Reviser {
     lake: Arc<Lake>,
@@ -79,9 +88,9 @@ impl Reviser {
         let since = std::time::Instant::now();
         self.lake.refresh().await?;
         let session = session(&self.lake, &[])?;
-        let saved = self.lake.position(PARTITION);
-        let cursor = saved.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let cursor = cursor(&self.lake);
         let news = news::read(&session, &self.lake, &self.settings, &cursor).await?;
+        self.attributor.pair(news.cursor.projects.clone());
         let read = since.elapsed();
         let revised = self.look(&session, &news.asks).await?;
         tracing::debug!(?read, took = ?since.elapsed(), looked_at = revised.looked_at, "looked again");
@@ -96,6 +105,7 @@ impl Reviser {
     pub async fn span(&mut self, from: Time, until: Time) -> Result<Revised, ReviseError> {
         self.lake.refresh().await?;
         let session = session(&self.lake, &[])?;
+        self.attributor.pair(projects(&self.lake));
         let touched = Touched::span(self.settings.tolerance, from, until);
         self.look(&session, &[Ask::new(touched, i64::MIN)]).await
     }

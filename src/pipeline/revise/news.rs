@@ -57,21 +57,16 @@ impl Ask {
         let of = |alias: &str| agents_of(alias, &names.agents);
         let identities = ["actor_client_id", "authorization_id", "actor_id", "actor_cuid"]
             .map(|column| among(&format!("e.{column}"), &names.identities));
-        let addresses = names.addresses.iter().map(|(ip, since)| {
-            let since = at((*since - touched.tolerance().clock).unix_micros());
+        let first = names.addresses.values().min();
+        let ips = names.addresses.keys().cloned().collect();
+        let addresses = among("e.ip", &ips).zip(first).map(|(ips, first)| {
+            let since = at((*first - touched.tolerance().clock).unix_micros());
             // Of others the address says nothing.
-            format!(
-                "e.ip = {} and e.occurred >= {since} and e.actor_kind in ('user', 'application')",
-                quoted(ip)
-            )
+            format!("({ips} and e.occurred >= {since} and e.actor_kind in ('user', 'application'))")
         });
-        let projects = names.projects.iter().map(|name| {
-            let starts = quoted(&format!("{name} Build Service ("));
-            format!(
-                "starts_with(e.actor_name, {starts}) and (e.project is null or e.project <> {})",
-                quoted(name)
-            )
-        });
+        let home = "split_part(e.actor_name, ' Build Service (', 1)";
+        let projects = among(home, &names.projects)
+            .map(|home| format!("({home} and e.actor_kind = 'project_build_service')"));
         let named: Vec<String> = [of("e"), among("e.correlation_id", &names.correlations)]
             .into_iter()
             .chain(identities)
@@ -143,9 +138,10 @@ pub(super) async fn read(
     let sql = format!("select min(decided) from lake.events where known > {}", at(events));
     let since = micros(session, &sql).await?.map(|first| first - NAMED_WITHIN_MICROS).unwrap_or(i64::MAX);
     let mut asks = Vec::new();
-    for (table, url, telling, seen) in
-        [("facts", "url", "true", facts), ("events", "cast(null as varchar)", TELLING, events)]
-    {
+    for (table, url, key, telling, seen) in [
+        ("facts", "url", "key", "true", facts),
+        ("events", "cast(null as varchar)", "event_id", TELLING, events),
+    ] {
         let matching = format!("{telling} and known > {}", at(since.min(seen)));
         let tellers = tellers(session, table, &matching, seen).await?;
         let verdicts = lake.files("events");
@@ -154,15 +150,16 @@ pub(super) async fn read(
         }
         let pools_heard = old.pools_heard.iter().map(|(name, until)| (name.clone(), Time(*until)));
         let mut touched = Touched::new(settings.tolerance, pools_heard.collect());
-        let sql =
-            format!("select {url}, observed, raw, writer, seq, known from lake.{table} where {matching}");
+        let sql = format!(
+            "select {url}, observed, raw, {key}, writer, seq, known from lake.{table} where {matching}"
+        );
         records(session, &sql, settings.organization.as_deref(), |decoded, (batch, row)| {
             let stamp = stamp(batch, row, seen);
             decoded.facts.iter().for_each(|fact| touched.fact(fact, stamp));
             decoded.events.iter().for_each(|event| touched.event(event, stamp));
         })
         .await?;
-        pairs::sightings(session, facts, &mut touched).await?;
+        pairs::sightings(session, since.min(facts), &mut touched).await?;
         let pools_heard = touched.pools_heard().iter().map(|(name, until)| (name.clone(), until.0));
         cursor.pools_heard.extend(pools_heard);
         if !touched.is_empty() {
@@ -171,7 +168,7 @@ pub(super) async fn read(
     }
     let mut touched = Touched::new(settings.tolerance, PoolsHeard::new());
     pairs::correlations(session, since.min(events), &mut touched).await?;
-    pairs::projects(session, events, &mut cursor.projects, &mut touched).await?;
+    pairs::projects(session, since.min(events), events, &mut cursor.projects, &mut touched).await?;
     if !touched.is_empty() {
         asks.push(Ask::new(touched, events));
     }

@@ -49,19 +49,22 @@ pub(super) async fn correlations(
     Ok(())
 }
 
-/// Takes in the projects whose name stands for another id by what events known since `seen` say.
+/// Takes in the projects whose name stands for another id by what events known since `since` say; those
+/// known until `seen` were looked at before.
 pub(super) async fn projects(
     session: &Session,
+    since: i64,
     seen: i64,
     ids: &mut BTreeMap<String, (i64, String)>,
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
+    let news = at(seen);
     let sql = format!(
         "select coalesce(organization_id, organization, '') || '/' || project, project, project_id, \
          max(occurred), writer, min(seq), max(known) from lake.events \
          where known > {} and project is not null and project_id is not null \
-         group by organization_id, organization, project, project_id, writer",
-        at(seen)
+         group by organization_id, organization, project, project_id, writer, known > {news}",
+        at(since)
     );
     for batch in rows(session, &sql).await? {
         let text = |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row);
@@ -69,8 +72,10 @@ pub(super) async fn projects(
         for row in 0..batch.num_rows() {
             let newer = (occurred.value(row), text(2, row).to_owned());
             let slot = ids.entry(text(0, row).to_owned()).or_default();
-            if slot.1 != newer.1 && *slot < newer {
-                touched.project(text(1, row), stamp(&batch, row, seen));
+            let stamp = stamp(&batch, row, seen);
+            // One known before bears on verdicts that came since, which may not know it.
+            if slot.1 != newer.1 && *slot < newer || slot.1 == newer.1 && !stamp.news {
+                touched.project(text(1, row), stamp);
             }
             if *slot < newer {
                 *slot = newer;
@@ -80,30 +85,28 @@ pub(super) async fn projects(
     Ok(())
 }
 
-/// Of the touched agents, those whose sighting also stands for the time before it, and since when: since
-/// it was created for one never seen before `seen`, since its registration for one not seen after that.
+/// Of the touched agents, since when their sightings stand: where none is before an event, the first after
+/// it counts. Sightings known after `since` are read again.
 pub(super) async fn sightings(
     session: &Session,
-    seen: i64,
+    since: i64,
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
     let agents: Vec<String> = touched.names().agents.keys().map(i64::to_string).collect();
     if agents.is_empty() {
         return Ok(());
     }
-    let (agents, seen) = (agents.join(","), at(seen));
     let sql = format!(
-        "with seen as ( \
-           select agent_id, min(known) > {seen} as is_new, min(created) as created, \
-             max(case when known <= {seen} then observed end) as last \
-           from lake.agents where agent_id in ({agents}) \
-           group by coalesce(organization, organization_id), agent_id \
-         ), registered as ( \
-           select agent_id, max(\"from\") as at from lake.bindings \
-           where role = 'registrant' and agent_id in ({agents}) group by agent_id \
+        "with own as ( \
+           select coalesce(organization, organization_id) as org, agent_id, observed, created, known > {} as again \
+           from lake.agents where agent_id in ({}) \
+         ), news as ( \
+           select org, agent_id, min(observed) as first from own where again group by org, agent_id \
          ) \
-         select s.agent_id, case when s.is_new then s.created else r.at end \
-         from seen s left join registered r on r.agent_id = s.agent_id where s.is_new or r.at > s.last"
+         select n.agent_id, coalesce(max(case when o.observed < n.first then o.observed end), min(o.created)) \
+         from news n join own o on o.org = n.org and o.agent_id = n.agent_id group by n.org, n.agent_id",
+        at(since),
+        agents.join(",")
     );
     for batch in rows(session, &sql).await? {
         let agents = batch.column(0).as_primitive::<Int64Type>();

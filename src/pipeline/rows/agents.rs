@@ -110,7 +110,11 @@ pub(super) fn binding(row: &mut Builder, binding: &Binding, hash: &str) {
         &binding.identity_kind,
         &binding.identity_id,
         // An event says when it became true; a listing only that it is, so seeing it again is no news.
-        &if binding.role == "registrant" { binding.from.to_string() } else { String::new() },
+        &match binding.role.as_str() {
+            "registrant" => binding.from.to_string(),
+            "stated" => format!("{:?}/{}/{:?}", binding.pool_name, binding.from, binding.until),
+            _ => String::new(),
+        },
     ]
     .join("/");
     row.text(Some(&key));
