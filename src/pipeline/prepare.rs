@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ledger::Ledger;
+use super::revise::Unread;
 use super::rows::{Refusal, RowSet};
 use super::{Settings, Shared};
 use crate::attribute::Engine;
@@ -106,13 +107,16 @@ fn decide(
     if !kept.is_empty() {
         let days: BTreeSet<Date> = kept.iter().map(|e| e.occurred.date()).collect();
         // What others committed by now: the second look only asks for what came after this moment.
-        if let Err(error) = runtime.block_on(shared.lake.refresh()) {
-            tracing::warn!(%error, "the lake could not be read anew; verdicts may miss what others committed");
-        }
+        let refreshed = runtime.block_on(shared.lake.refresh());
         let mut attributor = shared.attributor_mut();
-        if let Err(error) = runtime.block_on(attributor.bring(&days, &shared.lake)) {
-            // The verdicts name what is missing, and are looked at again later.
-            tracing::warn!(%error, "facts of the lake could not be read; verdicts may miss evidence");
+        let told = runtime.block_on(attributor.bring(&days, &shared.lake));
+        let failed = refreshed.err().map(|e| e.to_string()).or(told.err().map(|e| e.to_string()));
+        if let Some(error) = failed {
+            // Events are kept whatever is damaged; the verdicts name what is missing until then.
+            tracing::warn!(error, "facts of the lake could not be read; verdicts are looked at again later");
+            if let Err(error) = runtime.block_on(Unread::note(&shared.lake, &days)) {
+                tracing::error!(%error, "and that could not be noted: run `agentrail reattribute` for those days");
+            }
         }
         kept.iter().for_each(|event| attributor.engine.learn_event(event));
         drop(attributor);

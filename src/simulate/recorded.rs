@@ -105,7 +105,7 @@ impl Builder {
         })
     }
 
-    fn request(&self, job: &Job, until: Time) -> Json {
+    pub(super) fn request(&self, job: &Job, until: Time) -> Json {
         let finished = job.finished <= until;
         let received = job.received <= until;
         let home = self.project_of(job.run);

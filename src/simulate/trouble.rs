@@ -218,7 +218,18 @@ impl Builder {
             return out;
         }
         let noon = self.at(NOON + 1800);
-        let agents: Vec<Json> = (0..self.plan.agents).map(|agent| self.agent(0, agent, noon)).collect();
+        // The listing has the request an agent ran last, in other words than the pool's own.
+        let agents = (0..self.plan.agents).map(|agent| {
+            let mut record = self.agent(0, agent, noon);
+            let own = |job: &&Job| job.pool == 0 && job.agent == agent && job.finished < noon;
+            if let Some(last) = self.jobs_of(0).iter().rev().find(own) {
+                let mut request = self.request(last, noon);
+                request["lockedUntil"] = json!(last.finished.to_string());
+                record["lastCompletedRequest"] = request;
+            }
+            record
+        });
+        let agents: Vec<Json> = agents.collect();
         let path = format!("_apis/distributedtask/pools/{}/agents?includeCapabilities=true", POOLS[0].0);
         out.push(self.capture(noon, &path, json!({"count": agents.len(), "value": agents})));
         for run in (0..self.plan.runs).filter(|run| self.is_troubled(*run)) {

@@ -273,6 +273,11 @@ fn what_events_tell_about_each_other_counts_in_any_order() {
             }
             pictures.push(picture(&scratch));
         }
+        // All at once, learnt and decided in one batch.
+        let scratch = Scratch::new();
+        let whole = [two_jobs.as_str(), late.as_str(), early.as_str()].join("\n");
+        scratch.ingest(&scratch.file("whole.ndjson", whole));
+        pictures.push(picture(&scratch));
         assert!(pictures.iter().all(|p| *p == pictures[0]), "{says}: {pictures:#?}");
         assert!(pictures[0][0].to_string().contains(says), "{says}: {}", pictures[0][0]);
     }

@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::paging::{Attributor, session};
+use super::prepare::now;
 use crate::attribute::Touched;
-use crate::model::{Date, Time};
+use crate::model::{Date, Ticks, Time};
 use crate::query::{QueryError, Session};
 use crate::store::{Lake, Lease, StoreError, Writer};
 use news::{Ask, Cursor};
+use serde::{Deserialize, Serialize};
 
 /// Why verdicts could not be looked at again; nothing is lost, the next pass does it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,35 @@ pub struct Change {
 const TOLD: usize = 1000;
 const PARTITION: &str = "revise";
 
+/// Days of which something could not be read when their events were decided.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Unread {
+    first: i32,
+    last: i32,
+    /// When that was last so.
+    at: i64,
+}
+
+const UNREAD: &str = "revise.unread";
+/// A batch that was decided is committed, or given up, within this time.
+const COMMITTED_WITHIN: Ticks = Ticks::seconds(600);
+
+impl Unread {
+    fn of(lake: &Lake) -> Option<Unread> {
+        serde_json::from_str(&lake.position(UNREAD)?).ok()
+    }
+
+    /// Notes days, so that their verdicts are looked at again whatever comes.
+    pub(super) async fn note(lake: &Lake, days: &BTreeSet<Date>) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (days.first(), days.last()) else { return Ok(()) };
+        let mut own = Unread { first: first.0, last: last.0, at: now().0 };
+        if let Some(before) = Unread::of(lake) {
+            (own.first, own.last) = (own.first.min(before.first), own.last.max(before.last));
+        }
+        lake.save_position(UNREAD, &serde_json::to_string(&own).unwrap_or_default()).await
+    }
+}
+
 fn cursor(lake: &Lake) -> Cursor {
     lake.position(PARTITION).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
@@ -91,12 +122,22 @@ impl Reviser {
         let cursor = cursor(&self.lake);
         let news = news::read(&session, &self.lake, &self.settings, &cursor).await?;
         self.attributor.pair(news.cursor.projects.clone());
+        let mut asks = news.asks;
+        let unread = Unread::of(&self.lake);
+        if let Some(Unread { first, last, .. }) = unread {
+            let (from, until) = (Date(first).start(), Date(last).plus_days(1).start());
+            asks.push(Ask::new(Touched::span(self.settings.tolerance, from, until), i64::MIN));
+        }
         let read = since.elapsed();
-        let revised = self.look(&session, &news.asks).await?;
+        let revised = self.look(&session, &asks).await?;
         tracing::debug!(?read, took = ?since.elapsed(), looked_at = revised.looked_at, "looked again");
         if news.cursor != cursor {
             let text = serde_json::to_string(&news.cursor).unwrap_or_default();
             self.lake.save_position(PARTITION, &text).await?;
+        }
+        // What was decided then is committed by now.
+        if unread.is_some_and(|days| Time(days.at) + COMMITTED_WITHIN < now()) {
+            self.lake.save_position(UNREAD, "").await?;
         }
         Ok(revised)
     }

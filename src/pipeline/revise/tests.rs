@@ -121,3 +121,28 @@ async fn a_lane_that_forgot_is_looked_after() {
     let revised = reviser.pass().await.unwrap();
     assert_eq!((revised.looked_at, revised.changed), (1, 0), "what the lake had was brought back");
 }
+
+/// What could not be read when an event was decided is no reason to refuse it, and not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_could_not_be_read_are_looked_at_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    give(&pipeline.push, &job()).await;
+    pipeline.finish().await;
+    let facts = lake.files("facts").files[0].path.clone();
+    let path = folder.path().join("lake/facts").join(&facts);
+    let away = folder.path().join("away");
+    std::fs::rename(&path, &away).unwrap();
+
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    assert!(Unread::of(&lake).is_none());
+    give(&pipeline.push, &event()).await;
+    assert!(Unread::of(&lake).is_some());
+    let mut reviser = Reviser::take(lake.clone(), settings()).unwrap().unwrap();
+    assert!(reviser.pass().await.is_err());
+    std::fs::rename(&away, &path).unwrap();
+    assert_eq!(reviser.pass().await.unwrap().changed, 1);
+    assert!(Unread::of(&lake).is_some(), "until all that was decided then is committed");
+    pipeline.finish().await;
+}
