@@ -19,6 +19,9 @@ pub(super) struct Source {
     pub hash: RecordHash,
 }
 
+/// Whom a statement is about: pool, agent, machine and identity as patterns, and from when on.
+type About = ([Option<String>; 4], Option<Time>);
+
 /// A job as a timeline tells of it. Few have more than one, so it is not held in the list itself.
 pub(super) type Timed = (Job, Source);
 
@@ -65,7 +68,7 @@ pub(super) struct Known {
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
     pub connections: HashMap<String, (Connection, Source)>,
     /// The operator's statements, by whom they are about.
-    statements: BTreeMap<([Option<String>; 4], Option<Time>), (Statement, Source)>,
+    statements: BTreeMap<About, (Statement, Source)>,
     /// Uses of a service connection, by its id.
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: HashMap<String, (Identity, Source)>,
