@@ -48,8 +48,8 @@ fn start(scratch: &Scratch, endpoint: &str, record: Option<&str>) -> Service {
 async fn an_organisation_is_collected_through_every_mood_and_goes_on_where_it_was() {
     let moods = Moods { authorization: AUTHORIZATION.to_owned(), fails_one_in: 7, page: 20 };
     // A day within the ninety that the service keeps would do; the test asks for more.
-    let (address, _task) = serve(World::build(&Plan::demo()), moods).await.unwrap();
-    let world = World::build(&Plan::demo());
+    let (address, _task) = serve(World::build(&Plan::quiet()), moods).await.unwrap();
+    let world = World::build(&Plan::quiet());
     let events = world.events().len() as i64;
     // The records of runs determine every action of an agent here: one timeline or one request each.
     let of_agents = world.events().iter().filter(|e| e.executor() == "agent").count() as i64;
