@@ -250,13 +250,8 @@ impl Known {
         }
     }
 
-    /// Takes in which id a project's name stood for, as it was kept.
-    pub fn paired(&mut self, name: &str, at: Time, id: &str) {
-        self.project(name, at, id);
-    }
-
     /// Pairs a project's name with its id; among events of one moment the larger id stands.
-    fn project(&mut self, name: &str, at: Time, id: &str) {
+    pub fn project(&mut self, name: &str, at: Time, id: &str) {
         match self.project_ids.get_mut(name) {
             Some(slot) if (slot.0, slot.1.as_str()) < (at, id) => *slot = (at, id.to_owned()),
             Some(_) => {}

@@ -81,7 +81,7 @@ impl Engine {
 
     /// Takes in which id the name of a project stood for, as it was kept.
     pub fn project(&mut self, organization: &Org, name: &str, at: Time, id: &str) {
-        self.organizations.of_fact(organization).paired(name, at, id);
+        self.organizations.of_fact(organization).project(name, at, id);
     }
 
     /// How much is held, in job requests: they are most of what the engine remembers.

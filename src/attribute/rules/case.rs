@@ -130,10 +130,7 @@ impl<'e, 'k> Case<'e, 'k> {
             name: job.agent_name.clone(),
             version: job.agent_version.clone(),
             pool_id: job.pool_id,
-            pool_name: job
-                .pool_id
-                .and_then(|p| known.pools.get(&p)?.0.clone())
-                .or_else(|| job.pool_name.clone()),
+            pool_name: known.pool_of(job).map(str::to_owned),
             machine: None,
         };
         let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
