@@ -132,7 +132,7 @@ impl Attributor {
             .await?;
         }
         for keys in long.chunks(500) {
-            let keys: Vec<String> = keys.iter().map(|k| format!("'{}'", k.replace('\'', "''"))).collect();
+            let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
             let sql =
                 format!("select url, observed, raw, key from lake.facts where key in ({})", keys.join(","));
             records(&session(lake, &[])?, &sql, organization, |decoded, _| {
@@ -202,6 +202,11 @@ impl Attributor {
         self.told.extend(files.iter().map(|file| file.path.clone()));
         FileSet { files: Arc::new(files), ..set }
     }
+}
+
+/// A text as SQL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// How far back a job that still runs is looked for.

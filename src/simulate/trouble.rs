@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::actors::{application, build_service, person, service, thief, token};
 use super::guid;
 use super::recorded::{job_id, plan_id};
-use super::world::{Builder, CONNECTION, DEPLOYER, Job, POOLS, REGISTRAR, project};
+use super::world::{Builder, CONNECTION, DEPLOYER, Job, POOLS, REGISTRAR, agent_data, project};
 use crate::model::{Ticks, Time};
 
 /// When an agent is replaced, and another deleted and added again: noon of the first day.
@@ -72,8 +72,7 @@ impl Builder {
             let at = self.at(NOON) + Ticks::seconds(nth as i64);
             let id = self.agent_id(0, agent, if action.ends_with("Deleted") { self.day } else { at });
             let name = self.agent_name(0, agent);
-            let data =
-                json!({"AgentId": id, "AgentName": name, "AgentPoolId": pool_id, "AgentPoolName": pool_name});
+            let data = agent_data(id, &name, (pool_id, pool_name));
             let (did, category) = if action.ends_with("Deleted") { ("Deleted", 2) } else { ("Added", 3) };
             let details = format!("{did} agent {name} in the pool {pool_name}");
             self.event(at, action, category, actor, None, data, details, None);
@@ -204,7 +203,7 @@ impl Builder {
             [(5, "Library.AgentAdded", "Added", 3), (40, "Library.AgentDeleted", "Deleted", 2)]
         {
             let name = format!("scale-{:05}", job.run);
-            let data = json!({"AgentId": 900_000 + job.run, "AgentName": name, "AgentPoolId": pool_id, "AgentPoolName": pool_name});
+            let data = agent_data(900_000 + job.run as i64, &name, (pool_id, pool_name));
             let details = format!("{did} agent {name} in the pool {pool_name}");
             let actor = application("agent-registrar", REGISTRAR);
             self.event(at + Ticks::seconds(after), action, category, actor, None, data, details, None);

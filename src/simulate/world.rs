@@ -87,6 +87,11 @@ pub(super) struct Job {
     pub finished: Time,
 }
 
+/// What a record about an agent says of it.
+pub(super) fn agent_data(id: i64, name: &str, pool: (i64, &str)) -> Json {
+    json!({"AgentId": id, "AgentName": name, "AgentPoolId": pool.0, "AgentPoolName": pool.1})
+}
+
 /// A small generator of numbers that only depend on their seed.
 struct Dice(u64);
 
@@ -214,7 +219,7 @@ impl Builder {
                 let actor = if pool == 0 { token() } else { application("agent-registrar", REGISTRAR) };
                 let at = self.at(1800 + (pool * 600 + agent * 60) as i64);
                 let details = format!("Added agent {name} to the pool {pool_name}");
-                let data = json!({"AgentId": self.agent_id(pool, agent, at), "AgentName": name, "AgentPoolId": pool_id, "AgentPoolName": pool_name});
+                let data = agent_data(self.agent_id(pool, agent, at), &name, (pool_id, pool_name));
                 self.event(at, "Library.AgentAdded", 3, actor, None, data, details, None);
             }
         }

@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::Settings;
-use super::super::paging::records;
+use super::super::paging::{quoted, records};
 use super::{ReviseError, pairs};
 use crate::attribute::{EVER, PoolsHeard, Stamp, Tellers, Touched};
 use crate::model::{Date, Time};
@@ -231,10 +231,6 @@ fn agents_of(alias: &str, agents: &BTreeMap<i64, Time>) -> Option<String> {
         .map(|(agents, first)| format!("({agents} and {alias}.occurred >= {})", at(first.unix_micros())));
     let all: Vec<String> = among(&ever).into_iter().chain(since).collect();
     (!all.is_empty()).then(|| all.join(" or "))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The stored verdicts that were given without something told, as a predicate.
