@@ -157,6 +157,8 @@ impl Rounds<'_> {
         while self.timelines.len() > 100_000 {
             self.timelines.pop_first();
         }
+        // An older answer holds nothing back any more; of runs there would be ever more.
+        self.sent.retain(|_, (_, at)| at.elapsed() < REPEAT);
         Ok(())
     }
 
@@ -164,9 +166,18 @@ impl Rounds<'_> {
     async fn runs(&mut self) -> Result<(), RestError> {
         for _ in 0..TIMELINES_A_ROUND {
             let Some((run, project)) = self.finished.pop_last() else { return Ok(()) };
-            self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}/timeline")).await?;
-            self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}")).await?;
+            if let Err(error) = self.run(run, &project).await {
+                // Its jobs are not listed as news again, so the run must not be forgotten.
+                self.finished.insert(run, project);
+                return Err(error);
+            }
         }
+        Ok(())
+    }
+
+    async fn run(&mut self, run: i64, project: &str) -> Result<(), RestError> {
+        self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}/timeline")).await?;
+        self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}")).await?;
         Ok(())
     }
 

@@ -96,10 +96,13 @@ impl Slice<'_> {
             }
             let answer = self.client.get(&url).await?;
             let next = next_page(&answer.body, token.as_deref());
+            // What did come is kept, even of a page that broke off.
             super::hand_over(self.intake, answer.line, self.partition, None).await?;
             match next {
-                Some(next) => token = Some(next),
-                None => break,
+                Ok(Some(next)) => token = Some(next),
+                Ok(None) => break,
+                // Not heard: no coverage is claimed, and the next look begins where this one did.
+                Err(says) => return Err(RestError::Body { url, says: says.to_owned() }),
             }
         }
         let heard = serde_json::json!({
@@ -111,30 +114,45 @@ impl Slice<'_> {
     }
 }
 
-/// The token of the next page: in the body, wrapped or not, as text or number. `None` at the end,
-/// and where the service repeats a token, which would never end.
-fn next_page(body: &[u8], last: Option<&str>) -> Option<String> {
+/// The token of the next page: in the body, wrapped or not, as text or number; `None` at the end. A
+/// page that says there is more and does not lead there is an error: its slice was not heard.
+fn next_page(body: &[u8], last: Option<&str>) -> Result<Option<String>, &'static str> {
     let json: Json = serde_json::from_slice(body).unwrap_or_default();
     let page = if json.get("value").is_some_and(Json::is_object) { &json["value"] } else { &json };
-    // A body that is no JSON (an invalid escape somewhere) still has its token near its end.
-    if json.is_null() {
-        let text = String::from_utf8_lossy(body);
-        let more = text.rsplit("\"hasMore\":").next()?.trim_start().starts_with("true");
-        let token = text.rsplit("\"continuationToken\":").next()?.trim_start();
-        let token = token.trim_start_matches('"').split(['"', ',', '}']).next()?.trim();
-        return (more && !token.is_empty() && last != Some(token)).then(|| token.to_owned());
-    }
-    if page.get("hasMore").and_then(Json::as_bool) == Some(false) {
-        return None;
-    }
-    let token = match page.get("continuationToken")? {
-        Json::String(token) => token.clone(),
-        Json::Number(token) => token.to_string(),
-        _ => return None,
+    let (more, token) = if json.is_null() {
+        broken_page(body)?
+    } else {
+        let token = match page.get("continuationToken") {
+            Some(Json::String(token)) => token.clone(),
+            Some(Json::Number(token)) => token.to_string(),
+            _ => String::new(),
+        };
+        (page.get("hasMore").and_then(Json::as_bool), token)
     };
+    let leads_on = !token.is_empty() && last != Some(token.as_str());
     let has_rows =
         page.get("decoratedAuditLogEntries").and_then(Json::as_array).is_some_and(|r| !r.is_empty());
-    (!token.is_empty() && has_rows && last != Some(token.as_str())).then_some(token)
+    match more {
+        Some(false) => Ok(None),
+        // A page may be empty in the middle of the log; only a token that repeats would never end.
+        Some(true) if leads_on => Ok(Some(token)),
+        Some(true) => Err("there is more, but no new token leads to it; the next look tries again"),
+        None => Ok((leads_on && has_rows).then_some(token)),
+    }
+}
+
+/// What a body that is no JSON (an invalid escape somewhere) says of the next page near its end.
+fn broken_page(body: &[u8]) -> Result<(Option<bool>, String), &'static str> {
+    let text = String::from_utf8_lossy(body);
+    let cut = "the page breaks off; the next look tries again";
+    if !text.trim_end().ends_with('}') {
+        return Err(cut);
+    }
+    let after = |name: &str| Some(text.rsplit_once(name)?.1.trim_start().strip_prefix(':')?.trim_start());
+    let more = after("\"hasMore\"").ok_or(cut)?.starts_with("true");
+    let token = after("\"continuationToken\"").unwrap_or_default();
+    let token = token.trim_start_matches('"').split(['"', ',', '}']).next().unwrap_or_default().trim();
+    Ok((Some(more), token.to_owned()))
 }
 
 #[cfg(test)]
@@ -144,15 +162,28 @@ mod tests {
     #[test]
     fn the_next_page_is_found_in_every_form() {
         let rows = r#""decoratedAuditLogEntries":[{"id":"a"}]"#;
-        let next = |body: &str, last| next_page(body.as_bytes(), last);
+        let next = |body: &str, last| next_page(body.as_bytes(), last).unwrap();
         let text = format!(r#"{{{rows},"continuationToken":"t1","hasMore":true}}"#);
         assert_eq!(next(&text, None).as_deref(), Some("t1"));
-        assert_eq!(next(&text, Some("t1")), None);
         assert_eq!(next(&format!(r#"{{"value":{text}}}"#), None).as_deref(), Some("t1"));
         assert_eq!(next(&text.replace("\"t1\"", "17"), None).as_deref(), Some("17"));
         assert_eq!(next(&text.replace("true", "false"), None), None);
-        assert_eq!(next(&text.replace("[{\"id\":\"a\"}]", "[]"), None), None);
+        // An empty page in the middle of the log does not end it.
+        assert_eq!(next(&text.replace("[{\"id\":\"a\"}]", "[]"), None).as_deref(), Some("t1"));
         // One bad escape does not end the log.
         assert_eq!(next(&text.replace("\"a\"", r#""C:\dir""#), None).as_deref(), Some("t1"));
+    }
+
+    #[test]
+    fn a_page_that_does_not_lead_to_the_rest_is_not_the_end() {
+        let rows = r#""decoratedAuditLogEntries":[{"id":"a"}]"#;
+        let text = format!(r#"{{{rows},"continuationToken":"t1","hasMore":true}}"#);
+        let broken = |body: &str, last| next_page(body.as_bytes(), last).is_err();
+        assert!(broken(&text, Some("t1")));
+        assert!(broken(&text.replace("\"t1\"", "null"), None));
+        // Cut anywhere, though the connection ended as it should.
+        for end in 0..text.len() {
+            assert!(broken(&text[..end], None), "{}", &text[..end]);
+        }
     }
 }

@@ -142,9 +142,7 @@ impl Client {
         let response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let word = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let seconds = |name: &str| word(name)?.parse::<f64>().ok().filter(|s| *s >= 0.0);
-        let wait =
-            seconds("retry-after").or_else(|| seconds("x-ratelimit-delay")).map(Duration::from_secs_f64);
+        let wait = ["retry-after", "x-ratelimit-delay"].iter().find_map(|name| pause(&word(name)?));
         if let Some(wait) = wait {
             // The service asks everybody of this identity to slow down.
             self.hold(wait.min(LONGEST_WAIT)).await;
@@ -230,6 +228,12 @@ enum Again {
     Backoff,
 }
 
+/// The pause that a header asks for, in seconds; one too long to tell is the longest there is.
+fn pause(text: &str) -> Option<Duration> {
+    let seconds = text.trim().parse::<f64>().ok().filter(|s| *s >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT))
+}
+
 /// A little, so that clients that failed together do not return together.
 fn jitter() -> Duration {
     let mut byte = [0u8; 1];
@@ -240,4 +244,21 @@ fn jitter() -> Duration {
 pub(super) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time((since.as_nanos() / 100) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_a_header_asks_for_ends_the_program() {
+        assert_eq!(pause("2"), Some(Duration::from_secs(2)));
+        assert_eq!(pause(" 0.5 "), Some(Duration::from_millis(500)));
+        for long in ["inf", "1e300"] {
+            assert_eq!(pause(long), Some(LONGEST_WAIT));
+        }
+        for none in ["", "-1", "NaN", "soon"] {
+            assert_eq!(pause(none), None);
+        }
+    }
 }
