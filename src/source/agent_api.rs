@@ -33,6 +33,8 @@ const REPEAT: Duration = Duration::from_secs(60);
 const AFTER_A_FAULT: Duration = Duration::from_secs(5);
 /// Between two looks at jobs, so that one round does not hold up the next.
 const TIMELINES_A_ROUND: usize = 50;
+/// Rounds in which a run's timeline may fail before it is given up.
+const TRIES_OF_A_RUN: u32 = 5;
 
 /// Looks at an organisation until `stopped` ends.
 pub async fn collect(
@@ -107,8 +109,8 @@ struct Rounds<'c> {
     pools: BTreeMap<i64, bool>,
     /// By address, what was handed over last, and when.
     sent: BTreeMap<String, (RecordHash, Instant)>,
-    /// Runs of which a job finished since their timeline was fetched: project and build id.
-    finished: BTreeMap<i64, String>,
+    /// Runs of which a job finished since their timeline was fetched, by build id: project, and tries that failed.
+    finished: BTreeMap<i64, (String, u32)>,
     /// Requests seen finished, so that each leads to its timeline once.
     timelines: BTreeSet<i64>,
 }
@@ -149,7 +151,7 @@ impl Rounds<'_> {
                     (build, job["owner"]["id"].as_i64(), job["scopeId"].as_str())
                     && self.timelines.insert(request)
                 {
-                    self.finished.insert(run, project.to_owned());
+                    self.finished.insert(run, (project.to_owned(), 0));
                 }
             }
         }
@@ -164,14 +166,26 @@ impl Rounds<'_> {
 
     /// Timelines of runs of which a job finished: they know a job's name and attempt.
     async fn runs(&mut self) -> Result<(), RestError> {
+        let mut failed = None;
         for _ in 0..TIMELINES_A_ROUND {
-            let Some((run, project)) = self.finished.pop_last() else { return Ok(()) };
-            if let Err(error) = self.run(run, &project).await {
-                // Its jobs are not listed as news again, so the run must not be forgotten.
-                self.finished.insert(run, project);
-                return Err(error);
+            let Some((run, (project, tries))) = self.finished.pop_last() else { break };
+            match self.run(run, &project).await {
+                Ok(()) => {}
+                Err(error @ RestError::Pipeline { .. }) => return Err(error),
+                // Its jobs are not listed as news again, so the run must not be forgotten; nor may one
+                // that never answers hold up all others.
+                Err(error) if tries < TRIES_OF_A_RUN => {
+                    tracing::debug!(%error, run, "a run is asked for again in the next round");
+                    failed = Some((run, (project, tries + 1)));
+                    break;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, run, "a run's timeline was given up");
+                }
             }
         }
+        self.finished.extend(failed);
         Ok(())
     }
 
