@@ -30,7 +30,7 @@ pub(super) fn is_harmless(name: &str) -> bool {
 
 /// The record without its secrets; `None` when it holds none.
 pub(super) fn redact(raw: &str) -> Option<String> {
-    let suspicious = ["apabilities\"", "\"token\"", "\"authorization\"", "\"parameters\""];
+    let suspicious = ["apabilities\"", "\"token\"", "\"authorization\"", "\"parameters\"", "haredSecret\""];
     if !suspicious.iter().any(|s| memmem::find(raw.as_bytes(), s.as_bytes()).is_some()) {
         return None;
     }
@@ -71,6 +71,7 @@ fn object(raw: &str, text: &str, depth: usize, edits: &mut Vec<Range<usize>>) {
             | "password"
             | "accesstoken"
             | "apitoken"
+            | "sharedsecret"
             | "serviceprincipalkey"
             | "splunkeventcollectortoken" => {
                 mask(raw, value, edits);

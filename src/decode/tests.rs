@@ -273,6 +273,42 @@ fn what_names_another_record_is_not_taken_for_it() {
 }
 
 #[test]
+fn memberships_roles_and_clouds_are_facts_of_their_own() {
+    let keys = |path: &str, row: &str| {
+        let line = format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/{path}","observed":"2026-03-05T10:00:00Z","status":200,"body":{{"value":[{row}]}}}}"#
+        );
+        let decoded = decode(line.as_bytes(), &delivery());
+        decoded.facts.iter().map(|f| (f.kind.clone(), f.key.clone())).next().unwrap_or_default()
+    };
+    let row = r#"{"containerDescriptor":"vssgp.g","memberDescriptor":"aadsp.m"}"#;
+    let expected = "graph_membership/contoso/aadsp.m/vssgp.g";
+    assert_eq!(keys("graph/memberships/vssgp.g?direction=Down", row).1, expected);
+    assert_eq!(keys("graph/memberships/aadsp.m?direction=Up", row).1, expected);
+    let roles = "securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/44";
+    let row = r#"{"identity":{"id":"D6A98B6C-6932-485C-A986-AEA9FC981DF0","displayName":"Ada"},"role":{"name":"Administrator"},"access":"assigned"}"#;
+    let key = keys(roles, row).1;
+    assert!(
+        key.starts_with("pool_role/contoso/44/d6a98b6c-6932-485c-a986-aea9fc981df0/Administrator/"),
+        "{key}"
+    );
+    let row = r#"{"id":"d6a98b6c-6932-485c-a986-aea9fc981df0","agentCloudId":3,"name":"own","acquireAgentEndpoint":"https://a.example","sharedSecret":"hush"}"#;
+    assert!(!String::from_utf8_lossy(&decode(row.as_bytes(), &delivery()).facts[0].raw).contains("hush"));
+    assert!(keys("distributedtask/agentclouds", row).1.starts_with("agent_cloud/contoso/3/"));
+    // What lacks a member, or has it in another type, is kept but not taken for one.
+    for (path, row) in [
+        ("graph/memberships/x", r#"{"containerDescriptor":{},"memberDescriptor":"aadsp.m"}"#),
+        ("graph/memberships/x", r#"{"containerDescriptor":"","memberDescriptor":"aadsp.m"}"#),
+        (roles, r#"{"identity":"x","role":{"name":"Reader"}}"#),
+        (roles, r#"{"identity":{"id":"x"},"role":[]}"#),
+        ("distributedtask/agentclouds", r#"{"agentCloudId":{},"name":"own"}"#),
+    ] {
+        let (kind, _) = keys(path, row);
+        assert!(!["graph_membership", "pool_role", "agent_cloud"].contains(&kind.as_str()), "{row}: {kind}");
+    }
+}
+
+#[test]
 fn a_csv_export_keeps_its_lines() {
     let body = "Id,CorrelationId,ActorUserId,Timestamp,ScopeDisplayName,ScopeId,ActionId,Data,Category\r\n\
         2517;s;A0000000-0000-4000-8000-000000000001,c,d6a98b6c-6932-485c-a986-aea9fc981df0,2026-03-05T14:05:02.1460838Z,fabrikam (Organization),73638cd5-0dda-4128-9fd6-48c,X.New,\"{\"\"PipelineId\"\":\"\"18\"\"}\",Modify\r\n\

@@ -5,6 +5,7 @@ mod grants;
 mod hooks;
 mod identities;
 mod jobs;
+mod reach;
 
 use std::borrow::Cow;
 
@@ -93,6 +94,7 @@ fn keep<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         .or_else(|| agents::draft(fields, &around))
         .or_else(|| identities::draft(fields, &around))
         .or_else(|| grants::draft(fields, &around))
+        .or_else(|| reach::draft(fields, &around))
         .or_else(|| plain(fields, &around));
     match draft {
         Some(draft) => {
