@@ -124,7 +124,7 @@ const REPORTS: &[(&str, &str)] = embed!("report":
     "pool_utilisation", "unattributed", "grades", "agents_replaced", "service_connection_use",
     "build_identity_alarms", "identity_reach", "runs_on_agent", "credentials", "blind_windows",
     "agent_utilisation", "pat_dependence", "blast_radius", "unused_grants", "agent_drift", "migration_progress",
-    "deployment_chain", "identity_tasks", "inventory_contradictions",
+    "deployment_chain", "identity_tasks", "inventory_contradictions", "identity_memberships", "reach_changes",
 );
 
 #[cfg(test)]

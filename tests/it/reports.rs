@@ -6,7 +6,7 @@ use agentrail::query::Catalogue;
 use crate::lake::{Scratch, audit_record};
 
 /// For each report the parameters with which the demo's organisation has an answer.
-const ANSWERS: [(&str, &[&str]); 24] = [
+const ANSWERS: [(&str, &[&str]); 26] = [
     ("agent_actions", &["agent=linux-build-01"]),
     ("identity_actions", &["identity=deployer"]),
     ("several_candidates", &[]),
@@ -31,6 +31,8 @@ const ANSWERS: [(&str, &[&str]); 24] = [
     ("deployment_chain", &[]),
     ("identity_tasks", &[]),
     ("inventory_contradictions", &[]),
+    ("identity_memberships", &[]),
+    ("reach_changes", &[]),
 ];
 
 /// An agent seen twice, the second time with another key on another machine.
@@ -92,6 +94,7 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
     full.ok(&["demo", "--keep", full.lake().to_str().unwrap()]);
     full.ingest(&full.file("replaced.ndjson", replaced()));
     full.ingest(&full.file("unclear.ndjson", unclear()));
+    full.ingest(&full.file("reach.ndjson", REACH.join("\n")));
     full.ingest(&full.file("inventory.toml", INVENTORY));
     // A4: the spans in which versions of one agent held never overlap.
     let overlaps = "select count(*) from agents a join agents b on a.agent_id = b.agent_id and a.pool_id = b.pool_id \
@@ -141,6 +144,38 @@ agent = "linux-build-04"
 machine = "vm-linux-*"
 addresses = ["10.0.0.0/8"]
 "#;
+
+/// A robot in a group within a group that holds the other as well; roles and grants given and taken.
+const REACH: [&str; 6] = [
+    r#"{"url":"https://dev.azure.com/contoso/_apis/graph/memberships/vssgp.inner?direction=Down","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"containerDescriptor":"vssgp.inner","memberDescriptor":"aadsp.robot"},{"containerDescriptor":"vssgp.inner","memberDescriptor":"vssgp.outer"}]}}"#,
+    r#"{"url":"https://dev.azure.com/contoso/_apis/graph/memberships/vssgp.outer?direction=Down","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"containerDescriptor":"vssgp.outer","memberDescriptor":"vssgp.inner"}]}}"#,
+    r#"{"url":"https://dev.azure.com/contoso/_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources/11","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"identity":{"id":"5A000000-0000-4000-8000-000000000001","displayName":"Ada"},"role":{"name":"Administrator"},"access":"assigned"}]}}"#,
+    r#"{"Id":"a4000000-0000-4000-8000-000000000001","ActionId":"Group.UpdateGroupMembership.Add","Timestamp":"2026-03-05T23:01:00Z","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"Updates":[{"GroupId":"5E000000-0000-4000-8000-00000000000A","MemberId":"5A000000-0000-4000-8000-00000000000B","Active":"True"},{"memberid":"5A000000-0000-4000-8000-00000000000C","groupid":"5e000000-0000-4000-8000-00000000000a","active":true}]}}"#,
+    r#"{"Id":"a4000000-0000-4000-8000-000000000002","ActionId":"Group.UpdateGroupMembership.Remove","Timestamp":"2026-03-05T23:02:00Z","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"Updates":[{"GroupId":"5e000000-0000-4000-8000-00000000000a","MemberId":"5a000000-0000-4000-8000-00000000000b","Active":"False"}]}}"#,
+    r#"{"Id":"a4000000-0000-4000-8000-000000000003","ActionId":"Pipelines.ResourceAuthorizedForPipeline","Timestamp":"2026-03-05T23:03:00Z","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"ResourceType":"endpoint","ResourceId":"7D000000-0000-4000-8000-00000000000E","PipelineId":"18"}}"#,
+];
+
+#[test]
+fn reach_is_through_nested_groups_and_what_was_taken_is_said_to_be_whatever_comes_first() {
+    for order in [[0, 1, 2, 3, 4, 5], [4, 5, 3, 1, 2, 0]] {
+        let scratch = Scratch::new();
+        for n in order.into_iter().chain([3]) {
+            scratch.ingest(&scratch.file(&format!("{n}.ndjson"), REACH[n]));
+        }
+        let held = scratch.ok(&["report", "identity_memberships", "--format", "csv"]);
+        assert!(held.contains("contoso,group,aadsp.robot,,vssgp.inner,,1,"), "{held}");
+        assert!(held.contains("contoso,group,aadsp.robot,,vssgp.outer,,2,"), "{held}");
+        assert!(held.contains("5a000000-0000-4000-8000-000000000001,,pool 11 Administrator,"), "{held}");
+        let changes = scratch.ok(&["report", "reach_changes", "--format", "csv"]);
+        let group = "5e000000-0000-4000-8000-00000000000a";
+        assert!(changes.contains(&format!("00000000000b,{group},removed,2026-03-05T23:02")), "{changes}");
+        assert!(changes.contains(&format!("00000000000c,{group},added,2026-03-05T23:01")), "{changes}");
+        assert!(
+            changes.contains("pipeline 18,endpoint 7d000000-0000-4000-8000-00000000000e,added"),
+            "{changes}"
+        );
+    }
+}
 
 #[test]
 fn the_inventory_is_cited_checked_and_contradicted() {
