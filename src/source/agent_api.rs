@@ -29,6 +29,8 @@ pub struct Settings {
 
 /// An unchanged answer is handed over again after so long, as proof that it was looked at.
 const REPEAT: Duration = Duration::from_secs(60);
+/// Between two looks at memberships: one call for each group.
+const MEMBERSHIPS: Duration = Duration::from_secs(4 * 60 * 60);
 /// Before the next look when one broke off.
 const AFTER_A_FAULT: Duration = Duration::from_secs(5);
 /// Between two looks at jobs, so that one round does not hold up the next.
@@ -54,6 +56,7 @@ pub async fn collect(
         sent: BTreeMap::new(),
         finished: BTreeMap::new(),
         timelines: BTreeSet::new(),
+        memberships: None,
     };
     let start = Instant::now();
     let (mut jobs, mut agents, mut rest) = (start, start, start);
@@ -113,6 +116,8 @@ struct Rounds<'c> {
     finished: BTreeMap<i64, (String, u32)>,
     /// Requests seen finished, so that each leads to its timeline once.
     timelines: BTreeSet<i64>,
+    /// When the members of groups were last listed.
+    memberships: Option<Instant>,
 }
 
 impl Rounds<'_> {
@@ -219,8 +224,25 @@ impl Rounds<'_> {
                 }
             }
         }
-        for kind in ["users", "groups", "serviceprincipals"] {
+        self.may(Service::Core, "_apis/distributedtask/agentclouds").await?;
+        for pool in self.pools.keys().copied().collect::<Vec<_>>() {
+            let scope = "_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources";
+            self.may(Service::Core, &format!("{scope}/{pool}")).await?;
+        }
+        for kind in ["users", "serviceprincipals"] {
             self.may(Service::Graph, &format!("_apis/graph/{kind}?api-version=7.2-preview.1")).await?;
+        }
+        let groups = self.may(Service::Graph, "_apis/graph/groups?api-version=7.2-preview.1").await?;
+        if self.memberships.is_none_or(|at| at.elapsed() >= MEMBERSHIPS) {
+            // Down from every group: that names each membership once, nested groups as well.
+            for group in groups.iter().filter_map(|g| g["descriptor"].as_str()) {
+                let path = format!(
+                    "_apis/graph/memberships/{}?direction=Down&api-version=7.2-preview.1",
+                    escape(group)
+                );
+                self.may(Service::Graph, &path).await?;
+            }
+            self.memberships = Some(Instant::now());
         }
         self.may(Service::Graph, "_apis/tokens/pats?api-version=7.2-preview.1").await?;
         Ok(())
