@@ -23,7 +23,7 @@ impl Statement {
 
     /// Whether an address is one of those it names.
     pub(super) fn has_address(&self, ip: &str) -> bool {
-        let Ok(ip) = ip.parse::<IpAddr>() else { return false };
+        let Ok(ip) = ip.parse::<IpAddr>().map(|ip| ip.to_canonical()) else { return false };
         self.addresses.iter().any(|network| within(ip, network))
     }
 }
@@ -83,6 +83,10 @@ mod tests {
         assert!(of("10.1.2.0/24").has_address("10.1.2.200") && !of("10.1.2.0/24").has_address("10.1.3.1"));
         assert!(of("10.1.2.3").has_address("10.1.2.3") && !of("10.1.2.3").has_address("10.1.2.4"));
         assert!(of("0.0.0.0/0").has_address("9.9.9.9") && of("fd00::/8").has_address("fd12::1"));
+        assert!(
+            of("10.0.0.0/8").has_address("::ffff:10.1.2.3"),
+            "the same address in the words of the other family"
+        );
         assert!(!of("::/0").has_address("9.9.9.9") && !of("10.0.0.0/8").has_address("no address"));
     }
 }

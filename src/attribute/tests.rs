@@ -95,6 +95,42 @@ fn one_running_job_is_sole_only_once_every_pool_was_heard() {
     assert!(sure.evidence.len() >= 2);
 }
 
+/// That the inventory gives the agents of a pattern an address.
+fn stated(agent: &str, address: &str) -> String {
+    format!(r#"{{"inventory":{{"organization":"contoso","agent":"{agent}","addresses":["{address}"]}}}}"#)
+}
+
+#[test]
+fn a_job_token_from_an_address_that_is_not_the_agents_is_a_hint_only() {
+    let from = |data: &str, ip: &str| {
+        let text = event("X.Y", "build", "10:05:00", data);
+        text.replace(r#""Data":"#, &format!(r#""IpAddress":"{ip}","Data":"#))
+    };
+    let told = |inventory: &[String], event: String| {
+        let facts = [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00"))];
+        verdict(&[inventory, &facts, &[event]].concat())
+    };
+    let own = stated("agent-*", "10.1.0.0/16");
+    for data in ["{}", r#"{"RequestId":1}"#, r#"{"OwnerId":7,"PlanType":"Build"}"#] {
+        let v = told(std::slice::from_ref(&own), from(data, "203.0.113.9"));
+        assert_eq!((v.executor, v.grade), (Executor::Unknown, Grade::Corroborated), "{data}");
+        assert_eq!((v.candidates.len(), v.agent), (1, None), "{data}");
+        assert!(v.missing.iter().any(|m| m.contains("203.0.113.9")), "{:?}", v.missing);
+        assert!(v.evidence.iter().any(|e| e.says.contains("is none of them")), "{:?}", v.evidence);
+    }
+    // The agent's own address, one that another statement gives it, and no statement change nothing.
+    for (inventory, ip) in [
+        (vec![own.clone()], "10.1.2.3"),
+        (vec![own.clone(), stated("agent-1", "203.0.113.9")], "203.0.113.9"),
+        (vec![stated("other", "10.1.0.0/16")], "203.0.113.9"),
+        (vec![own], "no address"),
+        (vec![], "203.0.113.9"),
+    ] {
+        let v = told(&inventory, from("{}", ip));
+        assert_eq!((v.executor, v.grade), (Executor::Agent, Grade::Sole), "{ip}");
+    }
+}
+
 #[test]
 fn two_running_jobs_are_never_one() {
     let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 8, 2, "10:04:00", Some("10:06:00"))];

@@ -187,6 +187,9 @@ fn the_inventory_is_cited_checked_and_contradicted() {
     };
     let deployed = "agent_name = 'azure-deploy-01' and grade = 'sole'";
     assert!(!traced(deployed).contains("inventory"));
+    let sql = "select event_id from actions where agent_name = 'linux-build-04' and grade = 'sole' \
+        and occurred < timestamp '2026-03-05T12:00:00' and actor_kind = 'project_build_service' order by occurred limit 1";
+    let elsewhere = scratch.sql(sql)[0]["event_id"].as_str().unwrap().to_owned();
     let account = scratch.ingest(&scratch.file("inventory.toml", INVENTORY));
     assert_eq!((account["facts"].as_u64(), account["rejects"].as_u64()), (Some(2), Some(0)), "{account}");
     assert!(account["revised"].as_u64().unwrap() > 0, "{account}");
@@ -208,11 +211,14 @@ fn the_inventory_is_cited_checked_and_contradicted() {
             && robot.contains("the inventory gives its agent this identity"),
         "{robot}"
     );
-    let missing = traced(
-        "agent_name = 'linux-build-04' and occurred < timestamp '2026-03-05T12:00:00' and actor_kind = 'project_build_service'",
-    );
+    // What came from an address that the agent does not have is no longer said to be the agent's.
+    let missing = scratch.ok(&["trace", &elsewhere]);
     assert!(
         missing.contains("why it came from 198.51.100.20, which the inventory does not give the agent"),
+        "{missing}"
+    );
+    assert!(
+        missing.contains("unknown (corroborated") && missing.contains("candidate  linux-build-04"),
         "{missing}"
     );
     let report = scratch.ok(&["report", "inventory_contradictions", "--format", "csv"]);

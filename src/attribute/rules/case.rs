@@ -204,11 +204,51 @@ impl<'e, 'k> Case<'e, 'k> {
         [of(self.known), of(self.tenant)].concat()
     }
 
+    /// The statements that give the agent of a job addresses, when the request came from none of them.
+    /// Only the operator's word excludes: an address that was merely seen proves no other impossible.
+    fn elsewhere(&self, job: &Job) -> Option<(&'e str, Vec<Source>)> {
+        let ip = self.own_address()?;
+        let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
+        let seen = job.agent_id.and_then(|id| self.known.agent_at(id, job.pool_id, at));
+        let node = job.agent_id.and_then(|id| self.known.nodes.get(&id));
+        let machine = seen.and_then(|(agent, _)| agent.machine.as_deref());
+        let machine = machine.or_else(|| node.and_then(|(node, _)| node.machine.as_deref()));
+        let mut stated = self.statements(job, machine, at);
+        stated.retain(|(statement, _)| !statement.addresses.is_empty());
+        let given = stated.is_empty() || stated.iter().any(|(statement, _)| statement.has_address(ip));
+        (!given).then(|| (ip, stated.iter().map(|(_, source)| *source).collect()))
+    }
+
+    /// Whether the request came from where the inventory says that the agent of a job is not: then the
+    /// job's token may have been taken out of it, and the job is a hint only.
+    pub fn doubts(&mut self, job: &JobKnown) -> bool {
+        let Some((ip, sources)) = self.elsewhere(&job.job) else { return false };
+        let agent = job.job.agent_name.as_deref().unwrap_or("the agent");
+        for source in sources {
+            self.cite(source, format!("the inventory gives {agent} addresses, and {ip} is none of them"));
+        }
+        self.missing(format!(
+            "why it came from {ip}, which the inventory does not give the agent: the token of the job was used outside it, or the inventory lacks an address of {agent}"
+        ));
+        true
+    }
+
+    /// Leaves open who did it: the candidates are hints.
+    pub fn only_hints(&mut self) {
+        self.verdict.executor = Executor::Unknown;
+        self.verdict.grade = Grade::Corroborated;
+    }
+
+    /// The address of the request itself: a record that a service wrote comes from the service.
+    fn own_address(&self) -> Option<&'e str> {
+        let event: &'e Event<'e> = self.event;
+        let service = matches!(event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService);
+        event.ip.as_deref().filter(|ip| !service && ip.parse::<core::net::IpAddr>().is_ok())
+    }
+
     /// What the operator states of the agent, and whether the request came from where that says.
     fn stated(&mut self, job: &Job, machine: Option<&str>, at: Time) {
-        // A record that a service wrote comes from the service.
-        let own = !matches!(self.event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService);
-        let ip = self.event.ip.as_deref().filter(|_| own);
+        let ip = self.own_address();
         for (statement, source) in self.statements(job, machine, at) {
             let mut says = Vec::new();
             if let Some(id) = &statement.identity {
@@ -219,14 +259,8 @@ impl<'e, 'k> Case<'e, 'k> {
                 self.identity(resource, None, "resource", "machine");
                 says.push(format!("the resource {resource}"));
             }
-            match ip {
-                Some(ip) if statement.has_address(ip) => says.push(format!("the address {ip}")),
-                Some(ip) if !statement.addresses.is_empty() => {
-                    self.missing(format!(
-                        "why it came from {ip}, which the inventory does not give the agent"
-                    ));
-                }
-                _ => {}
+            if let Some(ip) = ip.filter(|ip| statement.has_address(ip)) {
+                says.push(format!("the address {ip}"));
             }
             if !says.is_empty() {
                 self.cite(*source, format!("the inventory gives the agent {}", says.join(", ")));

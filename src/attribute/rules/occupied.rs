@@ -37,6 +37,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
     case.cite_event("the actor is a build identity, which all jobs of its scope share");
     list(case, &jobs, "it was running at that moment in the scope of the build identity");
     match jobs.as_slice() {
+        [job] if !deaf && !unresolved && case.doubts(job) => case.only_hints(),
         [job] if !deaf && !unresolved => {
             case.chose(job, Grade::Sole);
         }
@@ -60,6 +61,9 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             // Later records may end a job before the event, or add one.
             case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
             run_if_one(case, &jobs);
+            for job in &jobs {
+                case.doubts(job);
+            }
             hints::correlation(case, &jobs);
         }
     }

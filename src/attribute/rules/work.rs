@@ -157,6 +157,11 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
 fn one(case: &mut Case<'_, '_>, job: &JobKnown, says: String, grade: Grade) -> Step {
     case.cite_event(says.clone());
     case.candidate(job, says);
+    if case.doubts(job) {
+        case.cite(job.source, format!("{} is the job it names", job.title()));
+        case.only_hints();
+        return Step::Decided;
+    }
     case.chose(job, grade);
     Step::Decided
 }
@@ -174,6 +179,10 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     for job in jobs {
         case.candidate(job, says.clone());
         case.cite(job.source, format!("{} belongs to the run", job.title()));
+    }
+    let doubted = jobs.iter().filter(|job| case.doubts(job)).count();
+    if doubted == jobs.len() {
+        case.only_hints();
     }
     case.missing("which of the jobs of the run it was");
     Step::Decided
