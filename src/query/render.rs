@@ -81,9 +81,22 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
     let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
     say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
+    say("sure", how_sure(&grade, items(action, "candidates").count()));
     say(
         "raised by",
-        join(&[text(action, "raised_by"), text(action, "actor_name"), text(action, "auth_mechanism")], ", "),
+        join(
+            &[
+                match text(action, "raised_by").as_str() {
+                    // Whoever holds the token of a job writes as it: the record proves no agent.
+                    "agent" => "a build identity".to_owned(),
+                    raiser => raiser.to_owned(),
+                },
+                text(action, "actor_name"),
+                text(action, "auth_mechanism"),
+                labelled("from", action, "ip"),
+            ],
+            ", ",
+        ),
     );
     if !text(action, "request_id").is_empty() || !text(action, "job_id").is_empty() {
         let name = join(&[text(job, "stage"), text(job, "name")], " / ");
@@ -167,6 +180,22 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
         say("missing", missing.as_str().unwrap_or_default().to_owned());
     }
+}
+
+/// In words, what a grade stands for.
+fn how_sure(grade: &str, candidates: usize) -> String {
+    let says = match grade {
+        "exact" => "the record itself leads to this job and its agent",
+        "sole" => "every other candidate is excluded, and all pools were heard",
+        "run" => "the run is certain; which of its jobs it was may not be",
+        "narrowed" if candidates > 1 => return format!("one of {candidates} candidates, none excluded"),
+        "narrowed" => "one candidate is known, and others are not excluded",
+        "corroborated" => "hints only: no candidate is proven",
+        "none" => "nothing known leads to whoever did it",
+        "not_agent" => "no agent did it",
+        _ => "",
+    };
+    says.to_owned()
 }
 
 /// In words, what was not heard and between which times.

@@ -9,6 +9,8 @@ mod commands;
 #[cfg(feature = "io")]
 mod crash;
 #[cfg(feature = "io")]
+mod hard_cases;
+#[cfg(feature = "io")]
 mod lake;
 #[cfg(feature = "io")]
 mod pruning;
