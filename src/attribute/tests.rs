@@ -95,6 +95,24 @@ fn one_running_job_is_sole_only_once_every_pool_was_heard() {
     assert!(sure.evidence.len() >= 2);
 }
 
+#[test]
+fn a_pool_that_never_ran_anything_keeps_no_verdict_from_being_sure() {
+    let listed = |body: &str| {
+        let pools = pools()
+            .replace(r#"}]}}"#, r#"},{"id":12,"name":"idle","isHosted":false,"poolType":"automation"}]}}"#);
+        let idle = format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/12/jobrequests","observed":"2026-03-05T10:09:00Z","status":200,"body":{body}}}"#
+        );
+        let job = job(1, 7, 1, "10:00:00", Some("10:10:00"));
+        verdict(&[pools, heard(), job, idle, event("X.Y", "build", "10:05:00", "{}")]).grade
+    };
+    assert_eq!(listed(r#"{"count":0,"value":[]}"#), Grade::Sole);
+    // What is no list, or not all of one, says nothing of what it lacks.
+    for body in ["null", "{}", r#""""#, r#"{"value":[7]}"#] {
+        assert_eq!(listed(body), Grade::Narrowed, "{body}");
+    }
+}
+
 /// That the inventory gives the agents of a pattern an address.
 fn stated(agent: &str, address: &str) -> String {
     format!(r#"{{"inventory":{{"organization":"contoso","agent":"{agent}","addresses":["{address}"]}}}}"#)

@@ -263,7 +263,7 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     if !(200..300).contains(&status) {
         facts::other("rest.refused", raw, sink);
     } else {
-        let heard = sink.out.facts.len();
+        let (facts, rejects) = (sink.out.facts.len(), sink.out.rejects.len());
         match body.as_bytes().first() {
             Some(b'{') => record(body, None, sink),
             Some(b'[') => each(raw, body, sink),
@@ -276,7 +276,8 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
         if sink.count() == before {
             facts::other("rest.empty", raw, sink);
         }
-        facts::heard(heard, sink);
+        let is_whole = sink.out.rejects.len() == rejects;
+        facts::heard(facts, body, is_whole, sink);
     }
     (sink.observed, sink.stated, sink.address) = outer;
 }

@@ -13,7 +13,7 @@ use super::address::Address;
 use super::json::{Fields, integer};
 use super::redact::redact;
 use super::{Sink, audit, inventory};
-use crate::model::{Body, Fact, Heard, Org, Reason, RecordHash, Text, Time, canonical};
+use crate::model::{Body, Fact, Heard, Org, Reason, RecordHash, Text, Ticks, Time, canonical};
 
 /// A fact before it is tied to its raw record.
 pub(super) struct Draft {
@@ -162,8 +162,12 @@ fn unknown<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
     other(&format!("rest.{}", tail.join(".")), raw, sink);
 }
 
+/// How far back a pool that lists no finished job is believed to have had none. A listing remembers
+/// finished jobs for much longer; how long is documented nowhere.
+const IDLE: Ticks = Ticks::seconds(60 * 60);
+
 /// Draws from the records of a capture line, those since `from`, that their source was heard.
-pub(super) fn heard(from: usize, sink: &mut Sink<'_, '_>) {
+pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
     let address = &sink.address;
     let jobs = address.names("jobrequests");
     let source = match address.pool_id {
@@ -174,11 +178,20 @@ pub(super) fn heard(from: usize, sink: &mut Sink<'_, '_>) {
     };
     let until = sink.observed;
     // A pool lists what runs and the jobs finished last: it speaks for the time since the oldest of those.
-    let oldest = sink.out.facts.get(from..).unwrap_or_default().iter().filter_map(|f| match &f.body {
-        Body::Job(job) if jobs => job.finished,
-        _ => None,
-    });
-    let from = oldest.min().unwrap_or(until).min(until);
+    let drawn = sink.out.facts.get(from..).unwrap_or_default();
+    let listed = || {
+        drawn.iter().filter_map(|fact| match &fact.body {
+            Body::Job(job) if jobs => Some(job),
+            _ => None,
+        })
+    };
+    let list = Fields::parse(body).and_then(|body| body.get("value"));
+    let is_empty = list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'));
+    let from = match listed().filter_map(|job| job.finished).min() {
+        Some(oldest) => oldest.min(until),
+        None if jobs && is_whole && (is_empty || listed().next().is_some()) => until - IDLE,
+        None => until,
+    };
     let organization = sink.organization();
     let mut members = serde_json::Map::new();
     members.insert("heard".into(), source.into());
