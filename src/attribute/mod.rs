@@ -79,6 +79,11 @@ impl Engine {
         fact.key.contains('@') && self.organizations.of(organization.0, organization.1).repeats(agent, source)
     }
 
+    /// Takes in that an id and a name are one organisation's: what is known under either is one.
+    pub fn organization(&mut self, organization: &Org) {
+        self.organizations.of_fact(organization);
+    }
+
     /// Takes in which id the name of a project stood for, as it was kept.
     pub fn project(&mut self, organization: &Org, name: &str, at: Time, id: &str) {
         self.organizations.of_fact(organization).project(name, at, id);

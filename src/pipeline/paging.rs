@@ -66,6 +66,18 @@ impl Attributor {
         self.projects = projects;
     }
 
+    /// Tells the engine which organisations these events name by id and name: what came without an
+    /// event may have named it by one of them alone.
+    pub fn tie(&mut self, events: &RecordBatch) {
+        let column = |name: &str| events.column_by_name(name)?.as_string_opt::<i32>();
+        let (Some(ids), Some(names)) = (column("organization_id"), column("organization")) else { return };
+        let both: BTreeSet<(&str, &str)> =
+            ids.iter().zip(names.iter()).filter_map(|(id, name)| id.zip(name)).collect();
+        for (id, name) in both {
+            self.engine.organization(&Org { id: Some(id.to_owned()), name: Some(name.to_owned()) });
+        }
+    }
+
     /// For who only reads the lake.
     pub fn new(settings: &Settings) -> Attributor {
         Attributor {

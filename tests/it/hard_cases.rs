@@ -154,7 +154,6 @@ const LATE: &str = "\
   evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
   evidence   job request 1 was given to builder-1 [build_identity, record *, known *]
   was        client, not_agent until *: what ran or was used at that moment was reported
-  was        unknown, none until *: what ran or was used at that moment was reported
   missing    no record of who registered the agent
 ";
 const BLIND: &str = "\

@@ -91,6 +91,7 @@ impl Reviser {
                 told = true;
             }
             let stored = Stored::of(batch)?;
+            self.attributor.tie(&stored.batch);
             let organization = self.settings.organization.as_deref();
             let engine = &self.attributor.engine;
             let rows: Vec<usize> = (0..stored.batch.num_rows()).collect();
