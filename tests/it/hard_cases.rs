@@ -99,6 +99,21 @@ fn hard_late_job_request() {
     reads(&trace(&[&pools(), &heard(), &by_build_identity("10.1.2.3"), &jobs(&[job(1, "builder-1")])]), LATE);
 }
 
+/// The pool's list of agents as it was fetched at a time of that day: one, with its key and machine.
+fn agents(at: &str, key: &str, machine: &str) -> String {
+    format!(
+        r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T{at}Z","status":200,"body":{{"value":[{{"id":1,"name":"builder-1","version":"4.1.0","enabled":true,"status":"online","createdOn":"2026-03-05T{at}Z","authorization":{{"clientId":"9c000000-0000-4000-8000-000000000001","publicKey":{{"exponent":"AQAB","modulus":"{key}"}}}},"systemCapabilities":{{"Agent.ComputerName":"{machine}","Agent.OS":"Linux"}}}}]}}}}"#
+    )
+}
+
+/// The agent of the job was configured anew on another machine an hour before, under its id and name.
+#[test]
+fn hard_replaced_agent() {
+    let (before, after) = (agents("08:00:00", "b25l", "vm-one"), agents("09:00:00", "dHdv", "kali"));
+    let one = jobs(&[job(1, "builder-1")]);
+    reads(&trace(&[&pools(), &heard(), &before, &after, &one, &by_build_identity("10.1.2.3")]), REPLACED);
+}
+
 /// One job is known, and nobody listened to the pool at that time: another may have run.
 #[test]
 fn hard_blind_window() {
@@ -184,4 +199,27 @@ const STOLEN: &str = "\
   evidence   the inventory gives builder-1 addresses, and 203.0.113.9 is none of them [build_identity, record *, known *]
   was        agent, builder-1, sole until *: what ran or was used at that moment was reported
   missing    why it came from 203.0.113.9, which the inventory does not give the agent: the token of the job was used outside it, or the inventory lacks an address of builder-1
+";
+const REPLACED: &str = "\
+\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
+  project    contoso / shop
+  executor   agent (sole)
+  sure       every other candidate is excluded, and all pools were heard
+  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 10.1.2.3
+  job        Compile, request 1, 2026-03-05T10:00:00Z to 2026-03-05T10:10:00Z
+  run        build 1, n.1
+  pipeline   ci, definition 30
+  agent      builder-1, id 1, version 4.1.0
+  pool       linux, id 11
+  machine    kali
+  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
+  identity   listener: builder-1, listener, 9c000000-0000-4000-8000-000000000001
+  identity   machine: kali, host, kali
+  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
+  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
+  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
+  evidence   agent builder-1 was seen on kali [build_identity, record *, known *]
+  evidence   the agent was replaced: it was on vm-one with another key before [build_identity, record *, known *]
+  evidence   job request 1 was given to builder-1 [build_identity, record *, known *]
+  missing    no record of who registered the agent
 ";
