@@ -162,6 +162,11 @@ impl Known {
         }
     }
 
+    /// Whether the operator stated anything.
+    pub fn has_statements(&self) -> bool {
+        !self.statements.is_empty()
+    }
+
     /// What the operator states of an agent.
     pub fn statements<'k>(
         &'k self,

@@ -171,7 +171,6 @@ impl Rounds<'_> {
 
     /// Timelines of runs of which a job finished: they know a job's name and attempt.
     async fn runs(&mut self) -> Result<(), RestError> {
-        let mut failed = None;
         for _ in 0..TIMELINES_A_ROUND {
             let Some((run, (project, tries))) = self.finished.pop_last() else { break };
             match self.run(run, &project).await {
@@ -181,7 +180,7 @@ impl Rounds<'_> {
                 // that never answers hold up all others.
                 Err(error) if tries < TRIES_OF_A_RUN => {
                     tracing::debug!(%error, run, "a run is asked for again in the next round");
-                    failed = Some((run, (project, tries + 1)));
+                    self.finished.insert(run, (project, tries + 1));
                     break;
                 }
                 Err(error) => {
@@ -190,7 +189,6 @@ impl Rounds<'_> {
                 }
             }
         }
-        self.finished.extend(failed);
         Ok(())
     }
 

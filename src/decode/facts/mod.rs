@@ -185,11 +185,13 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
             _ => None,
         })
     };
-    let list = Fields::parse(body).and_then(|body| body.get("value"));
-    let is_empty = list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'));
+    let is_empty = || {
+        let list = Fields::parse(body).and_then(|body| body.get("value"));
+        list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'))
+    };
     let from = match listed().filter_map(|job| job.finished).min() {
         Some(oldest) => oldest.min(until),
-        None if jobs && is_whole && (is_empty || listed().next().is_some()) => until - IDLE,
+        None if jobs && is_whole && (listed().next().is_some() || is_empty()) => until - IDLE,
         None => until,
     };
     let organization = sink.organization();
