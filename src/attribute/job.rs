@@ -180,6 +180,26 @@ impl JobKnown {
         }
     }
 
+    /// Where it ran and between which times, as a sentence.
+    pub fn course(&self) -> String {
+        let title = self.title();
+        let id = || self.job.agent_id.map(|id| format!("agent {id}"));
+        let Some(agent) = self.job.agent_name.clone().or_else(id) else {
+            return format!("{title} was not given to an agent");
+        };
+        let abandoned =
+            if self.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
+        match self.span() {
+            Some((from, Some(until))) => {
+                format!("{title} ran on {agent} from {} to {}{abandoned}", from.brief(), until.brief())
+            }
+            Some((from, None)) => {
+                format!("{title} ran on {agent} from {} and is not known to have ended", from.brief())
+            }
+            None => format!("{title} was given to {agent}"),
+        }
+    }
+
     /// From when it ran, and until when if that is known. A job that no agent took has none.
     pub fn span(&self) -> Option<(Time, Option<Time>)> {
         let from = self.job.received.or(self.job.assigned)?;

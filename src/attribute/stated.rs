@@ -21,6 +21,14 @@ impl Statement {
         in_force && fits(&self.agent, agent) && fits(&self.machine, machine) && fits(&self.pool, pool)
     }
 
+    /// Whom it is about, in words.
+    pub(super) fn whom(&self) -> String {
+        let parts = [("agents", &self.agent), ("machines", &self.machine), ("pool", &self.pool)];
+        let named = parts.iter().filter_map(|(what, name)| Some(format!("{what} {}", name.as_deref()?)));
+        let named: Vec<String> = named.collect();
+        if named.is_empty() { "all agents".to_owned() } else { named.join(", ") }
+    }
+
     /// Whether an address is one of those it names.
     pub(super) fn has_address(&self, ip: &str) -> bool {
         let Ok(ip) = ip.parse::<IpAddr>().map(|ip| ip.to_canonical()) else { return false };

@@ -127,6 +127,13 @@ impl Time {
         Time(self.unix_micros() * 10)
     }
 
+    /// For people: RFC 3339 in UTC without the zeros at the end of its fraction.
+    pub fn brief(self) -> String {
+        let text = self.to_string();
+        let cut = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+        if text.contains('.') { format!("{cut}Z") } else { text }
+    }
+
     /// The UTC day this instant falls in.
     pub const fn date(self) -> Date {
         Date(self.0.div_euclid(TICKS_PER_DAY) as i32)

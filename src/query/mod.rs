@@ -5,6 +5,7 @@
 //! 2. Nothing a statement says writes, reads a file or changes a setting.
 //! 3. A file is read only if its partition and statistics allow a match.
 
+mod around;
 mod catalogue;
 mod function;
 mod pruning;

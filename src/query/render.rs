@@ -81,7 +81,7 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
     let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
     say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
-    say("sure", how_sure(&grade, items(action, "candidates").count()));
+    say("sure", how_sure(&grade, &text(action, "executor"), items(action, "candidates").count()));
     say(
         "raised by",
         join(
@@ -106,6 +106,7 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
             join(
                 &[
                     name,
+                    elsewhere(action, job),
                     labelled("request", action, "request_id"),
                     labelled("attempt", action, "attempt"),
                     when,
@@ -116,7 +117,12 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     }
     if !text(action, "run_id").is_empty() {
         let name = first(&[text(run, "name"), text(job, "run_name")]);
-        say("run", join(&[format!("{} {}", text(action, "run_kind"), text(action, "run_id")), name], ", "));
+        let asked = first(&[
+            labelled("asked for by", run, "requested_for"),
+            labelled("asked for by", run, "requested_by"),
+        ]);
+        let id = format!("{} {}", text(action, "run_kind"), text(action, "run_id"));
+        say("run", join(&[id, name, asked], ", "));
         let pipeline = first(&[text(run, "pipeline_name"), text(job, "pipeline_name")]);
         say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
     }
@@ -132,6 +138,16 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         say("agent", bold(&agent));
         say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
         say("machine", text(action, "machine"));
+        say("gone", labelled("the agent is not listed any more since", action, "agent_gone"));
+    }
+    for other in items(action, "namesakes") {
+        let machine = labelled("on", other, "machine");
+        let pool = first(&[labelled("of pool", other, "pool_name"), labelled("of pool", other, "pool_id")]);
+        let who = join(&[format!("agent {} {pool}", text(other, "agent_id")), machine], ", ");
+        let name = text(action, "agent_name");
+        let (from, until) = (text(other, "first_seen"), text(other, "last_seen"));
+        let seen = if from == until { format!("at {from}") } else { format!("from {from} to {until}") };
+        say("namesake", format!("{who}, bore the name {name} as well: it was seen {seen}"));
     }
     for identity in items(action, "identities") {
         let value = join(
@@ -148,6 +164,20 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         .map(|s| format!("{} {}", text(s, "kind"), first(&[text(s, "name"), text(s, "id")])))
         .collect();
     say("about", subjects.join(", "));
+    for approval in items(action, "approvals") {
+        let by = first(&[text(approval, "by"), text(approval, "by_id")]);
+        let own = if is_true(approval, "asked_for_the_run") { ", who had asked for the run" } else { "" };
+        say("approved", format!("{} by {by}{own}", text(approval, "occurred")));
+    }
+    if let Some(run) = action.get("approved_run").and_then(Json::as_object) {
+        let asked = [text(run, "requested_for_id"), text(run, "requested_by_id")];
+        let actor = text(action, "actor_id");
+        let own = !actor.is_empty() && asked.contains(&actor);
+        let who = if own { "who approved it" } else { "" }.to_owned();
+        let who = first(&[who, text(run, "requested_for"), text(run, "requested_by")]);
+        let run = format!("{} {}, {}", text(run, "run_kind"), text(run, "run_id"), text(run, "name"));
+        say("approves", join(&[run, format!("asked for by {who}")], ", "));
+    }
     for candidate in items(action, "candidates") {
         let who = join(
             &[
@@ -160,12 +190,11 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         say("candidate", format!("{who}: {}", text(candidate, "why")));
     }
     for evidence in items(action, "evidence") {
-        let record = text(evidence, "record");
-        let short = record.get(..12).unwrap_or(&record).to_owned();
+        let record = short(&text(evidence, "record"));
         say(
             "evidence",
             format!(
-                "{} [{}, record {short}, known {}]",
+                "{} [{}, record {record}, known {}]",
                 text(evidence, "says"),
                 text(evidence, "kind"),
                 text(evidence, "known")
@@ -175,15 +204,33 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     for was in items(action, "history") {
         let agent = first(&[text(was, "old_agent_name"), labelled("agent", was, "old_agent_id")]);
         let believed = join(&[text(was, "old_executor"), agent, text(was, "old_grade")], ", ");
-        say("was", format!("{believed} until {}: {}", text(was, "decided"), text(was, "why")));
+        let records = was.get("records").and_then(Json::as_array).into_iter().flatten();
+        let records: Vec<String> = records.filter_map(Json::as_str).map(short).collect();
+        let by = if records.is_empty() { String::new() } else { format!(", record {}", records.join(", ")) };
+        say("was", format!("{believed} until {}: {}{by}", text(was, "decided"), text(was, "why")));
     }
     for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
         say("missing", missing.as_str().unwrap_or_default().to_owned());
     }
 }
 
+/// The project of a job, where it is not the one that the record is about.
+fn elsewhere(action: &Object, job: &Object) -> String {
+    let same = text(job, "project_id").is_empty() || text(job, "project_id") == text(action, "project_id");
+    if same {
+        String::new()
+    } else {
+        format!("of project {}", first(&[text(job, "project"), text(job, "project_id")]))
+    }
+}
+
+/// The start of a record's hash, by which a record can be told from others.
+fn short(hash: &str) -> String {
+    hash.get(..12).unwrap_or(hash).to_owned()
+}
+
 /// In words, what a grade stands for.
-fn how_sure(grade: &str, candidates: usize) -> String {
+fn how_sure(grade: &str, executor: &str, candidates: usize) -> String {
     let says = match grade {
         "exact" => "the record itself leads to this job and its agent",
         "sole" => "every other candidate is excluded, and all pools were heard",
@@ -192,7 +239,12 @@ fn how_sure(grade: &str, candidates: usize) -> String {
         "narrowed" => "one candidate is known, and others are not excluded",
         "corroborated" => "hints only: no candidate is proven",
         "none" => "nothing known leads to whoever did it",
-        "not_agent" => "no agent did it",
+        "not_agent" => match executor {
+            "client" => "no agent did it: a credential was used outside any job",
+            "human" => "no agent did it: a person did",
+            "service" => "no agent did it: a service of Azure DevOps did",
+            _ => "no agent did it",
+        },
         _ => "",
     };
     says.to_owned()

@@ -82,21 +82,27 @@ fn steady(line: &str) -> String {
     if line.starts_with("  was ") { cut(&line, " until ", ": ") } else { line }
 }
 
-fn reads(got: &str, expected: &str) {
-    assert_eq!(got, expected, "\n--- it reads\n{got}");
+/// That a story reads as the file of its name says.
+fn reads(got: &str, name: &str) {
+    let file = format!("{}/tests/it/hard_cases/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(got, expected, "\n--- {name} reads\n{got}");
 }
 
 /// Two jobs of the project ran side by side under one build identity.
 #[test]
 fn hard_parallel_jobs() {
     let both = jobs(&[job(1, "builder-1"), job(2, "builder-2")]);
-    reads(&trace(&[&pools(), &heard(), &both, &by_build_identity("10.1.2.3")]), PARALLEL);
+    reads(&trace(&[&pools(), &heard(), &both, &by_build_identity("10.1.2.3")]), "parallel_jobs");
 }
 
 /// The record came first; the request of the job that did it came with a later listing.
 #[test]
 fn hard_late_job_request() {
-    reads(&trace(&[&pools(), &heard(), &by_build_identity("10.1.2.3"), &jobs(&[job(1, "builder-1")])]), LATE);
+    reads(
+        &trace(&[&pools(), &heard(), &by_build_identity("10.1.2.3"), &jobs(&[job(1, "builder-1")])]),
+        "late_job_request",
+    );
 }
 
 /// The pool's list of agents as it was fetched at a time of that day: one, with its key and machine.
@@ -111,13 +117,16 @@ fn agents(at: &str, key: &str, machine: &str) -> String {
 fn hard_replaced_agent() {
     let (before, after) = (agents("08:00:00", "b25l", "vm-one"), agents("09:00:00", "dHdv", "kali"));
     let one = jobs(&[job(1, "builder-1")]);
-    reads(&trace(&[&pools(), &heard(), &before, &after, &one, &by_build_identity("10.1.2.3")]), REPLACED);
+    reads(
+        &trace(&[&pools(), &heard(), &before, &after, &one, &by_build_identity("10.1.2.3")]),
+        "replaced_agent",
+    );
 }
 
 /// One job is known, and nobody listened to the pool at that time: another may have run.
 #[test]
 fn hard_blind_window() {
-    reads(&trace(&[&job(1, "builder-1"), &by_build_identity("10.1.2.3")]), BLIND);
+    reads(&trace(&[&job(1, "builder-1"), &by_build_identity("10.1.2.3")]), "blind_window");
 }
 
 /// While its job ran, the job's token was used from an address that the inventory does not give its
@@ -127,7 +136,7 @@ fn hard_token_used_from_outside() {
     let (own, one) = (inventory("builder-*", "10.1.0.0/16"), jobs(&[job(1, "builder-1")]));
     let (pools, heard, event) = (pools(), heard(), by_build_identity("203.0.113.9"));
     let late = trace(&[&pools, &heard, &one, &event, &own]);
-    reads(&late, STOLEN);
+    reads(&late, "token_used_from_outside");
     let early = trace(&[&own, &pools, &heard, &one, &event]);
     // How the verdict came about differs, and the evidence may stand in the order of its coming.
     let lines = |text: &str| {
@@ -139,87 +148,151 @@ fn hard_token_used_from_outside() {
     assert_eq!(lines(&late), lines(&early));
 }
 
-const PARALLEL: &str = "\
-\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
-  project    contoso / shop
-  executor   agent (narrowed)
-  sure       one of 2 candidates, none excluded
-  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 10.1.2.3
-  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
-  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
-  candidate  builder-2, pool 11, run 2: it was running at that moment in the scope of the build identity
-  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
-  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-  evidence   job request 2 ran on builder-2 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-";
-const LATE: &str = "\
-\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
-  project    contoso / shop
-  executor   agent (sole)
-  sure       every other candidate is excluded, and all pools were heard
-  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 10.1.2.3
-  job        Compile, request 1, 2026-03-05T10:00:00Z to 2026-03-05T10:10:00Z
-  run        build 1, n.1
-  pipeline   ci, definition 30
-  agent      builder-1, id 1
-  pool       linux, id 11
-  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
-  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
-  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
-  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-  evidence   job request 1 was given to builder-1 [build_identity, record *, known *]
-  was        client, not_agent until *: what ran or was used at that moment was reported
-  missing    no record of who registered the agent
-";
-const BLIND: &str = "\
-\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
-  blind      lists of pools were never heard
-  project    contoso / shop
-  executor   agent (narrowed, provisional, within a blind window)
-  sure       one candidate is known, and others are not excluded
-  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 10.1.2.3
-  run        build 1
-  pipeline   definition 30
-  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
-  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
-  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
-  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-  missing    the list of pools was not heard, so other agents may have been at work
-";
-const STOLEN: &str = "\
-\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
-  project    contoso / shop
-  executor   unknown (corroborated)
-  sure       hints only: no candidate is proven
-  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 203.0.113.9
-  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
-  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
-  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
-  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-  evidence   the inventory gives builder-1 addresses, and 203.0.113.9 is none of them [build_identity, record *, known *]
-  was        agent, builder-1, sole until *: what ran or was used at that moment was reported
-  missing    why it came from 203.0.113.9, which the inventory does not give the agent: the token of the job was used outside it, or the inventory lacks an address of builder-1
-";
-const REPLACED: &str = "\
-\x20 action     Git.RepositoryCreated  2026-03-05T10:05:00Z  a1000000-0000-4000-8000-000000000001
-  project    contoso / shop
-  executor   agent (sole)
-  sure       every other candidate is excluded, and all pools were heard
-  raised by  a build identity, shop Build Service (contoso), SessionToken_Unscoped, from 10.1.2.3
-  job        Compile, request 1, 2026-03-05T10:00:00Z to 2026-03-05T10:10:00Z
-  run        build 1, n.1
-  pipeline   ci, definition 30
-  agent      builder-1, id 1, version 4.1.0
-  pool       linux, id 11
-  machine    kali
-  identity   actor: shop Build Service (contoso), project_build_service, 5a000000-0000-4000-8000-000000000001
-  identity   listener: builder-1, listener, 9c000000-0000-4000-8000-000000000001
-  identity   machine: kali, host, kali
-  candidate  builder-1, pool 11, run 1: it was running at that moment in the scope of the build identity
-  evidence   the actor is a build identity, which all jobs of its scope share [build_identity, record *, known *]
-  evidence   job request 1 ran on builder-1 from 2026-03-05T10:00:00.0000000Z and ended 2026-03-05T10:10:00.0000000Z [build_identity, record *, known *]
-  evidence   agent builder-1 was seen on kali [build_identity, record *, known *]
-  evidence   the agent was replaced: it was on vm-one with another key before [build_identity, record *, known *]
-  evidence   job request 1 was given to builder-1 [build_identity, record *, known *]
-  missing    no record of who registered the agent
-";
+const CONNECTION: &str = "7d000000-0000-4000-8000-0000000000d1";
+const ADA: &str = "5a000000-0000-4000-8000-0000000000aa";
+
+/// The record of 10:05 with other members in place of these.
+fn with(record: &str, members: &[(&str, serde_json::Value)]) -> String {
+    let mut json: serde_json::Value = serde_json::from_str(record).unwrap();
+    for (name, value) in members {
+        json[*name] = value.clone();
+    }
+    json.to_string()
+}
+
+/// A managed identity that the inventory gives to all agents of a scale set acted; two of them had a job.
+#[test]
+fn hard_shared_managed_identity() {
+    let own = format!(
+        r#"{{"inventory":{{"organization":"contoso","agent":"builder-*","identity":"{CONNECTION}","identity_name":"deployer","resource":"/subscriptions/1/resourceGroups/ci/providers/Microsoft.Compute/virtualMachineScaleSets/deploy"}}}}"#
+    );
+    let sign_in = format!(
+        r#"{{"category":"ManagedIdentitySignInLogs","time":"2026-03-05T09:30:00Z","properties":{{"id":"51000000-0000-4000-8000-000000000001","createdDateTime":"2026-03-05T09:30:00Z","appId":"{CONNECTION}","servicePrincipalId":"7d000000-0000-4000-8000-0000000000d2","servicePrincipalName":"deployer","resourceId":"499b84ac-1321-427f-aa17-267ca6975798","resourceDisplayName":"Azure DevOps"}}}}"#
+    );
+    let event = with(
+        &by_build_identity("10.1.2.3"),
+        &[
+            ("ActorClientId", CONNECTION.into()),
+            ("ActorUserId", "5a000000-0000-4000-8000-0000000000d1".into()),
+            ("ActorDisplayName", "deployer".into()),
+            ("AuthenticationMechanism", "ServicePrincipal".into()),
+        ],
+    );
+    let both = jobs(&[job(1, "builder-1"), job(2, "builder-2"), job(3, "other-1")]);
+    reads(&trace(&[&own, &pools(), &heard(), &both, &sign_in, &event]), "shared_managed_identity");
+}
+
+/// A machine of a scale set did it, and was gone before the record came.
+#[test]
+fn hard_deleted_scale_set_machine() {
+    let listing = |at: &str, all: &[String]| page("pools/11/agents", all).replace("2026-03-05T23:00:00Z", at);
+    let agent = r#"{"id":1,"name":"deploy-0001","version":"4.1.0","enabled":true,"status":"online","createdOn":"2026-03-05T09:58:00Z","authorization":{"clientId":"9c000000-0000-4000-8000-000000000001","publicKey":{"exponent":"AQAB","modulus":"b25l"}},"systemCapabilities":{"Agent.ComputerName":"deploy000001","Agent.OS":"Linux"}}"#;
+    let node = page(
+        "elasticpools/11/nodes",
+        &[r#"{"id":1,"poolId":11,"name":"deploy_1","state":"assigned","desiredState":"idle","agentState":"assigned","computeState":"healthy","stateChangedOn":"2026-03-05T10:00:00Z","computeId":"/subscriptions/1/resourceGroups/ci/providers/Microsoft.Compute/virtualMachineScaleSets/deploy/virtualMachines/1","agentId":1,"requestId":1}"#.to_owned()],
+    )
+    .replace("2026-03-05T23:00:00Z", "2026-03-05T10:02:00Z");
+    let there = listing("2026-03-05T10:02:00Z", &[agent.to_owned()]);
+    let gone = listing("2026-03-06T03:00:00Z", &[]);
+    let one = jobs(&[job(1, "deploy-0001")]);
+    let event = by_build_identity("10.1.2.3");
+    reads(&trace(&[&pools(), &heard(), &there, &node, &one, &gone, &event]), "deleted_scale_set_machine");
+}
+
+/// A person's token was used when no job of the organisation ran.
+#[test]
+fn hard_token_of_a_person_outside_any_job() {
+    let token = "8e000000-0000-4000-8000-000000000001";
+    let made = with(
+        &by_build_identity("198.51.100.7"),
+        &[
+            ("Id", "a1000000-0000-4000-8000-000000000002".into()),
+            ("ActionId", "Token.PatCreateEvent".into()),
+            ("Timestamp", "2026-03-01T09:00:00Z".into()),
+            ("ActorUserId", ADA.into()),
+            ("ActorDisplayName", "Ada Lovelace".into()),
+            ("ActorUPN", "ada@contoso.com".into()),
+            ("AuthenticationMechanism", "AAD_Cookie".into()),
+            (
+                "Data",
+                serde_json::json!({"AuthorizationId": token, "DisplayName": "ci scripts", "Scopes": ["vso.code_write"], "OwnerName": "Ada Lovelace"}),
+            ),
+        ],
+    );
+    let event = with(
+        &by_build_identity("203.0.113.9"),
+        &[
+            ("ActorUserId", ADA.into()),
+            ("ActorDisplayName", "Ada Lovelace".into()),
+            ("ActorUPN", "ada@contoso.com".into()),
+            ("AuthenticationMechanism", format!("PAT authorizationId: {token}").into()),
+            ("UserAgent", "git/2.43.0".into()),
+        ],
+    );
+    let earlier = jobs(&[job(1, "builder-1").replace("T10:", "T08:")]);
+    reads(&trace(&[&pools(), &heard(), &earlier, &made, &event]), "token_of_a_person_outside_any_job");
+}
+
+/// The identity of the whole collection acted on a project that is not the one of the pipeline.
+#[test]
+fn hard_collection_identity_in_another_project() {
+    let vault = "5b000000-0000-4000-8000-000000000002";
+    let of_shop = with(
+        &by_build_identity("10.9.9.9"),
+        &[
+            ("Id", "a1000000-0000-4000-8000-000000000002".into()),
+            ("Timestamp", "2026-03-05T07:00:00Z".into()),
+            ("ActorUserId", ADA.into()),
+            ("ActorDisplayName", "Ada Lovelace".into()),
+            ("AuthenticationMechanism", "AAD_Cookie".into()),
+        ],
+    );
+    let event = with(
+        &by_build_identity("10.1.2.3"),
+        &[
+            ("ProjectId", vault.into()),
+            ("ProjectName", "vault".into()),
+            ("ActorUserId", "5a000000-0000-4000-8000-000000000009".into()),
+            ("ActorDisplayName", "Project Collection Build Service (contoso)".into()),
+        ],
+    );
+    let one = jobs(&[job(1, "builder-1")]);
+    reads(&trace(&[&pools(), &heard(), &one, &of_shop, &event]), "collection_identity_in_another_project");
+}
+
+/// Ada asked for a run, and approved its deployment.
+#[test]
+fn hard_approval_by_the_runner() {
+    let run = format!(
+        r#"{{"url":"https://dev.azure.com/contoso/shop/_apis/build/builds","observed":"2026-03-05T23:00:00Z","status":200,"body":{{"value":[{{"id":1,"buildNumber":"n.1","definition":{{"id":30,"name":"ci"}},"status":"completed","result":"succeeded","queueTime":"2026-03-05T09:59:00Z","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z","requestedFor":{{"id":"{ADA}","displayName":"Ada Lovelace"}},"requestedBy":{{"id":"{ADA}","displayName":"Ada Lovelace"}},"project":{{"id":"{SHOP}","name":"shop"}}}}]}}}}"#
+    );
+    let approval = format!(
+        r#"{{"id":"c2000000-0000-4000-8000-000000000001","eventType":"ms.vss-pipelinechecks-events.approval-completed","publisherId":"pipelines","resource":{{"approval":{{"id":"c2000000-0000-4000-8000-000000000002","steps":[{{"assignedApprover":{{"id":"5a000000-0000-4000-8000-0000000000bb","displayName":"release managers"}},"actualApprover":{{"id":"{ADA}","displayName":"Ada Lovelace"}},"status":"approved"}}],"status":"approved"}},"projectId":"{SHOP}","run":{{"id":1,"name":"n.1"}},"stageName":"Production"}},"resourceContainers":{{"collection":{{"id":"{ORG}"}},"project":{{"id":"{SHOP}"}}}},"createdDate":"2026-03-05T10:02:00Z"}}"#
+    );
+    let event = with(
+        &by_build_identity("10.1.2.3"),
+        &[
+            ("ActionId", "Pipelines.DeploymentJobCompleted".into()),
+            ("ActorUserId", "5a000000-0000-4000-8000-0000000000cc".into()),
+            ("ActorDisplayName", "Azure DevOps Service".into()),
+            (
+                "Data",
+                serde_json::json!({"PipelineId": 30, "RunName": "n.1", "StageName": "Production", "JobName": "Compile", "EnvironmentName": "production", "StartTime": "2026-03-05T10:02:30Z", "FinishTime": "2026-03-05T10:05:00Z"}),
+            ),
+        ],
+    );
+    let one = jobs(&[job(1, "builder-1")]);
+    reads(&trace(&[&pools(), &heard(), &one, &run, &approval, &event]), "approval_by_the_runner");
+}
+
+/// An agent was removed, and another one was registered under its name on another machine.
+#[test]
+fn hard_name_added_again() {
+    let first = agents("08:00:00", "b25l", "vm-one");
+    let second = agents("09:00:00", "dHdv", "vm-two").replace(r#""id":1,"#, r#""id":2,"#);
+    let one = jobs(&[job(2, "builder-1")]);
+    reads(
+        &trace(&[&pools(), &heard(), &first, &second, &one, &by_build_identity("10.1.2.3")]),
+        "name_added_again",
+    );
+}

@@ -94,8 +94,7 @@ impl<'e, 'k> Case<'e, 'k> {
         });
         self.run_of(job);
         self.agent_of(job);
-        let agent = job.job.agent_name.as_deref().unwrap_or("no agent");
-        self.cite(job.source, format!("{} was given to {agent}", job.title()));
+        self.cite(job.source, job.course());
         if let Some(timeline) = &job.timeline {
             self.cite(timeline.source, "the timeline of the run has this job on the same agent");
         }
@@ -188,10 +187,10 @@ impl<'e, 'k> Case<'e, 'k> {
                 };
                 self.cite(
                     Source { known: binding.known, hash: binding.record },
-                    format!("the agent was registered by {who}{how} at {}", binding.from),
+                    format!("the agent was registered by {who}{how} at {}", binding.from.brief()),
                 );
             }
-            None => self.missing("no record of who registered the agent"),
+            None => self.missing("a record of who registered the agent"),
         }
         self.stated(job, seen.machine.as_deref(), at);
         self.verdict.agent = Some(seen);
@@ -321,7 +320,7 @@ impl<'e, 'k> Case<'e, 'k> {
     pub fn deaf(&mut self, from: Time, until: Time) -> bool {
         match self.known.unheard(from, until) {
             None => {
-                self.missing("the list of pools was not heard, so other agents may have been at work");
+                self.missing("the list of pools was not heard, so other agents may have been at work: collect the organisation over REST, or ingest recorded lists of its pools and their job requests");
                 true
             }
             Some(pools) if pools.is_empty() => false,
@@ -336,7 +335,7 @@ impl<'e, 'k> Case<'e, 'k> {
                     .collect();
                 let more = if pools.len() > 5 { ", ..." } else { "" };
                 self.missing(format!(
-                    "job requests were not heard around the event for pool {}{more}",
+                    "job requests were not heard around the event for pool {}{more}: other jobs may have run there",
                     names.join(", ")
                 ));
                 true

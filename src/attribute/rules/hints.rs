@@ -23,8 +23,12 @@ pub(super) fn token(case: &mut Case<'_, '_>) {
         Some((identity, source)) => {
             let name = identity.name.as_deref().unwrap_or("without a name");
             let owner = identity.principal_name.as_deref().map_or_else(String::new, |o| format!(" of {o}"));
-            let scopes = identity.scopes.as_deref().map_or_else(String::new, |s| format!(", for {s}"));
-            let since = identity.valid_from.map_or_else(String::new, |t| format!(", valid from {t}"));
+            // Records give them as a list or as words.
+            let plain = |s: &str| s.replace(['[', ']', '"'], "").replace(',', ", ");
+            let scopes =
+                identity.scopes.as_deref().map_or_else(String::new, |s| format!(", for {}", plain(s)));
+            let since =
+                identity.valid_from.map_or_else(String::new, |t| format!(", valid from {}", t.brief()));
             case.cite(*source, format!("the credential is the token {name}{owner}{scopes}{since}"));
         }
         None => case.missing(
@@ -42,7 +46,7 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
     match case.tenant.signed_in(client, at - TOKEN_LIFE, at + case.tolerance.clock) {
         Some((when, sign_in, source)) => {
             let from = sign_in.ip.as_deref().map_or_else(String::new, |ip| format!(" from {ip}"));
-            case.cite(source, format!("Entra issued it a token at {when}{from}"));
+            case.cite(source, format!("Entra issued it a token at {}{from}", when.brief()));
         }
         None => case.missing("a sign-in of the application in the day before"),
     }

@@ -64,7 +64,9 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             for job in &jobs {
                 case.doubts(job);
             }
-            hints::correlation(case, &jobs);
+            if hints::correlation(case, &jobs).is_none() && jobs.len() > 1 {
+                case.missing("what tells these jobs apart: the record names no run, job or agent; addresses of their agents in the inventory may speak against some");
+            }
         }
     }
     Step::Decided
@@ -113,14 +115,24 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
         }
     }
     list(case, &jobs, "its run was using a service connection of this application");
-    let bears = |job: &&JobKnown| {
+    let stated = |job: &JobKnown| {
         let machine =
             job.job.agent_id.and_then(|id| known.agent_at(id, job.job.pool_id, at)?.0.machine.as_deref());
-        let stated = case.statements(&job.job, machine, at);
-        stated.iter().any(|(statement, _)| statement.identity.as_deref() == Some(client))
+        let mut stated = case.statements(&job.job, machine, at);
+        stated.retain(|(statement, _)| statement.identity.as_deref() == Some(client));
+        stated
     };
-    let mut bearers = known.running(None, at, slack);
-    bearers.retain(|job| bears(job) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id));
+    let mut bearers: Vec<_> =
+        known.running(None, at, slack).into_iter().map(|job| (job, stated(job))).collect();
+    bearers.retain(|(job, stated)| {
+        !stated.is_empty() && !jobs.iter().any(|j| j.job.request_id == job.job.request_id)
+    });
+    for (statement, source) in bearers.iter().flat_map(|(_, stated)| stated) {
+        let name = statement.identity_name.as_deref().unwrap_or(client);
+        let on = statement.resource.as_deref().map_or_else(String::new, |r| format!(", through {r}"));
+        case.cite(*source, format!("the inventory gives {} the identity {name}{on}", statement.whom()));
+    }
+    let bearers: Vec<&JobKnown> = bearers.into_iter().map(|(job, _)| job).collect();
     list(case, &bearers, "the inventory gives its agent this identity");
     if is_agent_software(case) {
         for (agent, bindings) in known.registered(at) {
@@ -170,15 +182,7 @@ fn is_agent_software(case: &Case<'_, '_>) -> bool {
 fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
     for job in jobs {
         case.candidate(job, why);
-        let agent = job.job.agent_name.as_deref().unwrap_or("an agent not named yet");
-        let until = job
-            .job
-            .finished
-            .map_or_else(|| "is not known to have ended".to_owned(), |f| format!("ended {f}"));
-        let from = job.span().map(|(from, _)| from.to_string()).unwrap_or_default();
-        let abandoned =
-            if job.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
-        case.cite(job.source, format!("{} ran on {agent} from {from} and {until}{abandoned}", job.title()));
+        case.cite(job.source, job.course());
     }
 }
 
@@ -213,5 +217,9 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
         [] => Grade::None,
         _ => Grade::Corroborated,
     };
-    case.missing(format!("a record that ties {what} to a machine or a job"));
+    let among = match case.verdict.candidates.len() {
+        0 | 1 => String::new(),
+        many => format!(", which would tell the {many} candidates apart"),
+    };
+    case.missing(format!("a record that ties {what} to a machine or a job{among}"));
 }

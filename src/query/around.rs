@@ -1,0 +1,278 @@
+//! What surrounds an action in its trace: its job, run and agent, what was believed and not heard, approvals.
+
+use datafusion::common::ScalarValue;
+use serde_json::{Value as Json, json};
+
+use super::write::Object;
+use super::{QueryError, Session};
+
+/// The verdicts on an event, oldest first, each with why it came and what was said before.
+const HISTORY: &str = "
+    select 0 as revision, null as decided, null as why, null as old_executor, null as old_grade,
+      null as old_agent_id, null as old_agent_name, executor, grade, agent_id, agent_name, evidence
+    from lake.events where event_id = $event
+    union all
+    select revision, decided, why, old_executor, old_grade, old_agent_id, old_agent_name, executor, grade,
+      agent_id, agent_name, evidence
+    from lake.revisions where event_id = $event
+    order by revision";
+
+/// The pools whose job requests were not heard at a moment, between which times; the list of pools where
+/// that was not heard since.
+const BLIND: &str = "
+    with at as (select cast($at as timestamp) as t),
+    own as (
+      select c.* from coverage c
+      where coalesce(c.organization_id = $id, c.organization = $organization, true)
+    ),
+    pool as (
+      select distinct pool_id, name from pools
+      where queue_id is null and pool_id is not null
+        and coalesce(organization_id = $id, organization = $organization, true)
+    )
+    select 'jobs' as source, pool.pool_id, pool.name as pool_name,
+      max(case when own.until < t then own.until end) as \"from\",
+      min(case when own.\"from\" > t then own.\"from\" end) as until
+    from pool cross join at left join own on own.source = 'jobs' and own.pool_id = pool.pool_id
+    group by pool.pool_id, pool.name
+    having count(case when own.\"from\" <= t and own.until >= t then 1 end) = 0
+    union all
+    select 'pools', null, null, max(until), null
+    from own cross join at where source = 'pools' having coalesce(max(until) < max(t), true)
+    order by 1, 2";
+
+/// Other agents that bore the name of one, each with when it was seen and where it was seen last.
+const NAMESAKES: &str = "
+    select agent_id, pool_id, max(pool_name) as pool_name, min(observed) as first_seen,
+      max(observed) as last_seen, first_value(machine order by observed desc) as machine
+    from lake.agents
+    where name = $name and agent_id <> $agent and coalesce(organization_id = $id, organization = $organization, true)
+    group by agent_id, pool_id order by first_seen, agent_id";
+
+/// Since when an agent is not listed any more.
+const GONE: &str = "
+    select case when count(*) = count(until) then max(until) end as gone from agents
+    where agent_id = $agent and coalesce(organization_id = $id, organization = $organization, true)";
+
+/// Approvals in the project of an action that can be of its run: an approval may wait for a month.
+const APPROVALS: &str = "
+    select event_id, occurred, action, executor, agent_name, actor_id, actor_name, subjects, null as raw from actions
+    where project_id = $project and action ilike '%approv%' and occurred between
+      cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
+    union all
+    select key, occurred, kind, null, null, null, null, null, raw from facts
+    where project_id = $project and kind in ('hook.ms.vss-pipelinechecks-events.approval-completed', 'approval')
+      and occurred between cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
+    order by occurred";
+
+impl Session {
+    /// Adds to an action: `job`, `run` and `agent`, rows of `jobs`, `runs` and `agents_now` where the
+    /// verdict names them, the job with the `project` of its pipeline; `agent_gone`, since when the agent is
+    /// not listed any more; `namesakes`, other agents that bore its name; `approvals` of a deployment's run
+    /// or, for an approval, the run as `approved_run`; `history`, what was believed before, with the
+    /// `records` that changed it; `blind_windows`, what was not heard then.
+    pub(super) async fn surround(&self, action: &mut Object) -> Result<(), QueryError> {
+        let around = Around { session: self, action };
+        let job = around.job().await?;
+        let run = around.run().await?;
+        let approval = around.text("action").to_ascii_lowercase().contains("approv");
+        let approved = if approval { around.approved_run().await? } else { Json::Null };
+        let deployed = around.text("action").contains(".Deployment");
+        let approvals = if deployed { around.approvals(&run).await? } else { Vec::new() };
+        let parts = [
+            ("agent", around.numbered("agents_now", "agent_id").await?),
+            ("agent_gone", around.gone().await?),
+            ("namesakes", around.namesakes().await?.into_iter().map(Json::Object).collect()),
+            ("history", around.history().await?.into_iter().map(Json::Object).collect()),
+            ("blind_windows", around.blind_windows().await?.into_iter().map(Json::Object).collect()),
+            ("approvals", approvals.into()),
+            ("approved_run", approved),
+            ("job", job),
+            ("run", run),
+        ];
+        action.extend(parts.map(|(name, part)| (name.to_owned(), part)));
+        Ok(())
+    }
+}
+
+struct Around<'a> {
+    session: &'a Session,
+    action: &'a Object,
+}
+
+impl Around<'_> {
+    fn text(&self, name: &str) -> &str {
+        self.action.get(name).and_then(Json::as_str).unwrap_or_default()
+    }
+
+    fn value(&self, name: &str) -> ScalarValue {
+        match self.action.get(name) {
+            Some(Json::Number(number)) => ScalarValue::Int64(number.as_i64()),
+            other => ScalarValue::Utf8(other.and_then(Json::as_str).map(str::to_owned)),
+        }
+    }
+
+    /// The rows of a statement about the organisation of the action.
+    async fn own(&self, sql: &str, mut values: Vec<(&str, ScalarValue)>) -> Result<Vec<Object>, QueryError> {
+        values.push(("id", self.value("organization_id")));
+        values.push(("organization", self.value("organization")));
+        self.session.rows(sql, values).await
+    }
+
+    /// The row of a view with the number that the action gives.
+    async fn numbered(&self, view: &str, column: &str) -> Result<Json, QueryError> {
+        let number = self.value(column);
+        if number.is_null() {
+            return Ok(Json::Null);
+        }
+        let kind = if view == "runs" { "and run_kind = $kind" } else { "" };
+        let sql = format!(
+            "select * from {view} where {column} = $number {kind} and coalesce(organization_id = $id, organization = $organization, true) limit 1"
+        );
+        let mut values = vec![("number", number)];
+        if view == "runs" {
+            values.push(("kind", self.value("run_kind")));
+        }
+        Ok(self.own(&sql, values).await?.pop().map_or(Json::Null, Json::Object))
+    }
+
+    async fn job(&self) -> Result<Json, QueryError> {
+        let mut job = self.numbered("jobs", "request_id").await?;
+        let Some(id) = job.get("project_id").and_then(Json::as_str).map(str::to_owned) else {
+            return Ok(job);
+        };
+        let name = if id == self.text("project_id") {
+            self.action.get("project").cloned().unwrap_or_default()
+        } else {
+            let sql = "select project from lake.events where project_id = $project and project is not null \
+                and date between cast(cast($at as timestamp) - interval '1 day' as date) and cast(cast($at as timestamp) + interval '1 day' as date) limit 1";
+            let values = vec![("project", ScalarValue::from(id.as_str())), ("at", self.value("occurred"))];
+            let row = self.session.rows(sql, values).await?.pop();
+            row.and_then(|mut row| row.remove("project")).unwrap_or_default()
+        };
+        job["project"] = name;
+        Ok(job)
+    }
+
+    /// The row of `runs`; where no record of the run came, what its jobs say of it.
+    async fn run(&self) -> Result<Json, QueryError> {
+        let run = self.numbered("runs", "run_id").await?;
+        let id = self.value("run_id");
+        if !run.is_null() || id.is_null() {
+            return Ok(run);
+        }
+        let sql = "select run_id, run_kind, run_name as name, pipeline_id, pipeline_name from jobs \
+            where run_id = $run and run_kind = $kind and coalesce(organization_id = $id, organization = $organization, true) limit 1";
+        let row = self.own(sql, vec![("run", id), ("kind", self.value("run_kind"))]).await?.pop();
+        Ok(row.map_or(Json::Null, Json::Object))
+    }
+
+    async fn gone(&self) -> Result<Json, QueryError> {
+        let agent = self.value("agent_id");
+        if agent.is_null() {
+            return Ok(Json::Null);
+        }
+        let row = self.own(GONE, vec![("agent", agent)]).await?.pop();
+        Ok(row.and_then(|mut row| row.remove("gone")).unwrap_or_default())
+    }
+
+    async fn namesakes(&self) -> Result<Vec<Object>, QueryError> {
+        let (agent, name) = (self.value("agent_id"), self.value("agent_name"));
+        if agent.is_null() || name.is_null() {
+            return Ok(Vec::new());
+        }
+        self.own(NAMESAKES, vec![("agent", agent), ("name", name)]).await
+    }
+
+    /// What was believed before, each with the records that the verdict after it cites and it did not.
+    async fn history(&self) -> Result<Vec<Object>, QueryError> {
+        if self.action.get("revision").and_then(Json::as_i64).is_none_or(|n| n == 0) {
+            return Ok(Vec::new());
+        }
+        let mut all = self.session.rows(HISTORY, vec![("event", self.value("event_id"))]).await?;
+        let cited: Vec<Vec<String>> = all.iter_mut().map(records).collect();
+        for (n, row) in all.iter_mut().enumerate().skip(1) {
+            let fresh = cited[n].iter().filter(|record| !cited[n - 1].contains(record));
+            row.insert("records".to_owned(), fresh.cloned().collect());
+        }
+        Ok(all.split_off(1.min(all.len())))
+    }
+
+    async fn blind_windows(&self) -> Result<Vec<Object>, QueryError> {
+        if self.action.get("blind").and_then(Json::as_bool) != Some(true) {
+            return Ok(Vec::new());
+        }
+        self.own(BLIND, vec![("at", self.value("occurred"))]).await
+    }
+
+    /// The run that an approval names, where one run of its project has the name.
+    async fn approved_run(&self) -> Result<Json, QueryError> {
+        let Some(name) = run_names(self.action).next() else { return Ok(Json::Null) };
+        let values = vec![("name", ScalarValue::from(name)), ("project", self.value("project_id"))];
+        let sql = "select * from runs where name = $name and project_id = $project limit 2";
+        let mut runs = self.session.rows(sql, values).await?;
+        Ok(if runs.len() == 1 { Json::Object(runs.remove(0)) } else { Json::Null })
+    }
+
+    /// The approvals of the run of a deployment: who gave them, when, and whether who asked for the run did.
+    async fn approvals(&self, run: &Json) -> Result<Vec<Json>, QueryError> {
+        let run_text = |name: &str| run.get(name).and_then(Json::as_str);
+        let Some(name) = run_text("name").or_else(|| run_names(self.action).next()) else {
+            return Ok(Vec::new());
+        };
+        let values = vec![("project", self.value("project_id")), ("at", self.value("occurred"))];
+        let mut out = Vec::new();
+        for row in self.session.rows(APPROVALS, values).await? {
+            let told = match row.get("raw").and_then(Json::as_str) {
+                Some(raw) => approvers(raw, name),
+                None if run_names(&row).any(|own| own == name) => {
+                    let by = if row["executor"] == "agent" { "agent_name" } else { "actor_name" };
+                    vec![(row["actor_id"].clone(), row[by].clone())]
+                }
+                None => Vec::new(),
+            };
+            for (id, by) in told {
+                let asked = [run_text("requested_for_id"), run_text("requested_by_id")];
+                let own = id.as_str().is_some_and(|id| asked.contains(&Some(id)));
+                out.push(json!({
+                    "occurred": row["occurred"], "by": by, "by_id": id, "asked_for_the_run": own,
+                    "record": row["event_id"], "kind": row["action"],
+                }));
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The records that a row's evidence cites; the evidence is taken off.
+fn records(row: &mut Object) -> Vec<String> {
+    let evidence = row.remove("evidence").unwrap_or_default();
+    let all = evidence.as_array().into_iter().flatten();
+    all.filter_map(|item| item["record"].as_str().map(str::to_owned)).collect()
+}
+
+/// The names of the runs that an action is about.
+fn run_names(action: &Object) -> impl Iterator<Item = &str> {
+    let subjects = action.get("subjects").and_then(Json::as_array).into_iter().flatten();
+    subjects.filter(|subject| subject["kind"] == "run").filter_map(|subject| subject["name"].as_str())
+}
+
+/// Who approved the run of this name, as an approval of the checks says: the id and the name of each.
+fn approvers(raw: &str, run: &str) -> Vec<(Json, Json)> {
+    let Ok(record) = serde_json::from_str::<Json>(raw) else { return Vec::new() };
+    let (hook, listed) = (&record["resource"], &record["pipeline"]["owner"]);
+    let approval = if hook["approval"].is_object() { &hook["approval"] } else { &record };
+    if hook["run"]["name"] != run && listed["name"] != run {
+        return Vec::new();
+    }
+    let steps = approval["steps"].as_array().into_iter().flatten();
+    let given = steps.filter(|step| step["status"] == "approved");
+    given
+        .map(|step| {
+            // Of a group that may approve, the one who did.
+            let of = |member: &str| step.get(member).filter(|who| who["id"].is_string());
+            let who = of("actualApprover").or_else(|| of("assignedApprover")).cloned().unwrap_or_default();
+            (who["id"].clone(), who["displayName"].clone())
+        })
+        .collect()
+}
