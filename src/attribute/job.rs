@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::known::{Source, Timed};
+use super::newest::Source;
 use crate::model::{Job, Ticks, Time};
+
+/// A job as a timeline tells of it.
+pub(super) type Timed = (Job, Source);
 
 /// A job with everything its records said so far.
 #[derive(Clone, Debug)]
@@ -147,15 +150,7 @@ impl JobKnown {
     /// Chooses among the timeline records of its run and job id: attempts share the id, so the one
     /// on the same agent at the same time counts.
     pub fn choose_timeline(&mut self, records: &[Arc<Timed>]) {
-        let fits = |record: &&Arc<Timed>| {
-            let told = &record.0;
-            let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
-            let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);
-            let before =
-                matches!((self.job.assigned, told.finished), (Some(start), Some(end)) if end < start);
-            !(other || after || before)
-        };
-        let chosen = records.iter().filter(fits).max_by_key(|record| record.1);
+        let chosen = records.iter().filter(|record| self.is(&record.0)).max_by_key(|record| record.1);
         self.timeline = chosen.map(|record| Told {
             name: record.0.name.clone(),
             attempt: record.0.attempt,
@@ -211,6 +206,11 @@ impl JobKnown {
         let Some((from, until)) = self.span() else { return false };
         from <= at + slack && until.is_none_or(|until| at <= until + slack)
     }
+}
+
+/// Which of the two id spaces a plan type belongs to.
+pub(super) fn is_release(plan_type: Option<&str>) -> bool {
+    plan_type.is_some_and(|t| t.eq_ignore_ascii_case("release"))
 }
 
 #[cfg(test)]

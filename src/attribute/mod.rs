@@ -6,10 +6,13 @@
 //! 3. `exact` and `sole` are given only where no other job can have done it.
 //! 4. Pools, agents and names are taken with their organisation.
 
+mod agents;
 mod bindings;
 mod coverage;
 mod job;
+mod jobs;
 mod known;
+mod newest;
 mod occupancy;
 mod organizations;
 mod rules;
@@ -62,21 +65,22 @@ impl Engine {
 
     /// Takes in who registered an agent, as it was stored.
     pub fn binding(&mut self, binding: Binding) {
-        self.organizations.of_fact(&binding.organization.clone()).binding(binding);
+        self.organizations.of_fact(&binding.organization.clone()).agents.binding(binding);
     }
 
     /// Takes in an identity as it was stored, and the record it is from.
     pub fn identity(&mut self, organization: &Org, identity: &Identity, known: Time, record: RecordHash) {
-        let source = known::Source { known, hash: record };
+        let source = newest::Source { known, hash: record };
         self.organizations.of_fact(organization).identity(identity, source);
     }
 
     /// Whether a fact says of an agent what the one before it said on the same day.
     pub fn repeats(&self, fact: &Fact<'_>) -> bool {
         let Body::Agent(agent) = &fact.body else { return false };
-        let source = known::Source { known: fact.observed, hash: fact.hash };
+        let source = newest::Source { known: fact.observed, hash: fact.hash };
         let organization = (fact.organization.id.as_deref(), fact.organization.name.as_deref());
-        fact.key.contains('@') && self.organizations.of(organization.0, organization.1).repeats(agent, source)
+        fact.key.contains('@')
+            && self.organizations.of(organization.0, organization.1).agents.repeats(agent, source)
     }
 
     /// Takes in that an id and a name are one organisation's: what is known under either is one.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
-use super::known::is_release;
+use super::job::is_release;
 use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
 use crate::model::{Body, Date, Event, Fact, Job, Org, Time};

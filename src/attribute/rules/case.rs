@@ -1,8 +1,9 @@
 //! One event on its way through the rules: what is asked of the known, and the verdict so far.
 
 use crate::attribute::Tolerance;
-use crate::attribute::job::JobKnown;
-use crate::attribute::known::{Known, Source, is_release};
+use crate::attribute::job::{JobKnown, is_release};
+use crate::attribute::known::Known;
+use crate::attribute::newest::Source;
 use crate::model::{
     ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, Job, JobSeen, RunSeen,
     Statement, Subject, Text, Time, Verdict,
@@ -104,7 +105,7 @@ impl<'e, 'k> Case<'e, 'k> {
     pub fn run_of(&mut self, job: &JobKnown) {
         let release = is_release(job.job.plan_type.as_deref());
         // A timeline names neither its run nor its pipeline; the run's own record does.
-        let run = job.job.run_id.and_then(|id| self.known.runs.get(&(release, id))).map(|(run, _)| run);
+        let run = job.job.run_id.and_then(|id| self.known.jobs.runs.get(&(release, id))).map(|(run, _)| run);
         let name = |own: &Option<String>, of: fn(&crate::model::Run) -> &Option<String>| {
             own.clone().or_else(|| of(run?).clone())
         };
@@ -124,25 +125,24 @@ impl<'e, 'k> Case<'e, 'k> {
             return;
         }
         let known = self.known;
+        let at = self.taken(job);
         let mut seen = AgentSeen {
             id: job.agent_id,
             name: job.agent_name.clone(),
             version: job.agent_version.clone(),
             pool_id: job.pool_id,
             pool_name: known.pool_of(job).map(str::to_owned),
-            machine: None,
+            machine: known.agents.machine(job, at).map(str::to_owned),
         };
-        let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
-        if let Some((agent, source)) = job.agent_id.and_then(|id| known.agent_at(id, job.pool_id, at)) {
+        if let Some((agent, source)) = job.agent_id.and_then(|id| known.agents.at(id, job.pool_id, at)) {
             seen.version = seen.version.or_else(|| agent.version.clone());
-            seen.machine.clone_from(&agent.machine);
             let machine = agent.machine.as_deref().map_or_else(String::new, |m| format!(" on {m}"));
             self.cite(
                 source,
                 format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")),
             );
             if let Some((before, source)) =
-                known.replaced(agent, source).filter(|(_, s)| s.known >= at - self.tolerance.window)
+                known.agents.replaced(agent, source).filter(|(_, s)| s.known >= at - self.tolerance.window)
             {
                 let machine = before.machine.as_deref().unwrap_or("a machine not named");
                 let key =
@@ -158,18 +158,17 @@ impl<'e, 'k> Case<'e, 'k> {
             if let Some(machine) = &agent.machine {
                 self.identity(machine, None, "host", "machine");
             }
-        } else if job.agent_id.is_some_and(|id| known.agent(id).is_some()) {
+        } else if job.agent_id.is_some_and(|id| known.agents.is_listed(id)) {
             self.missing("a listing of the agent since it was registered last");
         }
-        if let Some((node, source)) = job.agent_id.and_then(|id| known.nodes.get(&id)) {
-            seen.machine = seen.machine.or_else(|| node.machine.clone());
+        if let Some((node, source)) = job.agent_id.and_then(|id| known.agents.node_of(id)) {
             self.cite(*source, "the scale set names the machine behind the agent");
             if let Some(compute) = &node.compute_id {
                 self.identity(compute, node.machine.clone(), "vm", "machine");
             }
         }
         let registrant = job.agent_id.and_then(|id| {
-            known.registrants(id, at).find(|b| b.pool_id.is_none() || b.pool_id == job.pool_id)
+            known.agents.registrants(id, at).find(|b| b.pool_id.is_none() || b.pool_id == job.pool_id)
         });
         match registrant {
             Some(binding) => {
@@ -192,13 +191,23 @@ impl<'e, 'k> Case<'e, 'k> {
             }
             None => self.missing("a record of who registered the agent"),
         }
-        self.stated(job, seen.machine.as_deref(), at);
+        self.stated(job, at);
         self.verdict.agent = Some(seen);
     }
 
-    /// The operator's statements about the agent of a job: those of its organisation, and those of none.
-    pub fn statements(&self, job: &Job, machine: Option<&str>, at: Time) -> Vec<&'k (Statement, Source)> {
-        let pool = self.known.pool_of(job);
+    /// When an agent took a job.
+    fn taken(&self, job: &Job) -> Time {
+        job.received.or(job.assigned).unwrap_or(self.event.occurred)
+    }
+
+    /// The operator's statements about the agent of a job, as it was at a moment: those of its
+    /// organisation, and those of none.
+    pub fn statements(&self, job: &Job, at: Time) -> Vec<&'k (Statement, Source)> {
+        // Most lakes have no inventory, and every event asks.
+        if !self.known.has_statements() && !self.tenant.has_statements() {
+            return Vec::new();
+        }
+        let (machine, pool) = (self.known.agents.machine(job, at), self.known.pool_of(job));
         let of = |known: &'k Known| known.statements(job, machine, pool, at).collect::<Vec<_>>();
         [of(self.known), of(self.tenant)].concat()
     }
@@ -206,19 +215,13 @@ impl<'e, 'k> Case<'e, 'k> {
     /// The statements that give the agent of a job addresses, when the request came from none of them.
     /// Only the operator's word excludes: an address that was merely seen proves no other impossible.
     fn elsewhere(&self, job: &Job) -> Option<(&'e str, Vec<Source>)> {
-        // Most lakes have no inventory, and every event asks.
-        if !self.known.has_statements() && !self.tenant.has_statements() {
+        let mut stated = self.statements(job, self.taken(job));
+        stated.retain(|(statement, _)| !statement.addresses.is_empty());
+        if stated.is_empty() {
             return None;
         }
         let ip = self.own_address()?;
-        let at = job.received.or(job.assigned).unwrap_or(self.event.occurred);
-        let seen = job.agent_id.and_then(|id| self.known.agent_at(id, job.pool_id, at));
-        let node = job.agent_id.and_then(|id| self.known.nodes.get(&id));
-        let machine = seen.and_then(|(agent, _)| agent.machine.as_deref());
-        let machine = machine.or_else(|| node.and_then(|(node, _)| node.machine.as_deref()));
-        let mut stated = self.statements(job, machine, at);
-        stated.retain(|(statement, _)| !statement.addresses.is_empty());
-        let given = stated.is_empty() || stated.iter().any(|(statement, _)| statement.has_address(ip));
+        let given = stated.iter().any(|(statement, _)| statement.has_address(ip));
         (!given).then(|| (ip, stated.iter().map(|(_, source)| *source).collect()))
     }
 
@@ -250,9 +253,9 @@ impl<'e, 'k> Case<'e, 'k> {
     }
 
     /// What the operator states of the agent, and whether the request came from where that says.
-    fn stated(&mut self, job: &Job, machine: Option<&str>, at: Time) {
+    fn stated(&mut self, job: &Job, at: Time) {
         let ip = self.own_address();
-        for (statement, source) in self.statements(job, machine, at) {
+        for (statement, source) in self.statements(job, at) {
             let mut says = Vec::new();
             if let Some(id) = &statement.identity {
                 self.identity(id, statement.identity_name.clone(), &statement.identity_kind, "machine");

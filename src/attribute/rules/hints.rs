@@ -3,7 +3,7 @@
 
 use super::case::Case;
 use crate::attribute::job::JobKnown;
-use crate::attribute::known::Source;
+use crate::attribute::newest::Source;
 use crate::model::{Candidate, RecordHash, Ticks};
 
 /// Tokens of a managed identity are kept on its machine for about a day, so one sign-in stands for
@@ -57,7 +57,7 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
 pub(super) fn address(case: &mut Case<'_, '_>) {
     let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
-    let agents: Vec<i64> = known.at_address(ip, case.event.occurred + case.tolerance.clock).collect();
+    let agents: Vec<i64> = known.agents.at_address(ip, case.event.occurred + case.tolerance.clock).collect();
     if agents.len() > MOST_AT_ADDRESS {
         return case.missing(format!("which of the {} agents registered from {ip} it was", agents.len()));
     }
@@ -65,7 +65,7 @@ pub(super) fn address(case: &mut Case<'_, '_>) {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }
-        let registered = known.registrants(agent, case.event.occurred + case.tolerance.clock).next();
+        let registered = known.agents.registrants(agent, case.event.occurred + case.tolerance.clock).next();
         case.verdict.candidates.push(Candidate {
             agent_id: Some(agent),
             agent_name: registered.and_then(|b| b.agent_name.clone()),

@@ -31,7 +31,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
     };
     let slack = case.tolerance.clock;
     let at = event.occurred;
-    let jobs = case.known.running(scope.as_deref(), at, slack);
+    let jobs = case.known.jobs.running(scope.as_deref(), at, slack);
     let deaf = case.deaf(at - slack, at + slack);
     let unresolved = scope.is_none() && event.actor_kind == ActorKind::ProjectBuildService;
     case.cite_event("the actor is a build identity, which all jobs of its scope share");
@@ -103,12 +103,12 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
         let during =
             usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
         let Some(run) = usage.run_id.filter(|_| during) else { continue };
-        let release = crate::attribute::known::is_release(usage.plan_type.as_deref());
+        let release = crate::attribute::job::is_release(usage.plan_type.as_deref());
         case.cite(
             source,
             format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")),
         );
-        for job in case.known.by_run(release, run) {
+        for job in case.known.jobs.by_run(release, run) {
             if job.runs_at(at, slack) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id) {
                 jobs.push(job);
             }
@@ -116,14 +116,12 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     }
     list(case, &jobs, "its run was using a service connection of this application");
     let stated = |job: &JobKnown| {
-        let machine =
-            job.job.agent_id.and_then(|id| known.agent_at(id, job.job.pool_id, at)?.0.machine.as_deref());
-        let mut stated = case.statements(&job.job, machine, at);
+        let mut stated = case.statements(&job.job, at);
         stated.retain(|(statement, _)| statement.identity.as_deref() == Some(client));
         stated
     };
     let mut bearers: Vec<_> =
-        known.running(None, at, slack).into_iter().map(|job| (job, stated(job))).collect();
+        known.jobs.running(None, at, slack).into_iter().map(|job| (job, stated(job))).collect();
     bearers.retain(|(job, stated)| {
         !stated.is_empty() && !jobs.iter().any(|j| j.job.request_id == job.job.request_id)
     });
@@ -135,7 +133,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     let bearers: Vec<&JobKnown> = bearers.into_iter().map(|(job, _)| job).collect();
     list(case, &bearers, "the inventory gives its agent this identity");
     if is_agent_software(case) {
-        for (agent, bindings) in known.registered(at) {
+        for (agent, bindings) in known.agents.registered(at) {
             let Some(binding) = bindings.into_iter().find(|b| b.identity_id == client) else { continue };
             case.verdict.candidates.push(crate::model::Candidate {
                 agent_id: Some(agent),
@@ -163,7 +161,7 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
     hints::token(case);
     if is_agent_software(case) {
         let slack = case.tolerance.clock;
-        let jobs = case.known.running(event.project_id.as_deref(), event.occurred, slack);
+        let jobs = case.known.jobs.running(event.project_id.as_deref(), event.occurred, slack);
         list(case, &jobs, "agent software sent the request, and this job was running in the project");
     }
     hints::address(case);
@@ -201,7 +199,7 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
     let slack = case.tolerance.clock;
     let at = case.event.occurred;
     let deaf = case.deaf(at - slack, at + slack);
-    let busy = !case.known.running(None, at, slack).is_empty();
+    let busy = !case.known.jobs.running(None, at, slack).is_empty();
     if !deaf && !busy {
         case.verdict.candidates.clear();
         case.not_agent(

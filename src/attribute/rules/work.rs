@@ -2,8 +2,7 @@
 
 use super::Step;
 use super::case::Case;
-use crate::attribute::job::JobKnown;
-use crate::attribute::known::is_release;
+use crate::attribute::job::{JobKnown, is_release};
 use crate::model::{Event, Executor, Grade, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
@@ -23,7 +22,7 @@ fn reports_work(event: &Event<'_>) -> bool {
 pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
     if let Some(request) = hints.request_id {
-        match case.known.by_request(request) {
+        match case.known.jobs.by_request(request) {
             Some(job) => {
                 return one(case, job, format!("the record names job request {request}"), Grade::Exact);
             }
@@ -31,8 +30,8 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         }
     }
     if let Some(id) = hints.job_id.as_deref() {
-        let of_run = |run| case.known.by_run(is_release(hints.plan_type.as_deref()), run);
-        let of_plan = |plan| case.known.by_plan(plan);
+        let of_run = |run| case.known.jobs.by_run(is_release(hints.plan_type.as_deref()), run);
+        let of_plan = |plan| case.known.jobs.by_plan(plan);
         // Job ids repeat from run to run: alone they name no job.
         let Some(jobs) = hints.plan_id.as_deref().map(of_plan).or_else(|| hints.run_id.map(of_run)) else {
             case.missing(format!("the run or plan of job {id}, whose id repeats from run to run"));
@@ -61,8 +60,8 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let Some(run) = hints.run_id.filter(|_| reports_work(case.event)) else { return Step::Next };
     let release = is_release(hints.plan_type.as_deref());
     let kind = if release { "release" } else { "build" };
-    let jobs = case.known.by_run(release, run);
-    if let Some((known, source)) = case.known.runs.get(&(release, run)) {
+    let jobs = case.known.jobs.by_run(release, run);
+    if let Some((known, source)) = case.known.jobs.runs.get(&(release, run)) {
         case.cite(*source, format!("{kind} {run} is {}", known.name.as_deref().unwrap_or("known")));
     }
     if jobs.is_empty() {
@@ -91,7 +90,7 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
 /// Whether the timeline of a run rules out that a job without an agent did it: no pool lists those.
 fn only_agents(case: &mut Case<'_, '_>, run: i64, from: Time, until: Time) -> bool {
     let slack = case.tolerance.clock;
-    let timeline = case.known.timeline(run);
+    let timeline = case.known.jobs.timeline(run);
     let seen_after = timeline.iter().any(|(_, source)| source.known >= until);
     if !seen_after {
         case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));
@@ -118,6 +117,7 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
         let release = is_release(hints.plan_type.as_deref());
         let jobs: Vec<&JobKnown> = case
             .known
+            .jobs
             .by_run_name(name)
             .into_iter()
             .filter(|j| is_release(j.job.plan_type.as_deref()) == release)
