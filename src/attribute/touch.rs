@@ -82,6 +82,8 @@ pub struct Touched {
     near: Spans,
     marks: HashMap<Mark, (&'static str, Vec<By>)>,
     agents: HashMap<i64, Vec<Sighting>>,
+    /// Moments at which the machines of agents count that no verdict names: see `machines_count`.
+    machines: Moments,
     names: Names,
     pools_heard: PoolsHeard,
 }
@@ -288,6 +290,14 @@ impl Touched {
         }
     }
 
+    /// The operator states things by machine, and machines are told of with their agents: so whose
+    /// statements an agent falls under may be another matter since then, whoever may have acted.
+    pub fn machines_count(&mut self) {
+        for told in self.agents.values().flatten() {
+            told.by.iter().for_each(|by| self.machines.add(told.since, Time(i64::MAX / 2), *by));
+        }
+    }
+
     fn agent(&mut self, agent: i64, why: &'static str, since: Time, by: By) {
         let first = self.names.agents.entry(agent).or_insert(since);
         *first = since.min(*first);
@@ -318,6 +328,11 @@ impl Touched {
     pub fn only_provisional(&self, day: Date) -> bool {
         let (from, until) = (day.start(), day.plus_days(1).start());
         self.marks.is_empty() && !self.moments.spans().meet(from, until)
+    }
+
+    /// Whether of a day the verdicts are touched that leave open which agent it was.
+    pub fn open(&self, day: Date) -> bool {
+        self.machines.spans().meet(day.start(), day.plus_days(1).start())
     }
 
     /// By what events of any day are touched.
@@ -356,6 +371,9 @@ impl Touched {
         let bears = |told: &&Sighting| told.since <= at && told::any(&told.by, given);
         if let Some(told) = sightings.into_iter().flatten().find(bears) {
             return Some(told.why);
+        }
+        if standing.agent_id.is_none() && self.machines.hold(at, given) {
+            return Some("the machine of an agent was reported, by which the inventory goes");
         }
         if self.moments.hold(at, given) {
             return Some("what ran or was used at that moment was reported");

@@ -282,3 +282,35 @@ fn what_events_tell_about_each_other_counts_in_any_order() {
         assert!(pictures[0][0].to_string().contains(says), "{says}: {}", pictures[0][0]);
     }
 }
+
+/// The inventory goes by machine, and which machine an agent is on comes with its listing: whom it names
+/// and whom it excludes is the same whenever that comes.
+#[test]
+fn an_inventory_by_machine_counts_in_any_order_of_event_listing_and_statement() {
+    let two_jobs =
+        jobs().replace(r#""requestId":1,"#, r#""requestId":3,"#).replace("2026-03-04", "2026-03-05");
+    let robot = event(1, "10:05:00").replace(
+        r#""ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"shop Build Service (contoso)","#,
+        r#""ActorClientId":"7d000000-0000-4000-8000-0000000000ee","ActorDisplayName":"robot","#,
+    );
+    let outside = event(2, "10:05:00").replace(r#""Data""#, r#""IpAddress":"203.0.113.9","Data""#);
+    let events = [robot, outside].join("\n");
+    assert!(events.contains("ActorClientId") && events.contains("IpAddress"));
+    let listing = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":2,"name":"builder","version":"4.252.0","osDescription":"Linux","maxParallelism":1,"systemCapabilities":{"Agent.ComputerName":"vm-7"}}]}}"#.to_owned();
+    let inventory = r#"{"inventory":{"organization":"contoso","machine":"vm-*","identity":"7d000000-0000-4000-8000-0000000000ee","addresses":["10.0.0.0/8"]}}"#.to_owned();
+    let parts = [events, two_jobs, listing, inventory];
+    let mut pictures = Vec::new();
+    for order in [[1, 2, 3, 0], [0, 1, 3, 2], [3, 0, 1, 2], [0, 3, 2, 1]] {
+        let scratch = Scratch::new();
+        for part in order {
+            scratch.ingest(&scratch.file(&format!("{part}.ndjson"), &parts[part]));
+        }
+        pictures.push((order, picture(&scratch)));
+    }
+    let (_, first) = &pictures[0];
+    assert!(first[0].to_string().contains("the inventory gives its agent this identity"), "{}", first[0]);
+    assert!(first[1].to_string().contains("203.0.113.9 is none of them"), "{}", first[1]);
+    for (order, picture) in &pictures {
+        assert_eq!(picture, first, "{order:?}");
+    }
+}

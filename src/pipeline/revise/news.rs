@@ -33,6 +33,10 @@ const NAMED_WITHIN_MICROS: i64 = 60_000_000;
 /// Events that tell of the world what verdicts on others depend on.
 const TELLING: &str = "(action like 'Library.Agent%' or action like 'Token.%')";
 
+/// Verdicts that leave open which agent it was, where one may have been.
+const OPEN: &str = "case when r.event_id is null then e.agent_id is null and e.executor not in ('human', 'service') \
+     else r.agent_id is null and r.executor not in ('human', 'service') end";
+
 /// Verdicts to look at for one kind of record.
 pub(super) struct Ask {
     pub touched: Touched,
@@ -104,6 +108,9 @@ impl Ask {
                 return Some(rows.clone());
             }
             some.push("case when r.event_id is null then e.provisional else r.provisional end");
+        }
+        if self.touched.open(day) {
+            some.push(OPEN);
         }
         if elsewhere.contains(&day) {
             some.extend([&self.named, &self.renamed].into_iter().flatten().map(String::as_str));

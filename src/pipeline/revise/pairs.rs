@@ -86,7 +86,7 @@ pub(super) async fn projects(
 }
 
 /// Of the touched agents, since when their sightings stand: where none is before an event, the first after
-/// it counts. Sightings known after `since` are read again.
+/// it counts; and whether their machines count. Sightings known after `since` are read again.
 pub(super) async fn sightings(
     session: &Session,
     since: i64,
@@ -115,6 +115,10 @@ pub(super) async fn sightings(
             let since = if since.is_valid(row) { Time::from_unix_micros(since.value(row)) } else { EVER };
             touched.stands_since(agents.value(row), since);
         }
+    }
+    let by_machine = "select 1 from lake.bindings where role = 'stated' and machine is not null limit 1";
+    if rows(session, by_machine).await?.iter().any(|batch| batch.num_rows() > 0) {
+        touched.machines_count();
     }
     Ok(())
 }
