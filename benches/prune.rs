@@ -120,6 +120,7 @@ async fn ingest(lake: &Arc<Lake>, world: &World, folder: &Path) -> Outcome<()> {
         retention: None,
         organization: None,
         max_jobs: 1_000_000,
+        max_news: 200_000,
     };
     let pipeline = Pipeline::start(lake.clone(), settings);
     let (captures, events) = (folder.join("captures.ndjson"), folder.join("events.ndjson"));

@@ -113,6 +113,7 @@ fn pipeline_settings() -> Settings {
         retention: None,
         organization: None,
         max_jobs: 1_000_000,
+        max_news: 200_000,
     }
 }
 

@@ -158,6 +158,7 @@ fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
             .then(|| Ticks::days(i64::from(settings.lake.retention_days))),
         organization: Some(settings.decode.organization.clone()).filter(|o| !o.is_empty()),
         max_jobs: settings.attribute.max_jobs,
+        max_news: settings.attribute.max_news,
     }
 }
 

@@ -52,6 +52,7 @@ pub struct Attribute {
     pub clock_tolerance: u32,
     pub window_days: u32,
     pub max_jobs: usize,
+    pub max_news: usize,
     pub revise_every: u64,
 }
 

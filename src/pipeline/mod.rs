@@ -51,6 +51,8 @@ pub struct Settings {
     pub organization: Option<String>,
     /// Job requests held in memory, beyond which what is known is read from the lake again.
     pub max_jobs: usize,
+    /// New records that one part of a second look takes in, or those of one commit.
+    pub max_news: usize,
 }
 
 /// A running pipeline. Dropping its two intakes lets it finish what it holds and end.

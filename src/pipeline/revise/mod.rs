@@ -116,6 +116,14 @@ impl Reviser {
     /// Looks at the verdicts that were given without what was committed since the last pass, and at
     /// those committed since that were given without what came before.
     pub async fn pass(&mut self) -> Result<Revised, ReviseError> {
+        let mut revised = Revised::default();
+        while self.part(&mut revised).await? {}
+        Ok(revised)
+    }
+
+    /// A part of a pass, of no more news than memory is meant to hold: whatever the parts are, the end is
+    /// the same. Returns whether there is another.
+    async fn part(&mut self, revised: &mut Revised) -> Result<bool, ReviseError> {
         let since = std::time::Instant::now();
         self.lake.refresh().await?;
         let session = session(&self.lake, &[])?;
@@ -123,13 +131,13 @@ impl Reviser {
         let news = news::read(&session, &self.lake, &self.settings, &cursor).await?;
         self.attributor.pair(news.cursor.projects.clone());
         let mut asks = news.asks;
-        let unread = Unread::of(&self.lake);
+        let unread = Unread::of(&self.lake).filter(|_| !news.more);
         if let Some(Unread { first, last, .. }) = unread {
             let (from, until) = (Date(first).start(), Date(last).plus_days(1).start());
             asks.push(Ask::new(Touched::span(self.settings.tolerance, from, until), i64::MIN));
         }
         let read = since.elapsed();
-        let revised = self.look(&session, &asks).await?;
+        self.look(&session, &asks, revised).await?;
         tracing::debug!(?read, took = ?since.elapsed(), looked_at = revised.looked_at, "looked again");
         if news.cursor != cursor {
             let text = serde_json::to_string(&news.cursor).unwrap_or_default();
@@ -139,7 +147,7 @@ impl Reviser {
         if unread.is_some_and(|days| Time(days.at) + COMMITTED_WITHIN < now()) {
             self.lake.save_position(UNREAD, "").await?;
         }
-        Ok(revised)
+        Ok(news.more)
     }
 
     /// Looks at every verdict on an event of this span.
@@ -148,13 +156,19 @@ impl Reviser {
         let session = session(&self.lake, &[])?;
         self.attributor.pair(projects(&self.lake));
         let touched = Touched::span(self.settings.tolerance, from, until);
-        self.look(&session, &[Ask::new(touched, i64::MIN)]).await
+        let mut revised = Revised::default();
+        self.look(&session, &[Ask::new(touched, i64::MIN)], &mut revised).await?;
+        Ok(revised)
     }
 
-    async fn look(&mut self, session: &Session, asks: &[Ask]) -> Result<Revised, ReviseError> {
-        let mut revised = Revised::default();
+    async fn look(
+        &mut self,
+        session: &Session,
+        asks: &[Ask],
+        revised: &mut Revised,
+    ) -> Result<(), ReviseError> {
         if asks.is_empty() {
-            return Ok(revised);
+            return Ok(());
         }
         let mut elsewhere = Vec::with_capacity(asks.len());
         for ask in asks {
@@ -165,10 +179,10 @@ impl Reviser {
             let of_day = asks.iter().zip(&elsewhere).filter_map(|(ask, days)| ask.of_day(day, days));
             let rows = of_day.collect::<Vec<_>>().join(" or ");
             if !rows.is_empty() {
-                self.day(session, day, &rows, asks, &mut revised).await?;
+                self.day(session, day, &rows, asks, revised).await?;
             }
         }
-        Ok(revised)
+        Ok(())
     }
 }
 

@@ -16,11 +16,12 @@ use crate::query::{QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::Lake;
 
-/// Up to where records were looked at. `known` rises from commit to commit of a table, so one
-/// moment says it.
+/// Up to where records and verdicts were looked at. `known` rises from commit to commit of a table, so
+/// one moment says it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cursor {
-    /// Per table, the newest `known` in microseconds.
+    /// The newest `known` in microseconds: of verdicts as `events`, of what events tell of the world as
+    /// `telling`, of facts as `facts`.
     known: BTreeMap<String, i64>,
     /// Until when lists of pools were heard, in ticks.
     pools_heard: BTreeMap<String, i64>,
@@ -123,33 +124,41 @@ impl Ask {
 pub(super) struct News {
     pub asks: Vec<Ask>,
     pub cursor: Cursor,
+    /// Whether there is more to look at from there.
+    pub more: bool,
 }
 
-/// Reads what was committed since the last look.
+/// Reads what was committed since the last look, of the records so many as one look may hold.
 pub(super) async fn read(
     session: &Session,
     lake: &Lake,
     settings: &Settings,
     old: &Cursor,
 ) -> Result<News, ReviseError> {
-    let seen = |table: &str| old.known.get(table).copied().unwrap_or_default();
-    let (facts, events) = (seen("facts"), seen("events"));
+    let seen = |what: &str| old.known.get(what).copied();
+    let (facts, events) = (seen("facts").unwrap_or_default(), seen("events").unwrap_or_default());
+    // Lakes of before count both as one.
+    let telling = seen("telling").unwrap_or(events);
     let mut cursor = old.clone();
-    for (table, seen) in [("facts", facts), ("events", events)] {
-        let sql = format!("select max(known) from lake.{table} where known > {}", at(seen));
-        if let Some(newest) = micros(session, &sql).await? {
-            cursor.known.insert(table.to_owned(), newest);
-        }
+    let newest = format!("select max(known) from lake.events where known > {}", at(events));
+    if let Some(newest) = micros(session, &newest).await? {
+        cursor.known.insert("events".to_owned(), newest);
     }
+    let mut more = false;
     // A verdict that came since may have been given before what was looked at already: without it.
     let sql = format!("select min(decided) from lake.events where known > {}", at(events));
     let since = micros(session, &sql).await?.map(|first| first - NAMED_WITHIN_MICROS).unwrap_or(i64::MAX);
     let mut asks = Vec::new();
-    for (table, url, key, telling, seen) in [
-        ("facts", "url", "key", "true", facts),
-        ("events", "cast(null as varchar)", "event_id", TELLING, events),
+    for (what, table, url, key, telling, seen) in [
+        ("facts", "facts", "url", "key", "true", facts),
+        ("telling", "events", "cast(null as varchar)", "event_id", TELLING, telling),
     ] {
-        let matching = format!("{telling} and known > {}", at(since.min(seen)));
+        let news = format!("{telling} and known > {}", at(seen));
+        let (until, rest) = up_to(session, table, &news, settings.max_news).await?;
+        more |= rest;
+        let until = until.unwrap_or(seen);
+        cursor.known.insert(what.to_owned(), until);
+        let matching = format!("{telling} and known > {} and known <= {}", at(since.min(seen)), at(until));
         let tellers = tellers(session, table, &matching, seen).await?;
         let verdicts = lake.files("events");
         if !verdicts.files.iter().any(|file| bear_on(&tellers, &verdicts, file, events)) {
@@ -179,7 +188,30 @@ pub(super) async fn read(
     if !touched.is_empty() {
         asks.push(Ask::new(touched, events));
     }
-    Ok(News { asks, cursor })
+    Ok(News { asks, cursor, more })
+}
+
+/// The commit up to which news are at most so many, or are of one commit; and whether there are later ones.
+async fn up_to(
+    session: &Session,
+    table: &str,
+    news: &str,
+    most: usize,
+) -> Result<(Option<i64>, bool), ReviseError> {
+    let sql = format!("select known, count(*) from lake.{table} where {news} group by known order by known");
+    let (mut until, mut count) = (None, 0);
+    for batch in rows(session, &sql).await? {
+        let known = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        let rows = batch.column(1).as_primitive::<Int64Type>();
+        for (known, rows) in known.values().iter().zip(rows.values()) {
+            count += *rows as usize;
+            if until.is_some() && count > most {
+                return Ok((until, true));
+            }
+            until = Some(*known);
+        }
+    }
+    Ok((until, false))
 }
 
 /// The commit of a row whose `writer`, `seq` and `known` are the last columns.

@@ -35,6 +35,7 @@ fn settings() -> Settings {
         retention: None,
         organization: None,
         max_jobs: 1000,
+        max_news: 1000,
     }
 }
 
@@ -145,4 +146,83 @@ async fn days_that_could_not_be_read_are_looked_at_again() {
     assert_eq!(reviser.pass().await.unwrap().changed, 1);
     assert!(Unread::of(&lake).is_some(), "until all that was decided then is committed");
     pipeline.finish().await;
+}
+
+/// A day told in a bad order, a commit each: events first and last, registrations and listings after what
+/// they explain.
+fn day() -> Vec<String> {
+    let mut all = Vec::new();
+    for n in 1..=6_u32 {
+        let (id, minute) = (format!("00000000000{n}\""), format!("T10:0{n}:00Z"));
+        let one = event().replace("000000000001\",\"ActionId", &format!("{id},\"ActionId"));
+        all.push(one.replace("T10:05:00Z", &minute));
+        if n % 3 == 0 {
+            let (from, until) = (format!("T10:0{}:30Z", n - 3), format!("T10:0{}:30Z", n - 1));
+            let job = job().replace("T10:00:00Z", &from).replace("T10:10:00Z", &until);
+            let job = job.replace(r#""requestId":2"#, &format!(r#""requestId":{n}"#));
+            all.push(job.replace(r#""id":2"#, &format!(r#""id":{n}"#)));
+            all.push(format!(
+                r#"{{"Id":"a2000000-0000-4000-8000-00000000000{n}","ActionId":"Library.AgentAdded","Timestamp":"2026-03-05T09:00:00Z","ScopeId":"{ORG}","ActorUserId":"ada","ActorDisplayName":"Ada","Data":{{"AgentId":{n},"AgentName":"builder","AgentPoolId":11}}}}"#
+            ));
+            all.push(format!(
+                r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T2{}:00:00Z","status":200,"body":{{"value":[{{"id":{n},"name":"builder","version":"4","osDescription":"Linux","systemCapabilities":{{"Agent.ComputerName":"vm-{n}"}}}}]}}}}"#,
+                n / 3
+            ));
+        }
+    }
+    all.push(r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned());
+    all.push(r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-04T00:00:00Z","until":"2026-03-05T23:00:00Z"}"#.to_owned());
+    all
+}
+
+async fn verdicts(lake: &Lake) -> String {
+    let sql = "select event_id, executor, grade, agent_id, machine, run_id, provisional, missing, identities, candidates, \
+        array_length(evidence) from actions order by event_id";
+    let batches = news::rows(&session(lake, &[]).unwrap(), sql).await.unwrap();
+    datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+}
+
+/// Property: however few news a part takes in, and wherever it is cut off, the end is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_is_the_same_however_small_the_parts_of_a_look_are() {
+    let mut ends = Vec::new();
+    for (max_news, crashes) in [(usize::MAX, false), (7, true), (1, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake(&folder).await;
+        let settings = Settings { max_news, ..settings() };
+        let pipelines = [
+            Pipeline::start(lake.clone(), settings.clone()),
+            Pipeline::start(lake.clone(), settings.clone()),
+        ];
+        for (n, text) in day().iter().enumerate() {
+            give(&pipelines[n % 2].push, text).await;
+        }
+        for pipeline in pipelines {
+            pipeline.finish().await;
+        }
+        let (mut parts, mut more) = (0, true);
+        let mut reviser = Reviser::take(lake.clone(), settings.clone()).unwrap().unwrap();
+        while more {
+            let before = lake.position(PARTITION);
+            more = reviser.part(&mut Revised::default()).await.unwrap();
+            parts += 1;
+            if crashes && parts % 3 != 0 {
+                // Another process goes on, every other time from where the crash left no cursor.
+                drop(reviser);
+                if parts % 3 == 1 {
+                    lake.save_position(PARTITION, &before.unwrap_or_default()).await.unwrap();
+                    more = true;
+                }
+                reviser = Reviser::take(lake.clone(), settings.clone()).unwrap().unwrap();
+            }
+        }
+        assert_eq!(reviser.pass().await.unwrap().changed, 0);
+        ends.push((max_news, crashes, parts, verdicts(&lake).await));
+    }
+    let parts: Vec<_> = ends.iter().map(|(_, _, parts, _)| *parts).collect();
+    assert!(parts[0] == 1 && parts[1] > 1 && parts[2] > parts[1], "{parts:?}");
+    assert!(ends[0].3.contains("sole") && ends[0].3.contains("vm-3"), "{}", ends[0].3);
+    for (max_news, crashes, _, end) in &ends {
+        assert_eq!(*end, ends[0].3, "{max_news} news a part, crashes {crashes}");
+    }
 }
