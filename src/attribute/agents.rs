@@ -18,8 +18,8 @@ pub(super) struct Agents {
     nodes: Newest<i64, ElasticNode>,
     /// Who registered an agent, by agent id, in the order of time.
     registrants: HashMap<i64, InTime<Binding>>,
-    /// Agents that were registered from an address, and since when.
-    addresses: HashMap<String, BTreeMap<i64, Time>>,
+    /// Agents that were registered from an address, since when, and the record of that.
+    addresses: HashMap<String, BTreeMap<i64, (Time, Source)>>,
 }
 
 impl Agents {
@@ -39,9 +39,12 @@ impl Agents {
         }
     }
 
-    pub fn registered_from(&mut self, ip: &str, agent: i64, at: Time) {
-        let first = self.addresses.entry(ip.to_owned()).or_default().entry(agent).or_insert(at);
-        *first = at.min(*first);
+    pub fn registered_from(&mut self, ip: &str, agent: i64, at: Time, source: Source) {
+        let of_address = self.addresses.entry(ip.to_owned()).or_default();
+        let first = of_address.entry(agent).or_insert((at, source));
+        if (at, source.hash) < (first.0, first.1.hash) {
+            *first = (at, source);
+        }
     }
 
     pub fn binding(&mut self, binding: Binding) {
@@ -113,10 +116,12 @@ impl Agents {
         self.registrants.keys().map(move |agent| (*agent, self.registrants(*agent, until).collect()))
     }
 
-    /// Agents that were registered from an address by then.
-    pub fn at_address(&self, ip: &str, by: Time) -> impl Iterator<Item = i64> {
+    /// Agents that were registered from an address by then, each with the record of it, first ones first.
+    pub fn at_address(&self, ip: &str, by: Time) -> Vec<(i64, Source)> {
         let all = self.addresses.get(ip).into_iter().flatten();
-        all.filter(move |(_, first)| **first <= by).map(|(agent, _)| *agent)
+        let mut by_then: Vec<_> = all.filter(|(_, (first, _))| *first <= by).collect();
+        by_then.sort_by_key(|(agent, (first, _))| (*first, **agent));
+        by_then.into_iter().map(|(agent, (_, source))| (*agent, *source)).collect()
     }
 
     /// Takes over everything another organisation's agents hold.
@@ -129,7 +134,9 @@ impl Agents {
             self.registrants.entry(agent).or_default().extend(bindings);
         }
         for (ip, agents) in other.addresses {
-            agents.into_iter().for_each(|(agent, first)| self.registered_from(&ip, agent, first));
+            for (agent, (first, source)) in agents {
+                self.registered_from(&ip, agent, first, source);
+            }
         }
     }
 }

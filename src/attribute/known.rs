@@ -167,7 +167,7 @@ impl Known {
         if let (Some(ip), Some(agent), "Library.AgentAdded") =
             (&event.ip, event.hints.agent_id, event.action.as_ref())
         {
-            self.agents.registered_from(ip, agent, event.occurred);
+            self.agents.registered_from(ip, agent, event.occurred, source);
         }
         bindings.into_iter().for_each(|binding| self.agents.binding(binding));
     }

@@ -150,6 +150,22 @@ fn a_job_token_from_an_address_that_is_not_the_agents_is_a_hint_only() {
 }
 
 #[test]
+fn an_address_that_none_of_the_running_agents_has_leaves_hints_only() {
+    let told = |pattern: &str| {
+        let event = event("X.Y", "build", "10:05:00", "{}")
+            .replace(r#""Data":"#, r#""IpAddress":"203.0.113.9","Data":"#);
+        let jobs = [1, 2].map(|n| job(n, 6 + n, n, "10:00:00", Some("10:10:00")));
+        let [one, two] = jobs;
+        verdict(&[stated(pattern, "10.1.0.0/16"), pools(), heard(), one, two, event])
+    };
+    let all = told("agent-*");
+    assert_eq!((all.executor, all.grade), (Executor::Unknown, Grade::Corroborated));
+    // The other one may be at that address.
+    let one = told("agent-1");
+    assert_eq!((one.executor, one.grade, one.candidates.len()), (Executor::Agent, Grade::Narrowed, 2));
+}
+
+#[test]
 fn two_running_jobs_are_never_one() {
     let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 8, 2, "10:04:00", Some("10:06:00"))];
     let v = verdict(&[

@@ -60,12 +60,14 @@ pub(super) fn server_job(case: &mut Case<'_, '_>) -> Step {
     if !matches!(event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService) {
         return Step::Next;
     }
+    if let Some(caller) = event.hints.caller.as_deref() {
+        let says = format!("the server's procedure {caller} wrote it");
+        case.under("caller", |case| case.cite_event(says));
+    }
     let says = if event.user_agent.as_deref().is_some_and(|ua| ua.contains("JobAgent")) {
-        "a background job of the server wrote it; TfsJobAgent is no pipeline agent".to_owned()
-    } else if let Some(caller) = event.hints.caller.as_deref() {
-        format!("the server's procedure {caller} wrote it")
+        "a background job of the server wrote it; TfsJobAgent is no pipeline agent"
     } else {
-        "the actor is a service of Azure DevOps".to_owned()
+        "the actor is a service of Azure DevOps"
     };
     case.not_agent(Executor::Service, says);
     Step::Decided

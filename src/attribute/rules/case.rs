@@ -55,6 +55,14 @@ impl<'e, 'k> Case<'e, 'k> {
         }
     }
 
+    /// What evidence is given meanwhile is named after another rule.
+    pub fn under<T>(&mut self, rule: &'static str, gives: impl FnOnce(&mut Self) -> T) -> T {
+        let own = std::mem::replace(&mut self.rule, rule);
+        let given = gives(self);
+        self.rule = own;
+        given
+    }
+
     /// Cites the event itself.
     pub fn cite_event(&mut self, says: impl Into<String>) {
         let source = Source { known: self.event.observed, hash: self.event.hash };
@@ -162,7 +170,10 @@ impl<'e, 'k> Case<'e, 'k> {
             self.missing("a listing of the agent since it was registered last");
         }
         if let Some((node, source)) = job.agent_id.and_then(|id| known.agents.node_of(id)) {
-            self.cite(*source, "the scale set names the machine behind the agent");
+            let machine = node.machine.as_deref().unwrap_or("a machine without a name");
+            self.under("scale_set", |case| {
+                case.cite(*source, format!("the scale set has the agent on its machine {machine}"));
+            });
             if let Some(compute) = &node.compute_id {
                 self.identity(compute, node.machine.clone(), "vm", "machine");
             }

@@ -17,9 +17,8 @@ const MOST_AT_ADDRESS: usize = 20;
 /// when.
 pub(super) fn token(case: &mut Case<'_, '_>) {
     let Some(id) = case.event.authorization_id.as_deref() else { return };
-    let rule = std::mem::replace(&mut case.rule, "token");
     let known = case.known;
-    match known.identities.get(id) {
+    case.under("token", |case| match known.identities.get(id) {
         Some((identity, source)) => {
             let name = identity.name.as_deref().unwrap_or("without a name");
             let owner = identity.principal_name.as_deref().map_or_else(String::new, |o| format!(" of {o}"));
@@ -34,34 +33,55 @@ pub(super) fn token(case: &mut Case<'_, '_>) {
         None => case.missing(
             "the creation of the credential: before the log begins, or of a kind that is not logged",
         ),
-    }
-    case.rule = rule;
+    });
+}
+
+/// Whether agent software sent the request: its name, possibly cut short by the log. It says that an agent
+/// may have, not which.
+pub(super) fn agent_software(case: &mut Case<'_, '_>) -> bool {
+    let sends = |agent: &str| agent.contains("VstsAgentCore-") || agent.contains("vsts-agent-git");
+    let Some(agent) = case.event.user_agent.as_deref().filter(|agent| sends(agent)) else { return false };
+    let says = format!("agent software sent the request, by what it calls itself: {agent}");
+    case.under("agent_software", |case| case.cite_event(says));
+    true
 }
 
 /// The last token that Entra issued to the application before the event.
 pub(super) fn sign_in(case: &mut Case<'_, '_>) {
     let Some(client) = case.event.actor_client_id.as_deref() else { return };
     let at = case.event.occurred;
-    let rule = std::mem::replace(&mut case.rule, "sign_in");
-    match case.tenant.signed_in(client, at - TOKEN_LIFE, at + case.tolerance.clock) {
+    let tenant = case.tenant;
+    let until = at + case.tolerance.clock;
+    case.under("sign_in", |case| match tenant.signed_in(client, at - TOKEN_LIFE, until) {
         Some((when, sign_in, source)) => {
             let from = sign_in.ip.as_deref().map_or_else(String::new, |ip| format!(" from {ip}"));
             case.cite(source, format!("Entra issued it a token at {}{from}", when.brief()));
         }
         None => case.missing("a sign-in of the application in the day before"),
-    }
-    case.rule = rule;
+    });
 }
 
 /// Agents that had been registered from the address of the request. A NAT shares one among many.
 pub(super) fn address(case: &mut Case<'_, '_>) {
     let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
-    let agents: Vec<i64> = known.agents.at_address(ip, case.event.occurred + case.tolerance.clock).collect();
+    let agents = known.agents.at_address(ip, case.event.occurred + case.tolerance.clock);
+    if let Some((first, source)) = agents.first() {
+        let by = case.event.occurred + case.tolerance.clock;
+        let registered = known.agents.registrants(*first, by).find(|b| b.record == source.hash);
+        let name = registered.and_then(|b| b.agent_name.clone()).unwrap_or_else(|| format!("agent {first}"));
+        let others = match agents.len() - 1 {
+            0 => String::new(),
+            n => format!(", the first of {} there", n + 1),
+        };
+        case.under("address", |case| {
+            case.cite(*source, format!("{name} was registered from the address {ip}{others}"));
+        });
+    }
     if agents.len() > MOST_AT_ADDRESS {
         return case.missing(format!("which of the {} agents registered from {ip} it was", agents.len()));
     }
-    for agent in agents {
+    for (agent, _) in agents {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }
@@ -81,9 +101,9 @@ pub(super) fn correlation<'k>(case: &mut Case<'_, '_>, jobs: &[&'k JobKnown]) ->
     let correlation = case.event.correlation_id.as_deref()?;
     let (request, hash): (i64, RecordHash) = case.known.correlated(correlation)?;
     let job = jobs.iter().find(|job| job.job.request_id == Some(request))?;
-    let rule = std::mem::replace(&mut case.rule, "correlation");
     let source = Source { known: case.event.observed, hash };
-    case.cite(source, format!("a record of the same correlation names job request {request}"));
-    case.rule = rule;
+    case.under("correlation", |case| {
+        case.cite(source, format!("a record of the same correlation names job request {request}"));
+    });
     Some(job)
 }

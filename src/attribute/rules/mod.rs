@@ -24,6 +24,11 @@ enum Step {
 
 type Rule = (&'static str, fn(&mut Case<'_, '_>) -> Step);
 
+/// Evidence that corroborates and decides nothing has names of its own: `token` (whose credential it was),
+/// `sign_in` (when Entra issued one), `address` (who was registered from there), `agent_software` (what the
+/// request calls itself), `connection_use` (which run used a service connection), `correlation` (records of
+/// one call), `scale_set` (the machine behind an agent), `caller` (a procedure of the server).
+///
 /// In this order: what names a job or a run beats what names an agent, which beats who was there.
 const RULES: [Rule; 10] = [
     ("agent_subject", actors::agent_subject),

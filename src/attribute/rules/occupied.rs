@@ -61,8 +61,9 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             // Later records may end a job before the event, or add one.
             case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
             run_if_one(case, &jobs);
-            for job in &jobs {
-                case.doubts(job);
+            let doubted = jobs.iter().filter(|job| case.doubts(job)).count();
+            if doubted == jobs.len() {
+                case.only_hints();
             }
             if hints::correlation(case, &jobs).is_none() && jobs.len() > 1 {
                 case.missing("what tells these jobs apart: the record names no run, job or agent; addresses of their agents in the inventory may speak against some");
@@ -104,10 +105,10 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
             usage.started.is_none_or(|s| s <= at + slack) && usage.finished.is_none_or(|f| at <= f + slack);
         let Some(run) = usage.run_id.filter(|_| during) else { continue };
         let release = crate::attribute::job::is_release(usage.plan_type.as_deref());
-        case.cite(
-            source,
-            format!("run {run} used the connection {} then", connection.name.as_deref().unwrap_or("of it")),
-        );
+        let name = connection.name.as_deref().unwrap_or("of it");
+        case.under("connection_use", |case| {
+            case.cite(source, format!("run {run} used the connection {name} then"));
+        });
         for job in case.known.jobs.by_run(release, run) {
             if job.runs_at(at, slack) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id) {
                 jobs.push(job);
@@ -132,7 +133,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
     }
     let bearers: Vec<&JobKnown> = bearers.into_iter().map(|(job, _)| job).collect();
     list(case, &bearers, "the inventory gives its agent this identity");
-    if is_agent_software(case) {
+    if hints::agent_software(case) {
         for (agent, bindings) in known.agents.registered(at) {
             let Some(binding) = bindings.into_iter().find(|b| b.identity_id == client) else { continue };
             case.verdict.candidates.push(crate::model::Candidate {
@@ -159,7 +160,7 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
     let how = event.auth_mechanism.as_deref().unwrap_or("no stated mechanism");
     case.cite_event(format!("a credential of the user was used ({how})"));
     hints::token(case);
-    if is_agent_software(case) {
+    if hints::agent_software(case) {
         let slack = case.tolerance.clock;
         let jobs = case.known.jobs.running(event.project_id.as_deref(), event.occurred, slack);
         list(case, &jobs, "agent software sent the request, and this job was running in the project");
@@ -167,14 +168,6 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
     hints::address(case);
     outside_or_hints(case, "the credential");
     Step::Decided
-}
-
-/// Whether agent software sent the request: its name, possibly cut short by the log.
-fn is_agent_software(case: &Case<'_, '_>) -> bool {
-    case.event
-        .user_agent
-        .as_deref()
-        .is_some_and(|ua| ua.contains("VstsAgentCore-") || ua.contains("vsts-agent-git"))
 }
 
 fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
