@@ -68,7 +68,11 @@ fn random_kills_of_the_service_lose_nothing_acknowledged() {
     let kills: u32 = if long() { 1000 } else { 6 };
     let scratch = Scratch::new();
     let (mut sent, mut acknowledged) = (0u32, Vec::new());
-    for kill in 0..kills {
+    for kill in 0..10 * kills {
+        // A busy machine may kill some before they acknowledged anything.
+        if kill >= kills && !acknowledged.is_empty() {
+            break;
+        }
         let mut service = Service::start(&scratch, &[]);
         let address = service.address.clone();
         let first = sent;
