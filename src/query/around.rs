@@ -10,11 +10,11 @@ use super::{QueryError, Session};
 const HISTORY: &str = "
     select 0 as revision, null as decided, null as why, null as old_executor, null as old_grade,
       null as old_agent_id, null as old_agent_name, executor, grade, agent_id, agent_name, evidence
-    from lake.events where event_id = $event
+    from lake.events where event_id = $event and date = cast(cast($at as timestamp) as date)
     union all
     select revision, decided, why, old_executor, old_grade, old_agent_id, old_agent_name, executor, grade,
       agent_id, agent_name, evidence
-    from lake.revisions where event_id = $event
+    from lake.revisions where event_id = $event and date = cast(cast($at as timestamp) as date)
     order by revision";
 
 /// The pools whose job requests were not heard at a moment, between which times; the list of pools where
@@ -56,9 +56,10 @@ const GONE: &str = "
 
 /// Approvals in the project of an action that can be of its run: an approval may wait for a month.
 const APPROVALS: &str = "
-    select event_id, occurred, action, executor, agent_name, actor_id, actor_name, subjects, null as raw from actions
-    where project_id = $project and action ilike '%approv%' and occurred between
-      cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
+    select event_id, occurred, action, executor, agent_name, actor_id, actor_name, subjects, null as raw
+    from lake.events
+    where project_id = $project and action in ('Release.ApprovalCompleted', 'Release.ApprovalsCompleted')
+      and occurred between cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
     union all
     select key, occurred, kind, null, null, null, null, null, raw from facts
     where project_id = $project and kind in ('hook.ms.vss-pipelinechecks-events.approval-completed', 'approval')
@@ -189,7 +190,7 @@ impl Around<'_> {
         if self.action.get("revision").and_then(Json::as_i64).is_none_or(|n| n == 0) {
             return Ok(Vec::new());
         }
-        let mut all = self.session.rows(HISTORY, vec![("event", self.value("event_id"))]).await?;
+        let mut all = self.session.rows(HISTORY, vec![("event", self.value("event_id")), ("at", self.value("occurred"))]).await?;
         let cited: Vec<Vec<String>> = all.iter_mut().map(records).collect();
         for (n, row) in all.iter_mut().enumerate().skip(1) {
             let fresh = cited[n].iter().filter(|record| !cited[n - 1].contains(record));
