@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use agentrail::attribute::Tolerance;
 use agentrail::decode::Limits;
+use agentrail::model::Time;
 use agentrail::pipeline::{Pipeline, Settings};
 use agentrail::simulate::{Plan, Spelling, World};
 use agentrail::source::webhook;
@@ -158,7 +159,7 @@ fn write_bulk(path: &Path, count: usize) -> std::io::Result<()> {
         agents: 100,
         actions: 17,
         days: 10,
-        day: "2025-03-05T00:00:00Z",
+        day: Time::parse("2025-03-05T00:00:00Z").unwrap(),
         ..Plan::quiet()
     };
     let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);

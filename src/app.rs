@@ -1,7 +1,7 @@
 //! Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints.
 
 mod ask;
-mod collect;
+pub mod collect;
 mod demo;
 mod failure;
 mod ingest;

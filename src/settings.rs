@@ -86,6 +86,7 @@ pub struct AzureDevOps {
     pub timeout: u64,
     pub audit_every: u64,
     pub audit_overlap: u64,
+    pub audit_lag: u64,
     pub audit_backfill_days: u32,
     pub audit_page: u32,
     pub jobs_every: u64,

@@ -11,12 +11,18 @@ use super::Failure;
 use super::service::until;
 use crate::model::Ticks;
 use crate::settings::Settings;
+use crate::source::clock::Clock;
 use crate::source::{Payload, SignIn, agent_api, audit_api, rest, secret};
 use crate::store::Lake;
 
+fn seconds(n: u64) -> Ticks {
+    Ticks::seconds(i64::try_from(n).unwrap_or(i64::MAX / Ticks::seconds(1).0))
+}
+
 /// Starts a collector of each kind for each organisation.
-pub(super) fn start(
+pub fn start(
     settings: &Settings,
+    clock: Arc<dyn Clock>,
     record: Option<PathBuf>,
     intake: &mpsc::Sender<Payload>,
     lake: &Arc<Lake>,
@@ -29,13 +35,14 @@ pub(super) fn start(
             "collecting with a personal access token: it acts as a person and expires; a managed identity does neither"
         );
     }
-    let client = rest::Client::new(rest_settings(settings, record)?);
+    let client = rest::Client::new(rest_settings(settings, record)?, clock);
     let client = Arc::new(client.map_err(|e| Failure::of("sign in to Azure DevOps", e))?);
     for organization in &own.organizations {
         if own.audit {
             let how = audit_api::Settings {
-                every: Duration::from_secs(own.audit_every),
-                overlap: Ticks::seconds(own.audit_overlap as i64),
+                every: seconds(own.audit_every),
+                overlap: seconds(own.audit_overlap),
+                lag: seconds(own.audit_lag),
                 backfill: Ticks::days(i64::from(own.audit_backfill_days)),
                 page: own.audit_page,
             };
@@ -50,9 +57,9 @@ pub(super) fn start(
         }
         if own.agents {
             let how = agent_api::Settings {
-                jobs_every: Duration::from_secs(own.jobs_every),
-                agents_every: Duration::from_secs(own.agents_every),
-                rest_every: Duration::from_secs(own.rest_every),
+                jobs_every: seconds(own.jobs_every),
+                agents_every: seconds(own.agents_every),
+                rest_every: seconds(own.rest_every),
             };
             let (client, organization, intake) = (client.clone(), organization.clone(), intake.clone());
             let stopped = until(stopped.clone());

@@ -8,7 +8,7 @@ use crate::cli;
 use crate::decode::is_audit;
 use crate::pipeline::{Pipeline, Reviser};
 use crate::settings::{Settings, Webhook};
-use crate::source::{files, webhook};
+use crate::source::{clock, files, webhook};
 use crate::store::Lake;
 
 /// Runs all sources until told to stop, then drains.
@@ -40,7 +40,8 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
         });
     }
     if !settings.azure_devops.organizations.is_empty() {
-        super::collect::start(&settings, asked.record, &pipeline.push, &lake, &stopped, &mut sources)?;
+        let clock = Arc::new(clock::System);
+        super::collect::start(&settings, clock, asked.record, &pipeline.push, &lake, &stopped, &mut sources)?;
     }
     if sources.is_empty() {
         return Err(Failure::says(

@@ -15,6 +15,10 @@ pub(super) struct Address {
     /// `build` or `release`.
     pub run_kind: Option<&'static str>,
     pub deployment_group_id: Option<i64>,
+    /// How many records were asked for at most.
+    pub top: Option<u64>,
+    /// Whether it asks for a later page of a list.
+    pub is_continued: bool,
     /// The path after `_apis/`, in lower case.
     pub path: String,
 }
@@ -23,7 +27,15 @@ impl Address {
     pub fn parse(url: &str) -> Address {
         let mut address = Address { url: Some(url.to_owned()), ..Address::default() };
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        for (name, value) in query.split(['&', '#']).filter_map(|pair| pair.split_once('=')) {
+            match name.trim_start_matches("%24").trim_start_matches('$').to_ascii_lowercase().as_str() {
+                "top" => address.top = value.parse().ok(),
+                "continuationtoken" => address.is_continued = true,
+                _ => {}
+            }
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
         let mut parts = rest.split('/').filter(|p| !p.is_empty());
         let host = parts.next().unwrap_or_default();
         let mut before: Vec<&str> = Vec::new();
@@ -75,7 +87,9 @@ mod tests {
             "https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents?includeCapabilities=true",
         );
         assert_eq!((a.organization.as_deref(), a.pool_id), (Some("contoso"), Some(44)));
-        assert!(a.names("agents"));
+        assert!(a.names("agents") && !a.is_continued);
+        let a = Address::parse("https://dev.azure.com/c/_apis/x?%24top=25&continuationToken=7#a");
+        assert_eq!((a.top, a.is_continued, a.path.as_str()), (Some(25), true, "x"));
         let a = Address::parse(
             "https://contoso.visualstudio.com/1858395a-257e-4efd-bbc5-eb618128452b/_apis/build/Builds/673584/Timeline",
         );

@@ -23,6 +23,7 @@ mod scan;
 mod shape;
 
 pub use cut::{csv_header, cut, cut_rows, is_whole};
+pub use facts::idle_since;
 pub use inflate::inflate;
 
 use std::borrow::Cow;

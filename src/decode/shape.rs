@@ -277,7 +277,10 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
             facts::other("rest.empty", raw, sink);
         }
         let is_whole = sink.out.rejects.len() == rejects;
-        facts::heard(facts, body, is_whole, sink);
+        // The last page of several is the proof of them all.
+        if !fields.has("continuation") {
+            facts::heard(facts, body, is_whole, sink);
+        }
     }
     (sink.observed, sink.stated, sink.address) = outer;
 }

@@ -213,6 +213,23 @@ fn a_capture_line_gives_its_address_to_every_record() {
 }
 
 #[test]
+fn a_list_of_requests_that_may_be_cut_does_not_say_that_its_pool_was_heard() {
+    let heard = |query: &str, continuation: &str| {
+        let body = format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/jobrequests{query}","observed":"2026-03-05T14:00:00Z","status":200,{continuation}"body":{{"count":1,"value":[{{"requestId":9,"planType":"Build","jobId":"7f000000-0000-4000-8000-000000000001","finishTime":"2026-03-05T13:59:00Z"}}]}}}}"#
+        );
+        let decoded = decode(body.as_bytes(), &delivery());
+        assert_eq!(decoded.facts[0].kind, "job_request");
+        decoded.facts.len() == 2
+    };
+    assert!(heard("", ""));
+    assert!(heard("?$top=2", ""));
+    assert!(!heard("?$top=1", ""));
+    assert!(!heard("", r#""continuation":"9","#));
+    assert!(!heard("?continuationToken=9", ""));
+}
+
+#[test]
 fn a_request_inside_an_agents_record_is_a_record_of_its_own() {
     let body = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents?includeAssignedRequest=true","observed":"2026-03-05T14:00:00Z","status":200,"body":{"count":1,"value":[{"id":7,"name":"build-7","version":"4.1","osDescription":"Linux","assignedRequest":{"requestId":9,"planType":"Build","jobId":"7f000000-0000-4000-8000-000000000001","assignTime":"2026-03-05T13:59:00Z","owner":{"id":3,"name":"3"}},"lastCompletedRequest":null}]}}"#;
     let decoded = decode(body.as_bytes(), &delivery());

@@ -28,7 +28,7 @@ impl Builder {
             ));
         }
         for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
-            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.day)).collect();
+            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.plan.day)).collect();
             let path = format!("_apis/distributedtask/pools/{pool_id}/agents?includeCapabilities=true");
             out.push(self.capture(self.at(7200), &path, list(agents)));
             for (day, hour) in self.listings(pool) {
@@ -146,7 +146,7 @@ impl Builder {
         if let Some(job) = last {
             return self.request(job, at);
         }
-        let start = self.day - Ticks::seconds(4000);
+        let start = self.plan.day - Ticks::seconds(4000);
         let job = Job {
             request: 4990 + pool as i64,
             run: 9_000_000,

@@ -70,7 +70,7 @@ impl Builder {
         }
         for (nth, (agent, action, actor)) in agents.into_iter().enumerate() {
             let at = self.at(NOON) + Ticks::seconds(nth as i64);
-            let id = self.agent_id(0, agent, if action.ends_with("Deleted") { self.day } else { at });
+            let id = self.agent_id(0, agent, if action.ends_with("Deleted") { self.plan.day } else { at });
             let name = self.agent_name(0, agent);
             let data = agent_data(id, &name, (pool_id, pool_name));
             let (did, category) = if action.ends_with("Deleted") { ("Deleted", 2) } else { ("Added", 3) };

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::actors::{application, build_service, person, service, token};
 use super::audit::{Actor, SimEvent};
 use super::guid;
-use crate::model::{Ticks, Time};
+use crate::model::{Date, Ticks, Time};
 
 /// How large the organisation is.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub struct Plan {
     pub outages: bool,
     /// Whether there are attackers, and things that are hard to tell apart.
     pub trouble: bool,
-    /// First moment of the first day, RFC 3339.
-    pub day: &'static str,
+    /// First moment of the first day.
+    pub day: Time,
 }
 
 impl Plan {
@@ -45,7 +45,7 @@ impl Plan {
             seed: 7,
             outages: false,
             trouble: false,
-            day: "2026-03-05T00:00:00Z",
+            day: Date::from_civil(2026, 3, 5).unwrap_or_default().start(),
         }
     }
 }
@@ -105,9 +105,8 @@ impl Dice {
 impl World {
     /// Builds the same world for the same plan.
     pub fn build(plan: &Plan) -> World {
-        let day = Time::parse(plan.day).unwrap_or_default();
         let mut builder =
-            Builder { plan: plan.clone(), day, dice: Dice(plan.seed), events: Vec::new(), jobs: Vec::new() };
+            Builder { plan: plan.clone(), dice: Dice(plan.seed), events: Vec::new(), jobs: Vec::new() };
         builder.registrations();
         builder.schedule();
         let highlight = builder.work();
@@ -143,7 +142,6 @@ impl World {
 
 pub(super) struct Builder {
     pub plan: Plan,
-    pub day: Time,
     dice: Dice,
     pub events: Vec<SimEvent>,
     /// Two of each run, in the order of the runs.
@@ -152,7 +150,7 @@ pub(super) struct Builder {
 
 impl Builder {
     pub fn at(&self, seconds: i64) -> Time {
-        self.day + Ticks::seconds(seconds) + Ticks(1_234_567)
+        self.plan.day + Ticks::seconds(seconds) + Ticks(1_234_567)
     }
 
     pub fn agent_name(&self, pool: usize, agent: usize) -> String {
@@ -193,7 +191,7 @@ impl Builder {
         truth: Option<String>,
     ) -> String {
         let number = self.events.len() + 1;
-        let id = guid(1 + (self.day.date().0 as u64) * 16, number);
+        let id = guid(1 + (self.plan.day.date().0 as u64) * 16, number);
         self.events.push(SimEvent {
             id: id.clone(),
             occurred,

@@ -2,41 +2,42 @@
 //!
 //! Azure DevOps shows only the present: who an agent was while a job ran must be seen then. So what
 //! changes fast is looked at often (the jobs of a pool), what changes slowly seldom, all within one
-//! budget of calls. Each answer goes to the pipeline as a capture line, from which coverage is drawn
-//! as well; one that says the same as the last is repeated only now and then, to prove the silence.
+//! budget of calls, and none waits for another. Each answer goes to the pipeline as a capture line, from
+//! which coverage is drawn as well; one that says the same as the last is repeated only now and then, to
+//! prove the silence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
+use super::listing::Seen;
 use super::rest::{Answer, Client, RestError, Service};
-use super::{Payload, escape};
-use crate::model::RecordHash;
+use super::{Payload, escape, hand_over, heard};
+use crate::model::{RecordHash, Ticks, Time};
 
 /// How often each kind is looked at.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Jobs of a pool: shorter than the shortest job.
-    pub jobs_every: Duration,
+    pub jobs_every: Ticks,
     /// Pools, agents, scale-set machines.
-    pub agents_every: Duration,
+    pub agents_every: Ticks,
     /// Deployment targets, service connections, Graph subjects, tokens.
-    pub rest_every: Duration,
+    pub rest_every: Ticks,
 }
 
 /// An unchanged answer is handed over again after so long, as proof that it was looked at.
-const REPEAT: Duration = Duration::from_secs(60);
+const REPEAT: Ticks = Ticks::seconds(60);
 /// Between two looks at memberships: one call for each group.
-const MEMBERSHIPS: Duration = Duration::from_secs(4 * 60 * 60);
-/// Before the next look when one broke off.
-const AFTER_A_FAULT: Duration = Duration::from_secs(5);
-/// Between two looks at jobs, so that one round does not hold up the next.
-const TIMELINES_A_ROUND: usize = 50;
+const MEMBERSHIPS: Ticks = Ticks::seconds(4 * 60 * 60);
+/// Before the next look when one broke off, twice as long each time.
+const AFTER_A_FAULT: Ticks = Ticks::seconds(5);
 /// Rounds in which a run's timeline may fail before it is given up.
 const TRIES_OF_A_RUN: u32 = 5;
+/// Job requests asked for at a time, once all were seen.
+const NEWEST: usize = 100;
 
 /// Looks at an organisation until `stopped` ends.
 pub async fn collect(
@@ -46,133 +47,227 @@ pub async fn collect(
     intake: mpsc::Sender<Payload>,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), RestError> {
-    tokio::pin!(stopped);
-    let mut rounds = Rounds {
+    let look = Look {
         client: &client,
         organization,
         partition: format!("agent_api/{organization}"),
         intake: &intake,
-        pools: BTreeMap::new(),
-        sent: BTreeMap::new(),
-        finished: BTreeMap::new(),
-        timelines: BTreeSet::new(),
-        memberships: None,
+        state: Mutex::default(),
     };
-    let start = Instant::now();
-    let (mut jobs, mut agents, mut rest) = (start, start, start);
-    let mut pause = Duration::ZERO;
-    loop {
-        let now = Instant::now();
-        let round = async {
-            if now >= agents {
-                rounds.agents().await?;
-                agents = Instant::now() + settings.agents_every;
-            }
-            if now >= jobs {
-                jobs = now + settings.jobs_every;
-                rounds.jobs().await?;
-                rounds.runs().await?;
-            }
-            if now >= rest {
-                rounds.rest().await?;
-                rest = Instant::now() + settings.rest_every;
-            }
-            Ok::<_, RestError>(())
-        };
-        tokio::select! {
-            () = &mut stopped => return Ok(()),
-            done = round => match done {
-                Ok(()) => {}
-                Err(error @ RestError::Pipeline { .. }) => return Err(error),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        organization,
-                        "agents and jobs were not seen; the next look tries again"
-                    );
-                    pause = AFTER_A_FAULT;
-                }
-            },
-        }
-        let next = jobs.min(agents).min(rest).max(Instant::now() + std::mem::take(&mut pause));
-        tokio::select! {
-            () = &mut stopped => return Ok(()),
-            () = tokio::time::sleep_until(next.into()) => {}
-        }
+    let rounds = async {
+        tokio::try_join!(
+            look.repeat(Round::Agents, settings.agents_every),
+            look.repeat(Round::Jobs, settings.jobs_every),
+            look.repeat(Round::Runs, settings.jobs_every),
+            look.repeat(Round::Rest, settings.rest_every),
+        )
+    };
+    tokio::select! {
+        () = stopped => Ok(()),
+        ended = rounds => ended.map(drop),
     }
 }
 
-/// What is remembered between two rounds.
-struct Rounds<'c> {
+/// What is looked at together.
+#[derive(Debug, Clone, Copy)]
+enum Round {
+    Agents,
+    Jobs,
+    Runs,
+    Rest,
+}
+
+struct Look<'c> {
     client: &'c Client,
     organization: &'c str,
     partition: String,
     intake: &'c mpsc::Sender<Payload>,
-    /// Ids of pools, and whether Azure runs their machines.
-    pools: BTreeMap<i64, bool>,
+    state: Mutex<State>,
+}
+
+/// What is remembered between two rounds.
+#[derive(Default)]
+struct State {
+    /// Ids of pools, whether Azure runs their machines, and what their lists showed.
+    pools: BTreeMap<i64, (bool, Seen)>,
     /// By address, what was handed over last, and when.
-    sent: BTreeMap<String, (RecordHash, Instant)>,
+    sent: BTreeMap<String, (RecordHash, Time)>,
     /// Runs of which a job finished since their timeline was fetched, by build id: project, and tries that failed.
     finished: BTreeMap<i64, (String, u32)>,
     /// Requests seen finished, so that each leads to its timeline once.
     timelines: BTreeSet<i64>,
     /// When the members of groups were last listed.
-    memberships: Option<Instant>,
+    memberships: Option<Time>,
 }
 
-impl Rounds<'_> {
-    /// Pools first, then who is in them.
-    async fn agents(&mut self) -> Result<(), RestError> {
-        for pool in self.list(Service::Core, "_apis/distributedtask/pools").await? {
-            if let Some(id) = pool["id"].as_i64() {
-                self.pools.insert(id, pool["isHosted"].as_bool().unwrap_or(false));
+/// All pages of a list.
+struct List {
+    items: Vec<Json>,
+    /// Whether it was handed over: not when it says what the last one said a moment ago.
+    is_news: bool,
+}
+
+/// The first of the parts of a round that failed; the others go on.
+#[derive(Default)]
+struct Faults(Option<RestError>);
+
+impl Faults {
+    fn note<T>(&mut self, done: Result<T, RestError>) -> Result<Option<T>, RestError> {
+        match done {
+            Ok(value) => Ok(Some(value)),
+            // Without a pipeline or a sign-in nothing else goes well either.
+            Err(error @ (RestError::Pipeline { .. } | RestError::Record { .. })) => Err(error),
+            Err(error @ (RestError::Credential(_) | RestError::Refused { .. })) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "a part of a round was not seen; the others go on");
+                self.0.get_or_insert(error);
+                Ok(None)
             }
         }
-        let own: Vec<i64> = self.pools.iter().filter(|(_, hosted)| !**hosted).map(|(id, _)| *id).collect();
+    }
+
+    fn end(self) -> Result<(), RestError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+impl Look<'_> {
+    /// Looks again and again; ends when what is seen cannot be handed over.
+    async fn repeat(&self, round: Round, every: Ticks) -> Result<(), RestError> {
+        let mut faults = 0u32;
+        loop {
+            let began = self.now();
+            let done = match round {
+                Round::Agents => self.agents().await,
+                Round::Jobs => self.jobs().await,
+                Round::Runs => self.runs().await,
+                Round::Rest => self.rest().await,
+            };
+            let pause = match done {
+                Ok(()) => {
+                    faults = 0;
+                    Ticks(every.0 - (self.now().0 - began.0).clamp(0, every.0))
+                }
+                Err(error @ RestError::Pipeline { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        organization = self.organization,
+                        "not all of {round:?} was seen; the next look tries again"
+                    );
+                    faults += 1;
+                    Ticks(AFTER_A_FAULT.0 << (faults - 1).min(16)).min(every)
+                }
+            };
+            self.client.clock.sleep(pause).await;
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.client.clock.now()
+    }
+
+    /// Whether a moment is so long ago; one that lies ahead is, as the clock was set back since.
+    fn is_past(&self, at: Time, length: Ticks) -> bool {
+        let since = self.now().0 - at.0;
+        since < 0 || since >= length.0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pools(&self) -> Vec<i64> {
+        self.state().pools.keys().copied().collect()
+    }
+
+    /// Pools first, then who is in them.
+    async fn agents(&self) -> Result<(), RestError> {
+        let mut faults = Faults::default();
+        if let Some(list) = faults.note(self.list(Service::Core, "_apis/distributedtask/pools").await)? {
+            let mut state = self.state();
+            let mut known = std::mem::take(&mut state.pools);
+            for pool in list.items {
+                let Some(id) = pool["id"].as_i64() else { continue };
+                let (_, seen) = known.remove(&id).unwrap_or_default();
+                state.pools.insert(id, (pool["isHosted"].as_bool().unwrap_or(false), seen));
+            }
+        }
+        let own: Vec<i64> =
+            self.state().pools.iter().filter(|(_, (hosted, _))| !hosted).map(|(id, _)| *id).collect();
         for pool in own {
             let path = format!(
                 "_apis/distributedtask/pools/{pool}/agents?includeCapabilities=true&includeAssignedRequest=true&includeLastCompletedRequest=true"
             );
-            self.may(Service::Core, &path).await?;
+            faults.note(self.may(Service::Core, &path).await)?;
         }
-        for pool in self.may(Service::Core, "_apis/distributedtask/elasticpools").await? {
-            if let Some(id) = pool["poolId"].as_i64() {
-                self.may(Service::Core, &format!("_apis/distributedtask/elasticpools/{id}/nodes")).await?;
-            }
+        let elastic = faults.note(self.may(Service::Core, "_apis/distributedtask/elasticpools").await)?;
+        for id in elastic.unwrap_or_default().iter().filter_map(|pool| pool["poolId"].as_i64()) {
+            let path = format!("_apis/distributedtask/elasticpools/{id}/nodes");
+            faults.note(self.may(Service::Core, &path).await)?;
         }
-        Ok(())
+        faults.end()
     }
 
     /// What every pool runs and ran last.
-    async fn jobs(&mut self) -> Result<(), RestError> {
-        for pool in self.pools.keys().copied().collect::<Vec<_>>() {
-            let path = format!("_apis/distributedtask/pools/{pool}/jobrequests");
-            for job in self.may(Service::Core, &path).await? {
-                let (Some(request), true) = (job["requestId"].as_i64(), job["finishTime"].is_string()) else {
-                    continue;
-                };
-                let build = job["planType"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("build"));
-                if let (true, Some(run), Some(project)) =
-                    (build, job["owner"]["id"].as_i64(), job["scopeId"].as_str())
-                    && self.timelines.insert(request)
-                {
-                    self.finished.insert(run, (project.to_owned(), 0));
-                }
-            }
+    async fn jobs(&self) -> Result<(), RestError> {
+        let mut faults = Faults::default();
+        for pool in self.pools() {
+            faults.note(self.jobs_of(pool).await)?;
         }
+        let mut state = self.state();
         // Request ids rise: those of long ago are not listed any more.
-        while self.timelines.len() > 100_000 {
-            self.timelines.pop_first();
+        while state.timelines.len() > 100_000 {
+            state.timelines.pop_first();
         }
         // An older answer holds nothing back any more; of runs there would be ever more.
-        self.sent.retain(|_, (_, at)| at.elapsed() < REPEAT);
-        Ok(())
+        state.sent.retain(|_, (_, at)| !self.is_past(*at, REPEAT));
+        drop(state);
+        faults.end()
+    }
+
+    /// The newest requests of a pool, or all when it is not known that those lack nothing.
+    async fn jobs_of(&self, pool: i64) -> Result<(), RestError> {
+        let path = format!("_apis/distributedtask/pools/{pool}/jobrequests");
+        loop {
+            let all = self.state().pools.get(&pool).is_none_or(|(_, seen)| seen.needs_all());
+            let limit = if all { String::new() } else { format!("?$top={NEWEST}") };
+            let asked = self.now();
+            let list = match self.list(Service::Core, &format!("{path}{limit}")).await {
+                // Not ours to see, or gone since it was listed.
+                Err(error) if is_absent(&error) => return Ok(()),
+                other => other?,
+            };
+            let is_whole = all || list.items.len() < NEWEST;
+            let span = {
+                let mut state = self.state();
+                state.finished(&list.items);
+                let Some((_, seen)) = state.pools.get_mut(&pool) else { return Ok(()) };
+                seen.take(&list.items, is_whole, asked);
+                seen.unsaid()
+            };
+            if let Some((from, until)) = span
+                && (list.is_news || self.is_past(from, REPEAT))
+            {
+                let line = heard("jobs", self.organization, Some(pool), from, until);
+                self.client.record(&line).await?;
+                self.hand_over(line).await?;
+                if let Some((_, seen)) = self.state().pools.get_mut(&pool) {
+                    seen.said();
+                }
+            }
+            if is_whole || span.is_some() {
+                return Ok(());
+            }
+        }
     }
 
     /// Timelines of runs of which a job finished: they know a job's name and attempt.
-    async fn runs(&mut self) -> Result<(), RestError> {
-        for _ in 0..TIMELINES_A_ROUND {
-            let Some((run, (project, tries))) = self.finished.pop_last() else { break };
+    async fn runs(&self) -> Result<(), RestError> {
+        // The newest first: the others are likelier to be known already.
+        let runs: Vec<i64> = self.state().finished.keys().rev().copied().collect();
+        for run in runs {
+            let Some((project, tries)) = self.state().finished.remove(&run) else { continue };
             match self.run(run, &project).await {
                 Ok(()) => {}
                 Err(error @ RestError::Pipeline { .. }) => return Err(error),
@@ -180,8 +275,7 @@ impl Rounds<'_> {
                 // that never answers hold up all others.
                 Err(error) if tries < TRIES_OF_A_RUN => {
                     tracing::debug!(%error, run, "a run is asked for again in the next round");
-                    self.finished.insert(run, (project, tries + 1));
-                    break;
+                    self.state().finished.entry(run).or_insert((project, tries + 1));
                 }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -192,107 +286,142 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    async fn run(&mut self, run: i64, project: &str) -> Result<(), RestError> {
+    async fn run(&self, run: i64, project: &str) -> Result<(), RestError> {
         self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}/timeline")).await?;
         self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}")).await?;
         Ok(())
     }
 
     /// What changes seldom: projects with their targets and connections, and who there is.
-    async fn rest(&mut self) -> Result<(), RestError> {
-        for project in self.may(Service::Core, "_apis/projects?$top=1000").await? {
-            let Some(project) = project["id"].as_str().map(str::to_owned) else { continue };
-            for group in
-                self.may(Service::Core, &format!("{project}/_apis/distributedtask/deploymentgroups")).await?
-            {
-                if let Some(id) = group["id"].as_i64() {
-                    let path = format!(
-                        "{project}/_apis/distributedtask/deploymentgroups/{id}/targets?$expand=capabilities,assignedRequest,lastCompletedRequest"
-                    );
-                    self.may(Service::Core, &path).await?;
-                }
-            }
-            self.may(Service::Core, &format!("{project}/_apis/distributedtask/queues")).await?;
-            for endpoint in
-                self.may(Service::Core, &format!("{project}/_apis/serviceendpoint/endpoints")).await?
-            {
-                if let Some(id) = endpoint["id"].as_str() {
-                    let path = format!("{project}/_apis/serviceendpoint/{id}/executionhistory?top=100");
-                    self.may(Service::Core, &path).await?;
-                }
+    async fn rest(&self) -> Result<(), RestError> {
+        let mut faults = Faults::default();
+        let projects = faults.note(self.may(Service::Core, "_apis/projects?$top=1000").await)?;
+        for project in projects.unwrap_or_default() {
+            if let Some(project) = project["id"].as_str() {
+                self.project(project, &mut faults).await?;
             }
         }
-        self.may(Service::Core, "_apis/distributedtask/agentclouds").await?;
-        for pool in self.pools.keys().copied().collect::<Vec<_>>() {
+        faults.note(self.may(Service::Core, "_apis/distributedtask/agentclouds").await)?;
+        for pool in self.pools() {
             let scope = "_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources";
-            self.may(Service::Core, &format!("{scope}/{pool}")).await?;
+            faults.note(self.may(Service::Core, &format!("{scope}/{pool}")).await)?;
         }
         for kind in ["users", "serviceprincipals"] {
-            self.may(Service::Graph, &format!("_apis/graph/{kind}?api-version=7.2-preview.1")).await?;
+            let path = format!("_apis/graph/{kind}?api-version=7.2-preview.1");
+            faults.note(self.may(Service::Graph, &path).await)?;
         }
-        let groups = self.may(Service::Graph, "_apis/graph/groups?api-version=7.2-preview.1").await?;
-        if self.memberships.is_none_or(|at| at.elapsed() >= MEMBERSHIPS) {
+        let groups = self.may(Service::Graph, "_apis/graph/groups?api-version=7.2-preview.1").await;
+        let groups = faults.note(groups)?.unwrap_or_default();
+        let looked = self.state().memberships;
+        if looked.is_none_or(|at| self.is_past(at, MEMBERSHIPS)) {
+            let mut missed = Faults::default();
             // Down from every group: that names each membership once, nested groups as well.
             for group in groups.iter().filter_map(|g| g["descriptor"].as_str()) {
                 let path = format!(
                     "_apis/graph/memberships/{}?direction=Down&api-version=7.2-preview.1",
                     escape(group)
                 );
-                self.may(Service::Graph, &path).await?;
+                missed.note(self.may(Service::Graph, &path).await)?;
             }
-            self.memberships = Some(Instant::now());
+            match missed.0 {
+                None => self.state().memberships = Some(self.now()),
+                Some(error) => drop(faults.note(Err::<(), _>(error))?),
+            }
         }
-        self.may(Service::Graph, "_apis/tokens/pats?api-version=7.2-preview.1").await?;
+        faults.note(self.may(Service::Graph, "_apis/tokens/pats?api-version=7.2-preview.1").await)?;
+        faults.end()
+    }
+
+    async fn project(&self, project: &str, faults: &mut Faults) -> Result<(), RestError> {
+        let groups = format!("{project}/_apis/distributedtask/deploymentgroups");
+        let listed = faults.note(self.may(Service::Core, &groups).await)?.unwrap_or_default();
+        for id in listed.iter().filter_map(|group| group["id"].as_i64()) {
+            let path =
+                format!("{groups}/{id}/targets?$expand=capabilities,assignedRequest,lastCompletedRequest");
+            faults.note(self.may(Service::Core, &path).await)?;
+        }
+        faults.note(self.may(Service::Core, &format!("{project}/_apis/distributedtask/queues")).await)?;
+        let endpoints = format!("{project}/_apis/serviceendpoint/endpoints");
+        let listed = faults.note(self.may(Service::Core, &endpoints).await)?.unwrap_or_default();
+        for id in listed.iter().filter_map(|endpoint| endpoint["id"].as_str()) {
+            let path = format!("{project}/_apis/serviceendpoint/{id}/executionhistory?top=100");
+            faults.note(self.may(Service::Core, &path).await)?;
+        }
         Ok(())
     }
 
     /// A list that the identity may lack the permission for, or the organisation the feature.
-    async fn may(&mut self, service: Service, path: &str) -> Result<Vec<Json>, RestError> {
+    async fn may(&self, service: Service, path: &str) -> Result<Vec<Json>, RestError> {
         match self.list(service, path).await {
-            Err(
-                RestError::Refused { url, status: status @ 403 }
-                | RestError::Status { url, status: status @ (400 | 404) },
-            ) => {
-                tracing::debug!(url, status, "not to be had here");
+            Err(error) if is_absent(&error) => {
+                tracing::debug!(%error, "not to be had here");
                 Ok(Vec::new())
             }
-            other => other,
+            other => Ok(other?.items),
         }
     }
 
-    /// All pages of a list, handed over; returns its items.
-    async fn list(&mut self, service: Service, path: &str) -> Result<Vec<Json>, RestError> {
+    /// All pages of a list, handed over.
+    async fn list(&self, service: Service, path: &str) -> Result<List, RestError> {
         let base = self.client.url(service, self.organization, path);
-        let (mut url, mut items) = (base.clone(), Vec::new());
+        let mut url = base.clone();
+        let mut list = List { items: Vec::new(), is_news: false };
         loop {
             let answer = self.client.get(&url).await?;
-            let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-            self.send(&url, &answer).await?;
+            list.is_news |= self.send(&url, &answer).await?;
+            // Kept as it came; but what cannot be read is not an empty list.
+            let body: Json = serde_json::from_slice(&answer.body)
+                .map_err(|e| RestError::Body { url: url.clone(), says: e.to_string() })?;
             for name in ["value", "patTokens"] {
-                items.extend(body[name].as_array().into_iter().flatten().cloned());
+                list.items.extend(body[name].as_array().into_iter().flatten().cloned());
             }
             let token = answer.continuation.or_else(|| body["continuationToken"].as_str().map(str::to_owned));
-            let Some(token) = token.filter(|t| !t.is_empty()) else { return Ok(items) };
+            let Some(token) = token.filter(|t| !t.is_empty()) else { return Ok(list) };
             let between = if base.contains('?') { '&' } else { '?' };
             let next = format!("{base}{between}continuationToken={}", escape(&token));
             if next == url {
-                return Ok(items);
+                return Ok(list);
             }
             url = next;
         }
     }
 
-    /// Hands an answer over, unless it says what the last one said a moment ago.
-    async fn send(&mut self, url: &str, answer: &Answer) -> Result<(), RestError> {
+    /// Hands an answer over, unless it says what the last one said a moment ago; says whether it did.
+    async fn send(&self, url: &str, answer: &Answer) -> Result<bool, RestError> {
         let hash = RecordHash::of(&answer.body);
-        if let Some((last, at)) = self.sent.get(url)
-            && *last == hash
-            && at.elapsed() < REPEAT
-        {
-            return Ok(());
+        let last = self.state().sent.get(url).copied();
+        if last.is_some_and(|(last, at)| last == hash && !self.is_past(at, REPEAT)) {
+            return Ok(false);
         }
-        super::hand_over(self.intake, answer.line.clone(), &self.partition, None).await?;
-        self.sent.insert(url.to_owned(), (hash, Instant::now()));
-        Ok(())
+        self.hand_over(answer.line.clone()).await?;
+        self.state().sent.insert(url.to_owned(), (hash, self.now()));
+        Ok(true)
     }
+
+    async fn hand_over(&self, line: bytes::Bytes) -> Result<(), RestError> {
+        hand_over(&*self.client.clock, self.intake, line, &self.partition, None).await
+    }
+}
+
+impl State {
+    /// Notes the runs of requests that are listed as finished for the first time.
+    fn finished(&mut self, jobs: &[Json]) {
+        for job in jobs {
+            let (Some(request), true) = (job["requestId"].as_i64(), job["finishTime"].is_string()) else {
+                continue;
+            };
+            let build = job["planType"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("build"));
+            if let (true, Some(run), Some(project)) =
+                (build, job["owner"]["id"].as_i64(), job["scopeId"].as_str())
+                && self.timelines.insert(request)
+            {
+                self.finished.insert(run, (project.to_owned(), 0));
+            }
+        }
+    }
+}
+
+/// Whether the identity may not see it, or the organisation does not have it.
+fn is_absent(error: &RestError) -> bool {
+    matches!(error, RestError::Refused { status: 403, .. } | RestError::Status { status: 400 | 404, .. })
 }

@@ -3,12 +3,11 @@
 //! Rows are kept once by key, so the overlap that finds late records costs nothing but its calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
-use super::rest::{Client, RestError, Service, now};
+use super::rest::{Client, RestError, Service};
 use super::{Payload, Position};
 use crate::model::{Ticks, Time};
 
@@ -16,15 +15,19 @@ use crate::model::{Ticks, Time};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Between two looks at what is new.
-    pub every: Duration,
+    pub every: Ticks,
     /// How far before the newest known moment each look begins: records arrive late.
     pub overlap: Ticks,
+    /// How late a record may be: the log is heard only up to so long ago.
+    pub lag: Ticks,
     /// How much history is fetched at first; the service keeps 90 days.
     pub backfill: Ticks,
     /// Records of a page.
     pub page: u32,
 }
 
+/// What is older the service has deleted, so it is no silence.
+const KEPT: Ticks = Ticks::days(90);
 /// History is fetched in slices of this length, each resumable.
 const SLICE: Ticks = Ticks::days(1);
 
@@ -37,20 +40,23 @@ pub async fn collect<P: Fn(&str) -> Option<String>>(
     positions: &P,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), RestError> {
-    let client = &client;
+    let (client, clock) = (&client, &client.clock);
     tokio::pin!(stopped);
     let partition = format!("audit_api/{organization}");
     let saved = positions(&partition).and_then(|text| Time::parse(&text));
-    let mut reached = saved.unwrap_or_else(|| now() - settings.backfill);
+    let mut reached = saved.unwrap_or_else(|| clock.now() - settings.backfill);
     loop {
-        let (from, until) = (reached - settings.overlap, now().min(reached + SLICE));
+        let now = clock.now();
+        let overlap = settings.overlap.max(settings.lag);
+        let from = (reached - overlap).max(now - KEPT);
+        let until = now.min(from.max(reached) + SLICE);
         let slice = Slice { client, organization, partition: &partition, settings, intake: &intake };
         let more = tokio::select! {
             () = &mut stopped => return Ok(()),
-            done = slice.take(from, until) => match done {
+            done = slice.take(from, until, now - settings.lag) => match done {
                 Ok(()) => {
                     reached = until;
-                    until + Ticks::seconds(1) < now()
+                    until + Ticks::seconds(1) < clock.now()
                 }
                 Err(error @ RestError::Pipeline { .. }) => return Err(error),
                 Err(error) => {
@@ -66,7 +72,7 @@ pub async fn collect<P: Fn(&str) -> Option<String>>(
         if !more {
             tokio::select! {
                 () = &mut stopped => return Ok(()),
-                () = tokio::time::sleep(settings.every) => {}
+                () = clock.sleep(settings.every) => {}
             }
         }
     }
@@ -81,8 +87,9 @@ struct Slice<'c> {
 }
 
 impl Slice<'_> {
-    /// Fetches all pages of a slice, then says how far the log was heard.
-    async fn take(&self, from: Time, until: Time) -> Result<(), RestError> {
+    /// Fetches all pages of a slice, then says how far the log was heard: what is `settled`, and no
+    /// further, since records of later moments may be under way.
+    async fn take(&self, from: Time, until: Time, settled: Time) -> Result<(), RestError> {
         let base = self.client.url(Service::Audit, self.organization, "_apis/audit/auditlog");
         let mut token: Option<String> = None;
         loop {
@@ -97,7 +104,7 @@ impl Slice<'_> {
             let answer = self.client.get(&url).await?;
             let next = next_page(&answer.body, token.as_deref());
             // What did come is kept, even of a page that broke off.
-            super::hand_over(self.intake, answer.line, self.partition, None).await?;
+            super::hand_over(&*self.client.clock, self.intake, answer.line, self.partition, None).await?;
             match next {
                 Ok(Some(next)) => token = Some(next),
                 Ok(None) => break,
@@ -105,12 +112,10 @@ impl Slice<'_> {
                 Err(says) => return Err(RestError::Body { url, says: says.to_owned() }),
             }
         }
-        let heard = serde_json::json!({
-            "heard": "audit", "organization": self.organization,
-            "from": from.to_string(), "until": until.to_string(),
-        });
+        let heard = super::heard("audit", self.organization, None, from, until.min(settled).max(from));
         let position = Position { partition: self.partition.to_owned(), value: until.to_string() };
-        super::hand_over(self.intake, heard.to_string().into(), self.partition, Some(position)).await
+        self.client.record(&heard).await?;
+        super::hand_over(&*self.client.clock, self.intake, heard, self.partition, Some(position)).await
     }
 }
 

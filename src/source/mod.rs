@@ -12,16 +12,21 @@ pub mod agent_api;
 
 pub mod rest;
 
+pub mod clock;
+
 pub mod secret;
 
 mod credential;
+
+mod listing;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::Time;
+use crate::model::{Ticks, Time};
+use clock::Clock;
 pub use credential::{CredentialError, SignIn};
 
 /// One body from a source.
@@ -72,13 +77,14 @@ impl Payload {
     /// A payload observed now, and the channel its outcome comes by.
     fn new(bytes: Bytes, source: &str) -> (Payload, oneshot::Receiver<Outcome>) {
         let (done, outcome) = oneshot::channel();
-        let observed = rest::now();
+        let observed = clock::System.now();
         (Payload { bytes, source: source.to_owned(), url: None, observed, position: None, done }, outcome)
     }
 }
 
 /// Hands a payload over until it is durable: a full disk or a busy pipeline is waited for.
 async fn hand_over(
+    clock: &dyn Clock,
     intake: &mpsc::Sender<Payload>,
     bytes: Bytes,
     source: &str,
@@ -87,21 +93,37 @@ async fn hand_over(
     let lost = |says: String| rest::RestError::Pipeline { says };
     loop {
         let (mut payload, outcome) = Payload::new(bytes.clone(), source);
+        payload.observed = clock.now();
         payload.position.clone_from(&position);
         if intake.send(payload).await.is_err() {
             return Err(lost("the pipeline has stopped".to_owned()));
         }
         match outcome.await {
             Ok(Outcome::Committed(_)) => return Ok(()),
-            Ok(Outcome::Busy { retry_after, .. }) => tokio::time::sleep(retry_after).await,
+            Ok(Outcome::Busy { retry_after, .. }) => clock.sleep(ticks(retry_after)).await,
             Ok(Outcome::Full { says }) => {
                 tracing::warn!(says, source, "waiting for space before more is collected");
-                tokio::time::sleep(Duration::from_secs(30)).await;
+                clock.sleep(Ticks::seconds(30)).await;
             }
             Ok(Outcome::Failed { says }) => return Err(lost(says)),
             Err(_) => return Err(lost("it was given up; see the log".to_owned())),
         }
     }
+}
+
+fn ticks(length: Duration) -> Ticks {
+    Ticks(i64::try_from(length.as_nanos() / 100).unwrap_or(i64::MAX))
+}
+
+/// The line that says between which times a source was heard.
+fn heard(source: &str, organization: &str, pool: Option<i64>, from: Time, until: Time) -> Bytes {
+    let mut line = serde_json::json!({
+        "heard": source, "organization": organization, "from": from.to_string(), "until": until.to_string(),
+    });
+    if let Some(pool) = pool {
+        line["poolId"] = pool.into();
+    }
+    line.to_string().into()
 }
 
 /// A value as it goes into a query.

@@ -4,15 +4,17 @@
 //! recording holds, so a recording replays exactly what was collected.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
 
+use super::clock::Clock;
 use super::credential::{Credential, CredentialError, SignIn};
-use crate::model::Time;
+use crate::model::{Ticks, Time};
 
 /// How calls are made.
 #[derive(Debug, Clone)]
@@ -65,7 +67,8 @@ pub(super) struct Answer {
 /// Calls on behalf of one identity.
 pub struct Client {
     http: reqwest::Client,
-    credential: Credential,
+    pub(super) clock: Arc<dyn Clock>,
+    credential: Mutex<Arc<Credential>>,
     settings: Settings,
     pace: Mutex<Pace>,
     recording: Mutex<Option<tokio::fs::File>>,
@@ -73,26 +76,29 @@ pub struct Client {
 
 /// When the next call may go out.
 struct Pace {
-    next: Instant,
-    every: Duration,
+    next: Time,
+    every: Ticks,
 }
 
 /// Tries of one call before it is given up until the next poll.
 const TRIES: u32 = 6;
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// However long a header asks to wait.
+const LONGEST_WAIT: Ticks = Ticks::seconds(900);
+const SHORTEST_BACKOFF: Ticks = Ticks(2_000_000);
 
 impl Client {
-    pub fn new(settings: Settings) -> Result<Client, RestError> {
-        let credential = settings.sign_in.build()?;
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Client, RestError> {
+        let credential = Mutex::new(Arc::new(settings.sign_in.build()?));
         let http = reqwest::Client::builder()
             .timeout(settings.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("agentrail/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| RestError::Http { url: settings.endpoint.clone(), source })?;
-        let every = Duration::from_secs(60) / settings.requests_per_minute.max(1);
-        let pace = Mutex::new(Pace { next: Instant::now(), every });
-        Ok(Client { http, credential, settings, pace, recording: Mutex::new(None) })
+        // Rounded up: never more within a minute.
+        let every = Ticks(Ticks::seconds(60).0 / i64::from(settings.requests_per_minute.max(1)) + 1);
+        let pace = Mutex::new(Pace { next: clock.now(), every });
+        Ok(Client { http, clock, credential, settings, pace, recording: Mutex::new(None) })
     }
 
     /// The address of a path in an organisation.
@@ -108,29 +114,46 @@ impl Client {
 
     /// Fetches an address, as often as it takes within reason.
     pub(super) async fn get(&self, url: &str) -> Result<Answer, RestError> {
-        let mut tries = 0;
+        let (mut tries, mut is_renewed) = (0, false);
         loop {
             tries += 1;
             self.turn().await;
-            let wait = match self.once(url).await {
+            let credential = self.credential.lock().await.clone();
+            let (error, again) = match self.once(url, &credential).await {
                 Ok(answer) => return Ok(answer),
-                Err((error, _)) if tries >= TRIES => return Err(error),
-                Err((error, Again::Never)) => return Err(error),
-                Err((error, Again::After(wait))) => {
-                    tracing::debug!(%error, ?wait, "a call is tried again");
-                    wait
-                }
-                Err((error, Again::Backoff)) => {
-                    tracing::debug!(%error, "a call is tried again");
-                    Duration::from_millis(100 << tries) + jitter()
+                Err(failed) => failed,
+            };
+            if tries >= TRIES {
+                return Err(error);
+            }
+            let wait = match again {
+                Again::Never => return Err(error),
+                Again::After(wait) => wait,
+                Again::Backoff => backoff(tries),
+                Again::Renewed => {
+                    // Once a call: whoever may not come in does not ask for a token each time.
+                    if !std::mem::replace(&mut is_renewed, true) {
+                        self.renew(&credential).await?;
+                    }
+                    backoff(tries)
                 }
             };
-            tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
+            tracing::debug!(%error, seconds = wait.0 / Ticks::seconds(1).0, "a call is tried again");
+            self.clock.sleep(wait).await;
         }
     }
 
-    async fn once(&self, url: &str) -> Result<Answer, (RestError, Again)> {
-        let header = self.credential.header().await.map_err(|e| (e.into(), Again::Backoff))?;
+    /// Lets go of a credential whose cached token is refused, unless another call did so already.
+    async fn renew(&self, refused: &Arc<Credential>) -> Result<(), RestError> {
+        let mut own = self.credential.lock().await;
+        if Arc::ptr_eq(&own, refused) {
+            *own = Arc::new(self.settings.sign_in.build()?);
+        }
+        Ok(())
+    }
+
+    async fn once(&self, url: &str, credential: &Credential) -> Result<Answer, (RestError, Again)> {
+        let header = credential.header().await.map_err(|e| (e.into(), Again::Backoff))?;
         let failed = |source| (RestError::Http { url: url.to_owned(), source }, Again::Backoff);
         let request = self
             .http
@@ -142,23 +165,24 @@ impl Client {
         let response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let word = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let wait = ["retry-after", "x-ratelimit-delay"].iter().find_map(|name| pause(&word(name)?));
+        let now = self.clock.now();
+        let wait = ["retry-after", "x-ratelimit-delay"].iter().find_map(|name| pause(&word(name)?, now));
+        let spent = || word("x-ratelimit-remaining")?.trim().parse::<f64>().ok().filter(|left| *left <= 0.0);
+        let wait = wait.or_else(|| spent().and_then(|_| until_reset(&word("x-ratelimit-reset")?, now)));
         if let Some(wait) = wait {
             // The service asks everybody of this identity to slow down.
-            self.hold(wait.min(LONGEST_WAIT)).await;
+            self.hold(wait).await;
         }
         let continuation = word("x-ms-continuationtoken").filter(|t| !t.is_empty());
         let is_page = word("content-type").is_some_and(|t| t.contains("html"));
+        let refused = || RestError::Refused { url: url.to_owned(), status };
         match status {
-            // A page that asks a person to sign in, with the status of a success.
-            203 => return Err((RestError::Refused { url: url.to_owned(), status }, Again::Backoff)),
-            200..=299 if is_page => {
-                return Err((RestError::Refused { url: url.to_owned(), status }, Again::Backoff));
-            }
+            // A page that asks a person to sign in, with the status of a success; or a token that
+            // expired on the way. A permission that lacks will lack again.
+            203 | 401 => return Err((refused(), Again::Renewed)),
+            200..=299 if is_page => return Err((refused(), Again::Renewed)),
             200..=299 => {}
-            // A token may have expired on the way; a permission that lacks will lack again.
-            401 => return Err((RestError::Refused { url: url.to_owned(), status }, Again::Backoff)),
-            403 => return Err((RestError::Refused { url: url.to_owned(), status }, Again::Never)),
+            403 => return Err((refused(), Again::Never)),
             429 | 500..=599 => {
                 let again = wait.map_or(Again::Backoff, Again::After);
                 return Err((RestError::Status { url: url.to_owned(), status }, again));
@@ -166,15 +190,14 @@ impl Client {
             _ => return Err((RestError::Status { url: url.to_owned(), status }, Again::Never)),
         }
         let body = response.bytes().await.map_err(failed)?;
-        let observed = now();
-        let line = self.line(url, status, observed, &body);
+        let line = self.line(url, status, continuation.as_deref(), &body);
         self.record(&line).await.map_err(|e| (e, Again::Never))?;
         Ok(Answer { line, body, continuation })
     }
 
     /// The capture line of an answer, without its secrets. A body that is no JSON goes in as text, so
     /// that the decoder says what is wrong with it.
-    fn line(&self, url: &str, status: u16, observed: Time, body: &[u8]) -> Bytes {
+    fn line(&self, url: &str, status: u16, continuation: Option<&str>, body: &[u8]) -> Bytes {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}');
         let body = match serde_json::from_str::<&RawValue>(text) {
@@ -182,12 +205,17 @@ impl Client {
             Ok(json) => json.get().replace(['\r', '\n'], " "),
             Err(_) => serde_json::Value::from(text).to_string(),
         };
-        let url = serde_json::Value::from(url);
-        let line = format!(r#"{{"url":{url},"observed":"{observed}","status":{status},"body":{body}}}"#);
+        let (url, observed) = (serde_json::Value::from(url), self.clock.now());
+        // In the answer this is a header; without it a page looks like the whole.
+        let more = continuation.map(|token| format!(r#""continuation":{},"#, serde_json::Value::from(token)));
+        let more = more.unwrap_or_default();
+        let line =
+            format!(r#"{{"url":{url},"observed":"{observed}","status":{status},{more}"body":{body}}}"#);
         crate::decode::without_secrets(line).into()
     }
 
-    async fn record(&self, line: &Bytes) -> Result<(), RestError> {
+    /// Keeps a line, if lines are kept.
+    pub(super) async fn record(&self, line: &Bytes) -> Result<(), RestError> {
         let Some(folder) = &self.settings.record else { return Ok(()) };
         let fail = |source| RestError::Record { path: folder.clone(), source };
         let mut file = self.recording.lock().await;
@@ -195,7 +223,7 @@ impl Client {
             Some(file) => file,
             slot => {
                 tokio::fs::create_dir_all(folder).await.map_err(fail)?;
-                let name = now().to_string().replace([':', '.'], "-");
+                let name = self.clock.now().to_string().replace([':', '.'], "-");
                 let path = folder.join(format!("recorded-{name}.ndjson"));
                 slot.insert(tokio::fs::File::create(path).await.map_err(fail)?)
             }
@@ -206,44 +234,72 @@ impl Client {
 
     /// Waits for this call's place within the budget.
     async fn turn(&self) {
-        let at = {
+        let wait = {
             let mut pace = self.pace.lock().await;
-            let at = pace.next.max(Instant::now());
+            let now = self.clock.now();
+            // A clock set back does not hold up the calls for as long as it was set back.
+            let at = pace.next.max(now).min(now + LONGEST_WAIT + LONGEST_WAIT);
             pace.next = at + pace.every;
-            at
+            Ticks(at.0 - now.0)
         };
-        tokio::time::sleep_until(at.into()).await;
+        if wait > Ticks(0) {
+            self.clock.sleep(wait).await;
+        }
     }
 
-    async fn hold(&self, wait: Duration) {
+    async fn hold(&self, wait: Ticks) {
         let mut pace = self.pace.lock().await;
-        pace.next = pace.next.max(Instant::now() + wait);
+        pace.next = pace.next.max(self.clock.now() + wait);
     }
 }
 
 /// When a call that failed is tried again.
 enum Again {
     Never,
-    After(Duration),
+    After(Ticks),
     Backoff,
+    /// With a token asked for anew.
+    Renewed,
 }
 
-/// The pause that a header asks for, in seconds; one too long to tell is the longest there is.
-fn pause(text: &str) -> Option<Duration> {
-    let seconds = text.trim().parse::<f64>().ok().filter(|s| *s >= 0.0)?;
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT))
+/// The pause that a header asks for, in seconds or until an HTTP date; one too long to tell is the
+/// longest there is.
+fn pause(text: &str, now: Time) -> Option<Ticks> {
+    let text = text.trim();
+    if let Some(date) = http_date(text) {
+        return Some(Ticks((date.0 - now.0).clamp(0, LONGEST_WAIT.0)));
+    }
+    let seconds = text.parse::<f64>().ok().filter(|s| *s >= 0.0)?;
+    let longest = LONGEST_WAIT.0 as f64;
+    Some(Ticks((seconds * Ticks::seconds(1).0 as f64).min(longest) as i64))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP dates that is sent.
+fn http_date(text: &str) -> Option<Time> {
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let mut word = || words.next();
+    let (day, month, year, time) = (word()?, word()?, word()?, word()?);
+    let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = names.iter().position(|name| *name == month)? + 1;
+    Time::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
+}
+
+/// The time to the moment, in seconds since 1970, at which a used-up allowance is there again.
+fn until_reset(text: &str, now: Time) -> Option<Ticks> {
+    let at = Ticks::seconds(text.trim().parse::<i64>().ok().filter(|s| (0..1 << 33).contains(s))?);
+    Some(Ticks((at.0 - now.0).clamp(0, LONGEST_WAIT.0)))
+}
+
+/// Longer each time.
+fn backoff(tries: u32) -> Ticks {
+    Ticks((SHORTEST_BACKOFF.0 << (tries - 1)) + jitter().0)
 }
 
 /// A little, so that clients that failed together do not return together.
-fn jitter() -> Duration {
+fn jitter() -> Ticks {
     let mut byte = [0u8; 1];
     let _ = getrandom::fill(&mut byte);
-    Duration::from_millis(u64::from(byte[0] / 4))
-}
-
-pub(super) fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time((since.as_nanos() / 100) as i64)
+    Ticks(i64::from(byte[0]) * 2_500)
 }
 
 #[cfg(test)]
@@ -252,13 +308,26 @@ mod tests {
 
     #[test]
     fn no_pause_a_header_asks_for_ends_the_program() {
-        assert_eq!(pause("2"), Some(Duration::from_secs(2)));
-        assert_eq!(pause(" 0.5 "), Some(Duration::from_millis(500)));
-        for long in ["inf", "1e300"] {
+        let now = Time::parse("1994-11-06T08:49:00Z").unwrap();
+        let pause = |text| pause(text, now);
+        assert_eq!(pause("2"), Some(Ticks::seconds(2)));
+        assert_eq!(pause(" 0.5 "), Some(Ticks(5_000_000)));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Ticks::seconds(37)));
+        assert_eq!(pause("Sun, 06 Nov 1994 08:48:37 GMT"), Some(Ticks(0)));
+        for long in ["inf", "1e300", "Sun, 06 Nov 2094 08:49:37 GMT"] {
             assert_eq!(pause(long), Some(LONGEST_WAIT));
         }
-        for none in ["", "-1", "NaN", "soon"] {
+        for none in ["", "-1", "NaN", "soon", "Sun, 06 Brumaire III", "Sun, 06 Nov 1994 88:49:37 GMT"] {
             assert_eq!(pause(none), None);
         }
+    }
+
+    #[test]
+    fn a_used_up_allowance_is_waited_for() {
+        let now = Time::parse("2026-03-05T00:00:00Z").unwrap();
+        let seconds = now.0 / Ticks::seconds(1).0;
+        assert_eq!(until_reset(&(seconds + 40).to_string(), now), Some(Ticks::seconds(40)));
+        assert_eq!(until_reset(&(seconds - 40).to_string(), now), Some(Ticks(0)));
+        assert_eq!(until_reset(&i64::MAX.to_string(), now), None);
     }
 }

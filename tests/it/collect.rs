@@ -1,6 +1,8 @@
 //! The collectors against the simulated organisation's REST API, in all its moods.
 
+use agentrail::model::Ticks;
 use agentrail::simulate::{Moods, Plan, World, serve};
+use agentrail::source::clock::{Clock as _, System};
 
 use crate::lake::{Scratch, Service};
 
@@ -14,11 +16,17 @@ fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
         ("AGENTRAIL_AZURE_DEVOPS__CREDENTIAL", "pat".to_owned()),
         ("AGENTRAIL_AZURE_DEVOPS__PAT", "token".to_owned()),
         ("AGENTRAIL_AZURE_DEVOPS__REQUESTS_PER_MINUTE", "100000".to_owned()),
-        ("AGENTRAIL_AZURE_DEVOPS__AUDIT_BACKFILL_DAYS", "300".to_owned()),
+        ("AGENTRAIL_AZURE_DEVOPS__AUDIT_BACKFILL_DAYS", "4".to_owned()),
         ("AGENTRAIL_AZURE_DEVOPS__AUDIT_EVERY", "1".to_owned()),
         ("AGENTRAIL_AZURE_DEVOPS__JOBS_EVERY", "1".to_owned()),
         ("AGENTRAIL_ATTRIBUTE__REVISE_EVERY", "1".to_owned()),
     ]
+}
+
+/// A quiet day that is over, within the ninety that the service keeps.
+fn lately() -> Plan {
+    let today = System.now().date().start();
+    Plan { day: today - Ticks::days(2), ..Plan::quiet() }
 }
 
 /// Waits until a count is reached, at most a minute.
@@ -47,9 +55,8 @@ fn start(scratch: &Scratch, endpoint: &str, record: Option<&str>) -> Service {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_is_collected_through_every_mood_and_goes_on_where_it_was() {
     let moods = Moods { authorization: AUTHORIZATION.to_owned(), fails_one_in: 7, page: 20 };
-    // A day within the ninety that the service keeps would do; the test asks for more.
-    let (address, _task) = serve(World::build(&Plan::quiet()), moods).await.unwrap();
-    let world = World::build(&Plan::quiet());
+    let (address, _task) = serve(World::build(&lately()), moods).await.unwrap();
+    let world = World::build(&lately());
     let events = world.events().len() as i64;
     // The records of runs determine every action of an agent here: one timeline or one request each.
     let of_agents = world.events().iter().filter(|e| e.executor() == "agent").count() as i64;

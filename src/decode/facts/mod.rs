@@ -166,6 +166,12 @@ fn unknown<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
 /// finished jobs for much longer; how long is documented nowhere.
 const IDLE: Ticks = Ticks::seconds(60 * 60);
 
+/// Since when a whole list of a pool's requests, asked for at a moment, has all of them: it lists what
+/// runs and the jobs finished last, so it speaks for the time since the oldest of those.
+pub fn idle_since(oldest: Option<Time>, asked: Time) -> Time {
+    oldest.map_or(asked - IDLE, |oldest| oldest.min(asked))
+}
+
 /// Draws from the records of a capture line, those since `from`, that their source was heard.
 pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
     let address = &sink.address;
@@ -177,7 +183,6 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
         _ => return,
     };
     let until = sink.observed;
-    // A pool lists what runs and the jobs finished last: it speaks for the time since the oldest of those.
     let drawn = sink.out.facts.get(from..).unwrap_or_default();
     let listed = || {
         drawn.iter().filter_map(|fact| match &fact.body {
@@ -185,15 +190,17 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
             _ => None,
         })
     };
+    // Cut behind the newest requests: one that is older may have run and ended unseen.
+    if jobs && (address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top)) {
+        return;
+    }
     let is_empty = || {
         let list = Fields::parse(body).and_then(|body| body.get("value"));
         list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'))
     };
-    let from = match listed().filter_map(|job| job.finished).min() {
-        Some(oldest) => oldest.min(until),
-        None if jobs && is_whole && (listed().next().is_some() || is_empty()) => until - IDLE,
-        None => until,
-    };
+    let oldest = listed().filter_map(|job| job.finished).min();
+    let speaks = oldest.is_some() || jobs && is_whole && (listed().next().is_some() || is_empty());
+    let from = if speaks { idle_since(oldest, until) } else { until };
     let organization = sink.organization();
     let mut members = serde_json::Map::new();
     members.insert("heard".into(), source.into());

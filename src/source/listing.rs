@@ -1,0 +1,123 @@
+//! What a list of a pool's job requests speaks for, seen from the lists before it.
+//!
+//! A list may be cut: it has the newest requests, and one that began before those may run or end
+//! unseen. But when it reaches back to the newest of the list before it, and has all that was open
+//! there, nothing that happened in between is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value as Json;
+
+use crate::decode::idle_since;
+use crate::model::Time;
+
+/// What the lists of a pool have shown so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// When all requests were last known; `None` before a whole list, and after a gap.
+    complete: Option<Time>,
+    /// Since when no line said so.
+    unsaid: Option<Time>,
+    /// Requests not finished, and whether an agent had them.
+    open: BTreeMap<i64, bool>,
+    newest: i64,
+}
+
+impl Seen {
+    /// Whether the next list must be a whole one.
+    pub fn needs_all(&self) -> bool {
+        self.complete.is_none()
+    }
+
+    /// Takes the list asked for at a moment; a gap is left where it does not follow the one before.
+    pub fn take(&mut self, jobs: &[Json], is_whole: bool, asked: Time) {
+        let ids = || jobs.iter().filter_map(|job| job["requestId"].as_i64());
+        let listed: BTreeSet<i64> = ids().collect();
+        let reaches = is_whole || listed.first().is_some_and(|oldest| *oldest <= self.newest);
+        // One that no agent had may be taken back, and is listed no more.
+        let lost = self.open.iter().any(|(id, taken)| !listed.contains(id) && (*taken || !is_whole));
+        if self.complete.is_none() || !reaches || lost {
+            let ended = jobs.iter().filter_map(|job| Time::parse(job["finishTime"].as_str()?));
+            let since = if lost { asked } else { idle_since(ended.min(), asked) };
+            (self.unsaid, self.complete) = (is_whole.then_some(since), is_whole.then_some(asked));
+        } else {
+            self.complete = Some(asked);
+        }
+        let open = |job: &&Json| !job["finishTime"].is_string();
+        let open = jobs.iter().filter(open);
+        self.open = open
+            .filter_map(|job| Some((job["requestId"].as_i64()?, job["assignTime"].is_string())))
+            .collect();
+        self.newest = ids().max().unwrap_or(self.newest);
+    }
+
+    /// The span not yet said to be heard.
+    pub fn unsaid(&self) -> Option<(Time, Time)> {
+        Some((self.unsaid?, self.complete?))
+    }
+
+    pub fn said(&mut self) {
+        self.unsaid = self.complete;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(minute: i64) -> Time {
+        Time::parse(&format!("2026-03-05T14:{minute:02}:00Z")).unwrap()
+    }
+
+    /// A request given to an agent, and when it ended.
+    fn job(id: i64, ended: Option<i64>) -> Json {
+        let ended = ended.map(|minute| at(minute).to_string());
+        json!({"requestId": id, "assignTime": at(0).to_string(), "finishTime": ended})
+    }
+
+    #[test]
+    fn a_cut_list_speaks_for_the_time_since_the_last_only_when_nothing_is_missing() {
+        let mut seen = Seen::default();
+        // What is not listed may have run before and since.
+        seen.take(&[job(8, Some(3)), job(9, Some(2))], false, at(10));
+        assert_eq!((seen.unsaid(), seen.needs_all()), (None, true));
+        // A whole one speaks for the time since the oldest end it knows.
+        seen.take(&[job(3, Some(2)), job(7, None), job(9, Some(5))], true, at(11));
+        assert_eq!(seen.unsaid(), Some((at(2), at(11))));
+        seen.said();
+        // Cut behind the newest known; the one that was open ended.
+        seen.take(&[job(7, Some(12)), job(9, Some(5)), job(12, None)], false, at(12));
+        assert_eq!(seen.unsaid(), Some((at(11), at(12))));
+        // The open one is gone, and with it when it ended.
+        seen.take(&[job(9, Some(5)), job(14, None)], false, at(13));
+        assert_eq!((seen.unsaid(), seen.needs_all()), (None, true));
+    }
+
+    #[test]
+    fn a_cut_list_that_does_not_reach_back_leaves_a_gap() {
+        let mut seen = Seen::default();
+        seen.take(&[job(3, Some(2))], true, at(4));
+        seen.said();
+        seen.take(&[job(30, Some(7)), job(31, Some(8))], false, at(9));
+        assert_eq!(seen.unsaid(), None);
+        // Closed by the whole list that is asked for next.
+        seen.take(&[job(3, Some(2)), job(15, Some(6)), job(30, Some(7)), job(31, Some(8))], true, at(10));
+        assert_eq!(seen.unsaid(), Some((at(2), at(10))));
+    }
+
+    #[test]
+    fn a_request_that_is_gone_from_a_whole_list_is_not_silence() {
+        let mut seen = Seen::default();
+        seen.take(&[job(3, None)], true, at(4));
+        seen.said();
+        seen.take(&[], true, at(5));
+        assert_eq!(seen.unsaid(), Some((at(5), at(5))));
+        // But one that waited may have been taken back.
+        let waits = json!({"requestId": 5, "assignTime": null, "finishTime": null});
+        seen.take(&[waits], true, at(6));
+        seen.take(&[], true, at(7));
+        assert_eq!(seen.unsaid(), Some((at(5), at(7))));
+    }
+}
