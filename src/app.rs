@@ -100,7 +100,7 @@ fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Opens the lake for writing, and makes it when it is not there.
-async fn open(settings: &Settings) -> Result<Arc<Lake>, Failure> {
+pub async fn open(settings: &Settings) -> Result<Arc<Lake>, Failure> {
     let path = &settings.lake.path;
     let lake = Lake::open(path, store_settings(settings)).await;
     lake.map(Arc::new).map_err(|e| Failure::of(format!("open the lake `{}`", path.display()), e))
@@ -140,7 +140,8 @@ fn session(lake: &Lake, settings: &Settings) -> Result<Session, Failure> {
     Session::new(tables, limits).map_err(|e| Failure::of("start a query session", e))
 }
 
-fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
+/// How payloads are taken, as the settings say.
+pub fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
     use crate::model::Ticks;
     crate::pipeline::Settings {
         linger: std::time::Duration::from_millis(settings.commit.linger_ms),

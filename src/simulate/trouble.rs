@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::actors::{application, build_service, person, service, thief, token};
 use super::guid;
-use super::recorded::{job_id, plan_id};
+use super::present::{job_id, machine, plan_id};
 use super::world::{Builder, CONNECTION, DEPLOYER, Job, POOLS, REGISTRAR, agent_data, project};
 use crate::model::{Ticks, Time};
 
@@ -202,8 +202,8 @@ impl Builder {
         for (after, action, did, category) in
             [(5, "Library.AgentAdded", "Added", 3), (40, "Library.AgentDeleted", "Deleted", 2)]
         {
-            let name = format!("scale-{:05}", job.run);
-            let data = agent_data(900_000 + job.run as i64, &name, (pool_id, pool_name));
+            let (id, name) = machine(job.run);
+            let data = agent_data(id, &name, (pool_id, pool_name));
             let details = format!("{did} agent {name} in the pool {pool_name}");
             let actor = application("agent-registrar", REGISTRAR);
             self.event(at + Ticks::seconds(after), action, category, actor, None, data, details, None);
@@ -222,9 +222,7 @@ impl Builder {
             let mut record = self.agent(0, agent, noon);
             let own = |job: &&Job| job.pool == 0 && job.agent == agent && job.finished < noon;
             if let Some(last) = self.jobs_of(0).iter().rev().find(own) {
-                let mut request = self.request(last, noon);
-                request["lockedUntil"] = json!(last.finished.to_string());
-                record["lastCompletedRequest"] = request;
+                record["lastCompletedRequest"] = self.held(last, noon);
             }
             record
         });
@@ -233,13 +231,8 @@ impl Builder {
         out.push(self.capture(noon, &path, json!({"count": agents.len(), "value": agents})));
         for run in (0..self.plan.runs).filter(|run| self.is_troubled(*run)) {
             let [_, deploy] = self.jobs_of_run(run) else { continue };
-            let (project_id, project_name) = project(self.project_of(run));
-            let usage = json!({"endpointId": CONNECTION, "data": {
-                "id": run, "planType": "Build", "result": "succeeded",
-                "definition": {"id": 30 + self.project_of(run), "name": format!("{project_name}-ci")},
-                "owner": {"id": Self::run_id(run), "name": self.run_name(run)},
-                "startTime": deploy.received.to_string(), "finishTime": deploy.finished.to_string(),
-            }});
+            let (project_id, _) = project(self.project_of(run));
+            let usage = self.usage(deploy);
             let path = format!("{project_id}/_apis/serviceendpoint/{CONNECTION}/executionhistory");
             out.push(self.capture(deploy.finished, &path, json!({"count": 1, "value": [usage]})));
             let at = deploy.received - Ticks::seconds(30);

@@ -24,6 +24,8 @@ pub struct Plan {
     pub outages: bool,
     /// Whether there are attackers, and things that are hard to tell apart.
     pub trouble: bool,
+    /// Whether some deployments take ten seconds.
+    pub hasty: bool,
     /// First moment of the first day.
     pub day: Time,
 }
@@ -45,6 +47,7 @@ impl Plan {
             seed: 7,
             outages: false,
             trouble: false,
+            hasty: false,
             day: Date::from_civil(2026, 3, 5).unwrap_or_default().start(),
         }
     }
@@ -52,7 +55,7 @@ impl Plan {
 
 /// One organisation and everything Azure DevOps would say of its day.
 pub struct World {
-    events: Vec<SimEvent>,
+    pub(super) own: Builder,
     /// Lines of recorded REST traffic.
     captures: Vec<String>,
     /// Bodies of service hooks.
@@ -114,14 +117,13 @@ impl World {
         builder.trouble();
         let captures = builder.captures();
         let hooks = builder.hooks();
-        let mut events = builder.events;
-        events.sort_by_key(|e| e.occurred);
-        World { events, captures, hooks, highlight }
+        builder.events.sort_by_key(|e| e.occurred);
+        World { own: builder, captures, hooks, highlight }
     }
 
     /// All audit events, oldest first.
     pub fn events(&self) -> &[SimEvent] {
-        &self.events
+        &self.own.events
     }
 
     /// Recorded REST traffic: a JSON line for each answer.
@@ -145,7 +147,7 @@ pub(super) struct Builder {
     dice: Dice,
     pub events: Vec<SimEvent>,
     /// Two of each run, in the order of the runs.
-    jobs: Vec<Job>,
+    pub jobs: Vec<Job>,
 }
 
 impl Builder {
@@ -209,13 +211,17 @@ impl Builder {
         id
     }
 
+    pub fn registered(&self, pool: usize, agent: usize) -> Time {
+        self.at(1800 + (pool * 600 + agent * 60) as i64)
+    }
+
     /// Agents come into their pools: the builders by a person's token, the deployers by a service principal.
     fn registrations(&mut self) {
         for (pool, (pool_id, pool_name)) in POOLS.into_iter().enumerate() {
             for agent in 0..self.plan.agents {
                 let name = self.agent_name(pool, agent);
                 let actor = if pool == 0 { token() } else { application("agent-registrar", REGISTRAR) };
-                let at = self.at(1800 + (pool * 600 + agent * 60) as i64);
+                let at = self.registered(pool, agent);
                 let details = format!("Added agent {name} to the pool {pool_name}");
                 let data = agent_data(self.agent_id(pool, agent, at), &name, (pool_id, pool_name));
                 self.event(at, "Library.AgentAdded", 3, actor, None, data, details, None);
@@ -231,6 +237,7 @@ impl Builder {
             let start = self.day_of(run) as i64 * 86_400 + 25_200 + nth * step + self.dice.roll(60) as i64;
             let build = 120 + self.dice.roll(step as u64 / 2 + 200) as i64;
             let deploy = 60 + self.dice.roll(240) as i64;
+            let deploy = if self.plan.hasty && run % 8 == 5 { 10 } else { deploy };
             for (pool, stage, name, from, length) in
                 [(0, "Build", "Compile", start, build), (1, "Deploy", "Rollout", start + build + 20, deploy)]
             {

@@ -30,6 +30,8 @@ pub struct Settings {
 
 /// An unchanged answer is handed over again after so long, as proof that it was looked at.
 const REPEAT: Ticks = Ticks::seconds(60);
+/// But not a list of requests: a line of its own says for which time it speaks.
+const REPEAT_OF_JOBS: Ticks = Ticks::seconds(60 * 60);
 /// Between two looks at memberships: one call for each group.
 const MEMBERSHIPS: Ticks = Ticks::seconds(4 * 60 * 60);
 /// Before the next look when one broke off, twice as long each time.
@@ -90,8 +92,8 @@ struct Look<'c> {
 struct State {
     /// Ids of pools, whether Azure runs their machines, and what their lists showed.
     pools: BTreeMap<i64, (bool, Seen)>,
-    /// By address, what was handed over last, and when.
-    sent: BTreeMap<String, (RecordHash, Time)>,
+    /// By address, what was handed over last, when, and for how long that need not be repeated.
+    sent: BTreeMap<String, (RecordHash, Time, Ticks)>,
     /// Runs of which a job finished since their timeline was fetched, by build id: project, and tries that failed.
     finished: BTreeMap<i64, (String, u32)>,
     /// Requests seen finished, so that each leads to its timeline once.
@@ -184,10 +186,16 @@ impl Look<'_> {
     /// Pools first, then who is in them.
     async fn agents(&self) -> Result<(), RestError> {
         let mut faults = Faults::default();
-        if let Some(list) = faults.note(self.list(Service::Core, "_apis/distributedtask/pools").await)? {
+        // Those behind deployment groups run jobs as well, and are listed only when asked for.
+        let mut listed = Vec::new();
+        for kind in ["", "?poolType=deployment"] {
+            let list = self.list(Service::Core, &format!("_apis/distributedtask/pools{kind}")).await;
+            listed.push(faults.note(list)?.map(|list| list.items));
+        }
+        if let Some(listed) = listed.into_iter().collect::<Option<Vec<_>>>() {
             let mut state = self.state();
             let mut known = std::mem::take(&mut state.pools);
-            for pool in list.items {
+            for pool in listed.into_iter().flatten() {
                 let Some(id) = pool["id"].as_i64() else { continue };
                 let (_, seen) = known.remove(&id).unwrap_or_default();
                 state.pools.insert(id, (pool["isHosted"].as_bool().unwrap_or(false), seen));
@@ -221,7 +229,7 @@ impl Look<'_> {
             state.timelines.pop_first();
         }
         // An older answer holds nothing back any more; of runs there would be ever more.
-        state.sent.retain(|_, (_, at)| !self.is_past(*at, REPEAT));
+        state.sent.retain(|_, (_, at, repeat)| !self.is_past(*at, *repeat));
         drop(state);
         faults.end()
     }
@@ -233,7 +241,8 @@ impl Look<'_> {
             let all = self.state().pools.get(&pool).is_none_or(|(_, seen)| seen.needs_all());
             let limit = if all { String::new() } else { format!("?$top={NEWEST}") };
             let asked = self.now();
-            let list = match self.list(Service::Core, &format!("{path}{limit}")).await {
+            let list = self.pages(Service::Core, &format!("{path}{limit}"), REPEAT_OF_JOBS).await;
+            let list = match list {
                 // Not ours to see, or gone since it was listed.
                 Err(error) if is_absent(&error) => return Ok(()),
                 other => other?,
@@ -361,14 +370,18 @@ impl Look<'_> {
         }
     }
 
-    /// All pages of a list, handed over.
     async fn list(&self, service: Service, path: &str) -> Result<List, RestError> {
+        self.pages(service, path, REPEAT).await
+    }
+
+    /// All pages of a list, handed over.
+    async fn pages(&self, service: Service, path: &str, repeat: Ticks) -> Result<List, RestError> {
         let base = self.client.url(service, self.organization, path);
         let mut url = base.clone();
         let mut list = List { items: Vec::new(), is_news: false };
         loop {
             let answer = self.client.get(&url).await?;
-            list.is_news |= self.send(&url, &answer).await?;
+            list.is_news |= self.send(&url, &answer, repeat).await?;
             // Kept as it came; but what cannot be read is not an empty list.
             let body: Json = serde_json::from_slice(&answer.body)
                 .map_err(|e| RestError::Body { url: url.clone(), says: e.to_string() })?;
@@ -387,14 +400,14 @@ impl Look<'_> {
     }
 
     /// Hands an answer over, unless it says what the last one said a moment ago; says whether it did.
-    async fn send(&self, url: &str, answer: &Answer) -> Result<bool, RestError> {
+    async fn send(&self, url: &str, answer: &Answer, repeat: Ticks) -> Result<bool, RestError> {
         let hash = RecordHash::of(&answer.body);
         let last = self.state().sent.get(url).copied();
-        if last.is_some_and(|(last, at)| last == hash && !self.is_past(at, REPEAT)) {
+        if last.is_some_and(|(last, at, repeat)| last == hash && !self.is_past(at, repeat)) {
             return Ok(false);
         }
         self.hand_over(answer.line.clone()).await?;
-        self.state().sent.insert(url.to_owned(), (hash, self.now()));
+        self.state().sent.insert(url.to_owned(), (hash, self.now(), repeat));
         Ok(true)
     }
 

@@ -152,7 +152,11 @@ fn the_core_touches_nothing_outside() {
         "datafusion",
         "object_store",
     ];
-    for file in sources().iter().filter(|f| CORE.contains(&f.module.as_str())) {
+    // What the simulated organisation says is as pure; only what serves it is not.
+    let is_core = |f: &&File| {
+        CORE.contains(&f.module.as_str()) || f.module == "simulate" && !f.path.ends_with("simulate/rest.rs")
+    };
+    for file in sources().iter().filter(is_core) {
         for word in banned {
             let code = code(&file.text);
             assert!(!code.contains(word), "{} uses `{word}`", file.path.display());
