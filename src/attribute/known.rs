@@ -6,6 +6,7 @@ use super::agents::{Agents, InTime};
 use super::bindings::{bindings_of_event, token_of_event};
 use super::coverage::Spans;
 use super::jobs::Jobs;
+use super::listings::Listings;
 use super::newest::{Newest, Source, fold, newest};
 use crate::model::{
     Body, Connection, ConnectionUse, Event, Fact, Heard, Identity, Job, Key, RecordHash, SignIn, Statement,
@@ -44,6 +45,8 @@ pub(super) struct Known {
     pub identities: Newest<String, Identity>,
     /// Tokens that Entra issued, by application.
     sign_ins: HashMap<String, InTime<(SignIn, Source)>>,
+    /// Who held which resource.
+    pub listings: Listings,
     /// Job requests that events of a correlation name.
     correlated: HashMap<Key, Correlated>,
     /// Events that told something: one that comes again in another spelling is not kept, so what it
@@ -103,6 +106,7 @@ impl Known {
                 }
             }
             Body::Stated(statement) => self.stated(statement, source),
+            Body::Holding(holding) => self.listings.learn(holding, fact.observed),
             Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
         }
     }
@@ -268,6 +272,7 @@ impl Known {
         for (correlation, told) in other.correlated {
             self.correlate(correlation, told);
         }
+        self.listings.absorb(other.listings);
         self.told_events.extend(other.told_events);
         self.told_facts.extend(other.told_facts);
     }

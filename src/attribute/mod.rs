@@ -12,6 +12,7 @@ mod coverage;
 mod job;
 mod jobs;
 mod known;
+mod listings;
 mod newest;
 mod occupancy;
 mod organizations;
@@ -74,13 +75,19 @@ impl Engine {
         self.organizations.of_fact(organization).identity(identity, source);
     }
 
-    /// Whether a fact says of an agent what the one before it said on the same day.
+    /// Whether a fact says of an agent, or of all who hold a resource, what the one before it said on the
+    /// same day.
     pub fn repeats(&self, fact: &Fact<'_>) -> bool {
-        let Body::Agent(agent) = &fact.body else { return false };
-        let source = newest::Source { known: fact.observed, hash: fact.hash };
         let organization = (fact.organization.id.as_deref(), fact.organization.name.as_deref());
-        fact.key.contains('@')
-            && self.organizations.of(organization.0, organization.1).agents.repeats(agent, source)
+        let known = || self.organizations.of(organization.0, organization.1);
+        match &fact.body {
+            Body::Agent(agent) => {
+                let source = newest::Source { known: fact.observed, hash: fact.hash };
+                fact.key.contains('@') && known().agents.repeats(agent, source)
+            }
+            Body::Holding(holding) => known().listings.repeats(holding, fact.observed),
+            _ => false,
+        }
     }
 
     /// Takes in that an id and a name are one organisation's: what is known under either is one.

@@ -198,7 +198,7 @@ impl Touched {
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             // It may take the place of one that spoke of another time.
             Body::Stated(_) => self.moments.add(EVER, Time(i64::MAX / 2), by),
-            Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
+            Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Holding(_) | Body::Other => {}
         }
     }
 

@@ -78,6 +78,32 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The member of a JSON text by its name or its path (`Updates.0.GroupId`), in any letter case: its text, a
+/// number or a truth as written, an object or a list as JSON.
+pub fn member<'a>(json: &'a str, path: &str) -> Option<Text<'a>> {
+    let fields = Fields::parse(json);
+    let (value, rest) = match fields.as_ref().and_then(|f| f.get(path)) {
+        Some(value) => (value, None),
+        None => {
+            let (first, rest) =
+                path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+            let value = match &fields {
+                Some(fields) => fields.get(first).filter(|_| rest.is_some())?,
+                None => {
+                    let list: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+                    list.get(first.parse::<usize>().ok()?)?.get()
+                }
+            };
+            (value, rest)
+        }
+    };
+    match rest {
+        Some(rest) => member(value, rest),
+        None if value.starts_with(['{', '[']) => Some(Cow::Borrowed(value)),
+        None => text(value),
+    }
+}
+
 /// The text of a value: a string unescaped, a number or boolean as written; `None` when it is
 /// empty, null, an object or a list.
 pub(super) fn text(value: &str) -> Option<Text<'_>> {

@@ -15,6 +15,7 @@ mod data;
 mod export;
 mod facts;
 mod frame;
+mod holdings;
 mod inflate;
 mod inventory;
 mod json;
@@ -24,7 +25,9 @@ mod shape;
 
 pub use cut::{csv_header, cut, cut_rows, is_whole};
 pub use facts::idle_since;
+pub use holdings::holdings;
 pub use inflate::inflate;
+pub use json::member;
 
 use std::borrow::Cow;
 

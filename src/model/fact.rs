@@ -66,6 +66,7 @@ pub enum Body {
     Connection(Connection),
     ConnectionUse(ConnectionUse),
     Permissions(Vec<Permission>),
+    Holding(Box<Holding>),
     SignIn(Box<SignIn>),
     /// A poll that proves a source was heard; drawn from capture lines beside their records.
     Heard(Heard),
@@ -268,6 +269,33 @@ pub struct Permission {
     pub authorized: Option<bool>,
     pub authorized_by: Option<String>,
     pub authorized_at: Option<Time>,
+}
+
+/// One word on who holds what: that somebody is in a group, has a role on a pool, or no longer does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holding {
+    /// `membership`, `pool_role`, `access` (a permission of a security namespace), `permission` (a resource
+    /// of a pipeline) or `connection`.
+    pub kind: String,
+    /// Graph descriptor or storage key; `None` stands for all who hold it.
+    pub holder_id: Option<String>,
+    pub holder_name: Option<String>,
+    pub pipeline_id: Option<i64>,
+    /// `group`, `pool`, a resource's type, or the name of a security namespace.
+    pub resource_kind: Option<String>,
+    /// `None` stands for all of that kind.
+    pub resource_id: Option<String>,
+    pub resource_name: Option<String>,
+    /// Role or permission; `None` stands for all.
+    pub role: Option<String>,
+    /// In the record's words: `added`, `removed`, `allow`, `deny`, `reset`, `seen`, `listed`, ...
+    pub says: String,
+    /// Whether it is held from then on.
+    pub holds: bool,
+    /// Whether it counts for all tokens that begin like this one.
+    pub below: bool,
+    /// Of a whole listing: all who hold the resource, each with the role behind a slash.
+    pub members: Option<Vec<String>>,
 }
 
 /// A token issued to a service principal or managed identity.

@@ -14,8 +14,8 @@ mod verdict;
 
 pub use event::{ActorKind, Event, Hints, Text};
 pub use fact::{
-    Agent, Body, Connection, ConnectionUse, ElasticNode, Fact, Heard, Identity, Job, Org, Permission, Pool,
-    Queue, Run, SignIn, Statement,
+    Agent, Body, Connection, ConnectionUse, ElasticNode, Fact, Heard, Holding, Identity, Job, Org,
+    Permission, Pool, Queue, Run, SignIn, Statement,
 };
 pub use id::{AuditId, Key, RecordHash, ZERO_GUID, canonical, is_guid};
 pub use reject::{Reason, Reject};

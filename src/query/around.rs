@@ -190,7 +190,10 @@ impl Around<'_> {
         if self.action.get("revision").and_then(Json::as_i64).is_none_or(|n| n == 0) {
             return Ok(Vec::new());
         }
-        let mut all = self.session.rows(HISTORY, vec![("event", self.value("event_id")), ("at", self.value("occurred"))]).await?;
+        let mut all = self
+            .session
+            .rows(HISTORY, vec![("event", self.value("event_id")), ("at", self.value("occurred"))])
+            .await?;
         let cited: Vec<Vec<String>> = all.iter_mut().map(records).collect();
         for (n, row) in all.iter_mut().enumerate().skip(1) {
             let fresh = cited[n].iter().filter(|record| !cited[n - 1].contains(record));

@@ -1,14 +1,58 @@
-//! A view with parameters as a table function.
+//! Functions of the SQL: a view with parameters as a table function, and the member of a JSON text.
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::{Array as _, StringArray};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::cast::as_string_array;
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 use super::catalogue::{Param, Query};
+use crate::decode::member;
+
+/// `json_member(text, name, ...)`: the first of these members that a JSON text has, as [`member`] reads it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct JsonMember(Signature);
+
+impl JsonMember {
+    pub fn new() -> JsonMember {
+        JsonMember(Signature::variadic(vec![DataType::Utf8], Volatility::Immutable))
+    }
+}
+
+impl ScalarUDFImpl for JsonMember {
+    fn name(&self) -> &str {
+        "json_member"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let texts = args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
+        let columns = texts.iter().map(|text| as_string_array(text)).collect::<Result<Vec<_>>>()?;
+        let Some((json, names)) = columns.split_first() else {
+            return plan_err!("json_member takes a JSON text and names of members");
+        };
+        let found = |row| {
+            let json = json.is_valid(row).then(|| json.value(row))?;
+            names.iter().find_map(|n| n.is_valid(row).then(|| member(json, n.value(row)))?)
+        };
+        let out: StringArray = (0..args.number_rows).map(found).collect();
+        Ok(ColumnarValue::Array(Arc::new(out)))
+    }
+}
 
 /// The plan of a query whose parameters are still open.
 #[derive(Debug)]
@@ -53,7 +97,6 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
 
 /// A value in the type of a parameter: text, bigint or timestamp.
 pub(super) fn typed(value: &ScalarValue, kind: &str) -> Result<ScalarValue> {
-    use datafusion::arrow::datatypes::{DataType, TimeUnit};
     value.cast_to(&match kind {
         "bigint" => DataType::Int64,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),

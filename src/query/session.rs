@@ -8,13 +8,13 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::FutureExt as _;
 
 use super::catalogue::{Catalogue, Query};
-use super::function::{Function, typed};
+use super::function::{Function, JsonMember, typed};
 use super::table::PinnedTable;
 use super::write::{Object, objects};
 use super::{Pinned, QueryError};
@@ -68,6 +68,7 @@ impl Session {
             let name = format!("{RAW}.{}", pinned.files.table.name);
             context.register_table(name, Arc::new(PinnedTable::new(pinned)))?;
         }
+        context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
         let session = Session { context };
         for view in Catalogue::embedded().views() {
             session.register(view)?;

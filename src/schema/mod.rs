@@ -94,7 +94,7 @@ macro_rules! sources {
 }
 
 sources! {
-    "facts" 1, "jobs" 1, "runs" 1, "agents" 1, "pools" 1, "identities" 1, "bindings" 1, "grants" 1,
+    "facts" 1, "jobs" 1, "runs" 1, "agents" 1, "pools" 1, "identities" 1, "bindings" 1, "grants" 1, "holdings" 1,
     "signins" 1, "coverage" 1, "rejects" 1, "findings" 1, "revisions" 1, "events" 1,
 }
 

@@ -30,7 +30,9 @@ fn graph(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         cuid: cuid(&descriptor),
         id: descriptor.clone(),
         application_id: id(fields, "applicationId"),
-        object_id: id(fields, "originId").filter(|_| kind != "group"),
+        // Of a group of Azure DevOps itself it is the storage key, by which audit records name it.
+        object_id: id(fields, "originId")
+            .filter(|_| kind != "group" || fields.text("origin").is_some_and(|o| o == "vsts")),
         tenant_id: id(fields, "domain").filter(|d| is_guid(d)),
         name: string(fields, "displayName"),
         principal_name: string(fields, "principalName"),

@@ -14,6 +14,7 @@ use super::json::{Fields, integer};
 use super::redact::redact;
 use super::{Sink, audit, inventory};
 use crate::model::{Body, Fact, Heard, Org, Reason, RecordHash, Text, Ticks, Time, canonical};
+use serde_json::Value as Json;
 
 /// A fact before it is tied to its raw record.
 pub(super) struct Draft {
@@ -174,16 +175,49 @@ pub fn idle_since(oldest: Option<Time>, asked: Time) -> Time {
 
 /// Draws from the records of a capture line, those since `from`, that their source was heard.
 pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
-    let address = &sink.address;
+    let until = sink.observed;
+    let drawn = sink.out.facts.get(from..).unwrap_or_default();
+    let listing = || reach::listing(&sink.address, drawn, body).filter(|_| is_whole);
+    let Some(Json::Object(mut members)) =
+        spoken_for(&sink.address, drawn, body, is_whole, until).or_else(listing)
+    else {
+        return;
+    };
+    if let Some(name) = sink.organization().name {
+        members.insert("organization".into(), name.into());
+    }
+    members.insert("until".into(), until.to_string().into());
+    let raw = Json::Object(members).to_string();
+    sink.owned(None, raw.as_str(), |raw, inner| {
+        let fields = Fields::parse(raw).unwrap_or_default();
+        let around = Around { address: &inner.address, organization: inner.organization() };
+        if let Some(draft) = own(&fields, &around) {
+            push(draft, raw, inner);
+        }
+    });
+}
+
+/// Whether a body is a list of nothing.
+fn is_empty(body: &str) -> bool {
+    let list = Fields::parse(body).and_then(|body| body.get("value"));
+    list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'))
+}
+
+/// A source of agents, pools or jobs, and since when it speaks.
+fn spoken_for(
+    address: &Address,
+    drawn: &[Fact<'_>],
+    body: &str,
+    is_whole: bool,
+    until: Time,
+) -> Option<Json> {
     let jobs = address.names("jobrequests");
     let source = match address.pool_id {
         Some(_) if jobs => "jobs",
         Some(_) if address.path.ends_with("/agents") => "agents",
         None if address.path.ends_with("distributedtask/pools") => "pools",
-        _ => return,
+        _ => return None,
     };
-    let until = sink.observed;
-    let drawn = sink.out.facts.get(from..).unwrap_or_default();
     let listed = || {
         drawn.iter().filter_map(|fact| match &fact.body {
             Body::Job(job) if jobs => Some(job),
@@ -192,34 +226,18 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
     };
     // Cut behind the newest requests: one that is older may have run and ended unseen.
     if jobs && (address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top)) {
-        return;
+        return None;
     }
-    let is_empty = || {
-        let list = Fields::parse(body).and_then(|body| body.get("value"));
-        list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'))
-    };
     let oldest = listed().filter_map(|job| job.finished).min();
-    let speaks = oldest.is_some() || jobs && is_whole && (listed().next().is_some() || is_empty());
+    let speaks = oldest.is_some() || jobs && is_whole && (listed().next().is_some() || is_empty(body));
     let from = if speaks { idle_since(oldest, until) } else { until };
-    let organization = sink.organization();
     let mut members = serde_json::Map::new();
     members.insert("heard".into(), source.into());
-    if let Some(name) = &organization.name {
-        members.insert("organization".into(), name.as_str().into());
-    }
     if let Some(pool) = address.pool_id {
         members.insert("poolId".into(), pool.into());
     }
     members.insert("from".into(), from.to_string().into());
-    members.insert("until".into(), until.to_string().into());
-    let raw = serde_json::Value::Object(members).to_string();
-    sink.owned(None, raw.as_str(), |raw, inner| {
-        let fields = Fields::parse(raw).unwrap_or_default();
-        let around = Around { address: &inner.address, organization: inner.organization() };
-        if let Some(draft) = own(&fields, &around) {
-            push(draft, raw, inner);
-        }
-    });
+    Some(Json::Object(members))
 }
 
 /// The operator's word: of the same agents, identity and beginning the newest counts.
@@ -235,14 +253,21 @@ fn stated(fields: &Fields<'_>, around: &Around<'_>) -> Result<Draft, String> {
     Ok(draft)
 }
 
-/// Our own record of a source that was heard.
+/// Our own record of a source that was heard, or of all it listed.
 fn own(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     let source = fields.text("heard")?.into_owned();
-    let (from, until) = (time(fields, "from")?, time(fields, "until")?);
-    let pool_id = int(fields, "poolId");
+    let until = time(fields, "until")?;
     let kind = format!("heard.{source}");
-    let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
-    let mut draft = Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until }), around);
+    let mut draft = if fields.has("members") {
+        let listed = reach::listed(source, fields)?;
+        let members = listed.members.as_deref().unwrap_or_default().join("\n");
+        let id = format!("{}/{until}/{}", fields.text("resourceId")?, short(&members));
+        Draft::new(&kind, id, Body::Holding(Box::new(listed)), around)
+    } else {
+        let (from, pool_id) = (time(fields, "from")?, int(fields, "poolId"));
+        let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
+        Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until }), around)
+    };
     if let Some(name) = fields.text("organization") {
         draft.organization.name = Some(name.into_owned());
     }

@@ -5,12 +5,14 @@
 mod agents;
 mod events;
 mod facts;
+mod holdings;
 mod jobs;
 mod refused;
 
 use std::collections::BTreeMap;
 
 use crate::attribute::{Binding, bindings_of_event, bindings_of_fact, token_of_event};
+use crate::decode::holdings as holdings_of;
 use crate::model::{Body, Date, Event, Fact, Reject, Time, Verdict};
 use crate::schema::{Table, table, tables};
 use crate::store::{Builder, RowKey, Rows};
@@ -29,11 +31,22 @@ impl RowSet {
         self.builders.entry(name).or_insert_with(|| Builder::new(known_table(name)))
     }
 
-    /// The row of an audit event, and those of the bindings it tells of.
+    /// The row of an audit event, and those of the bindings, holdings and tokens it tells of.
     pub(super) fn event(&mut self, event: &Event<'_>, verdict: &Verdict, decided: Time) {
         events::append(self.table("events"), event, verdict, decided);
         for binding in bindings_of_event(event) {
             self.binding(&binding, &event.hash.to_string());
+        }
+        for (nth, holding) in holdings_of(event).iter().enumerate() {
+            let said = holdings::Said {
+                key: &format!("event/{}/{nth}", event.id),
+                organization: (event.organization_id.as_deref(), event.organization.as_deref()),
+                project_id: event.project_id.as_deref(),
+                by: event.actor_name.as_deref().or(event.actor_id.as_deref()),
+                occurred: event.occurred,
+                observed: event.observed,
+            };
+            holdings::append(self.table("holdings"), &said, holding, &event.hash.to_string());
         }
         if let Some(token) = token_of_event(event) {
             agents::token(self.table("identities"), event, &token);
@@ -67,6 +80,18 @@ impl RowSet {
             Body::Permissions(list) => {
                 list.iter()
                     .for_each(|permission| facts::permission(self.table("grants"), fact, permission, &hash));
+            }
+            Body::Holding(holding) => {
+                let org = (fact.organization.id.as_deref(), fact.organization.name.as_deref());
+                let said = holdings::Said {
+                    key: &fact.key,
+                    organization: org,
+                    project_id: fact.project_id.as_deref(),
+                    by: None,
+                    occurred: fact.when(),
+                    observed: fact.observed,
+                };
+                holdings::append(self.table("holdings"), &said, holding, &hash);
             }
             Body::SignIn(sign_in) => facts::sign_in(self.table("signins"), fact, sign_in, &hash),
             Body::Heard(heard) => facts::heard(self.table("coverage"), fact, heard, &hash),
