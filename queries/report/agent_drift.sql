@@ -1,29 +1,30 @@
---! title = "What changed of an agent under the same id: key, machine, system, software, name"
---! reads = ["agents"]
+--! title = "What changed of an agent under the same id: key, machine, system, software, name; a new address, a new pipeline"
+--! reads = ["agents", "actions", "jobs"]
 --! params = [
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
---! returns = ["organization", "pool_id", "agent_id", "name", "at", "changed", "machine_before", "machine", "version_before", "version", "os_before", "os"]
+--! returns = ["at", "organization", "pool_id", "agent_id", "name", "changed", "before", "now"]
 --! tags = ["security", "resources"]
-with versions as (
-  select *,
-    lag(name) ignore nulls over w as name_before, lag(key_fingerprint) ignore nulls over w as key_before, lag(machine) ignore nulls over w as machine_before,
-    lag(version) ignore nulls over w as version_before, lag(os) ignore nulls over w as os_before
+with said as (
+  select coalesce(organization, organization_id) as org, pool_id, agent_id, name, "from" as at, unnest(make_array('key', 'machine', 'system', 'software', 'name')) as what,
+    unnest(make_array(substr(key_fingerprint, 1, 16), machine, os, version, name)) as value
   from agents
-  window w as (partition by coalesce(organization, organization_id), pool_id, agent_id order by "from")
+  union all
+  -- Of what was done by this agent for sure, where it came from.
+  select coalesce(organization, organization_id), pool_id, agent_id, agent_name, min(occurred), 'address', ip
+  from actions where grade in ('exact', 'sole') and executor = 'agent' and actor_kind <> 'service' and agent_id is not null and ip is not null
+  group by 1, 2, 3, 4, ip
+  union all
+  select coalesce(organization, organization_id), pool_id, agent_id, agent_name, min(received), 'pipeline',
+    coalesce(max(pipeline_name), 'pipeline ' || cast(pipeline_id as varchar))
+  from jobs where agent_id is not null and pipeline_id is not null and received is not null
+  group by 1, 2, 3, 4, pipeline_id
 ), changes as (
-  select *,
-    concat_ws(', ',
-      case when key_before <> key_fingerprint then 'key' end,
-      case when machine_before <> machine then 'machine' end,
-      case when os_before <> os then 'system' end,
-      case when version_before <> version then 'software' end,
-      case when name_before <> name then 'name' end
-    ) as changed
-  from versions
+  select *, lag(value) over (partition by org, pool_id, agent_id, what order by at, value) as before
+  from said where value is not null
 )
-select organization, pool_id, agent_id, name, "from" as at, changed, machine_before, machine, version_before, version, os_before, os
+select at, org as organization, pool_id, agent_id, name, what as changed, before, value as now
 from changes
-where changed <> '' and "from" >= $since and "from" < $until
-order by "from" desc
+where before <> value and at >= $since and at < $until
+order by at desc, agent_id, changed

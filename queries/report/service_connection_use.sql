@@ -1,17 +1,20 @@
 --! title = "Service connections used, by pipeline and agent"
---! reads = ["actions"]
+--! reads = ["actions", "grants"]
 --! params = [
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
 --! returns = ["connection", "pipeline_id", "agent_name", "grade", "uses", "first", "last"]
 --! tags = ["security"]
-select json_name as connection, pipeline_id, agent_name, grade, count(*) as uses, min(occurred) as first, max(occurred) as last
+with named as (
+  select resource_id, max(resource_name) as name from lake.grants where kind = 'connection' group by resource_id
+)
+select coalesce(u.name, n.name, u.id) as connection, u.pipeline_id, u.agent_name, u.grade, count(*) as uses, min(u.occurred) as first, max(u.occurred) as last
 from (
-  select pipeline_id, agent_name, grade, occurred,
-    coalesce(regexp_match(data, '"[Cc]onnectionName":"([^"]*)"')[1], '') as json_name
+  select pipeline_id, agent_name, grade, occurred, json_member(data, 'ConnectionName') as name, lower(json_member(data, 'ConnectionId')) as id
   from actions
   where action = 'Library.ServiceConnectionExecuted' and occurred >= $since and occurred < $until
-)
-group by json_name, pipeline_id, agent_name, grade
+) u
+left join named n on n.resource_id = u.id
+group by coalesce(u.name, n.name, u.id), u.pipeline_id, u.agent_name, u.grade
 order by uses desc

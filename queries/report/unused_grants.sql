@@ -1,29 +1,23 @@
---! title = "What may be reached and was not used since a time: service connections and permissions of pipelines"
---! reads = ["grants", "actions", "facts"]
+--! title = "What is held and nobody who holds it used for so many days: groups, roles, permissions, connections, resources of pipelines"
+--! reads = ["reach", "actions"]
 --! params = [
---!   { name = "used_since", type = "timestamp", doc = "A use from here on counts; by default any use", default = "2000-01-01T00:00:00Z" },
+--!   { name = "days", type = "bigint", doc = "Days without a use, back from the newest event", default = "90" },
 --! ]
---! returns = ["organization", "kind", "resource_kind", "resource_id", "resource_name", "pipeline_id", "authorized_by", "seen", "last_used"]
+--! returns = ["organization", "holder", "kind", "reached", "permission", "since", "by", "last_used"]
 --! tags = ["security", "identity"]
-with used as (
-  select coalesce(regexp_match(data, '"[Cc]onnectionId":"([^"]*)"')[1], '') as resource_id, pipeline_id, occurred
-  from actions where action = 'Library.ServiceConnectionExecuted'
-  union all
-  -- The uses that a connection itself lists: its id follows kind and organisation in the key.
-  select split_part("key", '/', 3), null, occurred from facts where kind = 'service_endpoint_execution'
+with held as (
+  -- What a group holds is used by whoever is in it.
+  select organization, grant_key, kind, reached, permission, max(by) as by,
+    max(case when depth = 0 then coalesce(identity_name, identity) end) as holder, min("from") as since, max(last_used) as last_used
+  from reach
+  where until is null
+    -- Uses of environments, variable groups and repositories are in no log.
+    and (kind <> 'permission' or resource_kind in ('endpoint', 'queue'))
+  group by organization, grant_key, kind, reached, permission
 ), newest as (
-  select *, row_number() over (
-    partition by coalesce(organization, organization_id), kind, resource_id, pipeline_id order by observed desc
-  ) as nth
-  from grants
+  select max(occurred) as at from lake.events
 )
-select g.organization, g.kind, g.resource_kind, g.resource_id, g.resource_name, g.pipeline_id, g.authorized_by,
-  max(g.observed) as seen, max(u.occurred) as last_used
-from newest g
-left join used u on u.resource_id = g.resource_id and (g.pipeline_id is null or u.pipeline_id is null or u.pipeline_id = g.pipeline_id)
-where g.nth = 1 and coalesce(g.authorized, true)
-  -- Uses of queues, environments and repositories are in no log.
-  and (g.kind = 'connection' or g.resource_kind = 'endpoint')
-group by g.organization, g.kind, g.resource_kind, g.resource_id, g.resource_name, g.pipeline_id, g.authorized_by
-having max(u.occurred) is null or max(u.occurred) < $used_since
-order by last_used nulls first, resource_name
+select organization, holder, kind, reached, permission, since, by, last_used
+from held cross join newest
+where last_used is null or extract(epoch from (newest.at - last_used)) >= $days * 86400
+order by last_used nulls first, holder, kind, reached

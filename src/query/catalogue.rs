@@ -115,8 +115,8 @@ macro_rules! embed {
 
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
-    "actions", "jobs", "runs", "agents", "agents_now", "pools", "identities", "bindings", "grants", "signins",
-    "findings", "coverage", "rejects", "facts", "trace", "agent_at", "actions_as_known",
+    "actions", "jobs", "runs", "agents", "agents_now", "pools", "identities", "bindings", "known_as", "grants",
+    "reach", "bears", "signins", "findings", "coverage", "rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 
 const REPORTS: &[(&str, &str)] = embed!("report":
@@ -124,7 +124,7 @@ const REPORTS: &[(&str, &str)] = embed!("report":
     "pool_utilisation", "unattributed", "grades", "agents_replaced", "service_connection_use",
     "build_identity_alarms", "identity_reach", "runs_on_agent", "credentials", "blind_windows",
     "agent_utilisation", "pat_dependence", "blast_radius", "unused_grants", "agent_drift", "migration_progress",
-    "deployment_chain", "identity_tasks", "inventory_contradictions", "identity_memberships", "reach_changes",
+    "deployment_chain", "identity_tasks", "inventory_contradictions", "reach_changes",
 );
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod actors;
 mod answers;
 mod audit;
 mod present;
+mod reach;
 mod recorded;
 #[cfg(feature = "io")]
 mod rest;

@@ -218,7 +218,7 @@ impl Builder {
             json!({
                 "subjectKind": "servicePrincipal", "applicationId": client, "displayName": name, "origin": "aad",
                 "originId": client.replace("7d", "7c"), "principalName": client, "domain": "62e2ee3f-dbd4-48d8-9b85-4a3000000000",
-                "descriptor": format!("aadsp.{name}"),
+                "descriptor": super::reach::principal(client),
             })
         });
         list(principals.to_vec())

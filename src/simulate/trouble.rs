@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::actors::{application, build_service, person, service, thief, token};
 use super::guid;
 use super::present::{job_id, machine, plan_id};
+use super::reach::{membership, permissions};
 use super::world::{Builder, CONNECTION, DEPLOYER, Job, POOLS, REGISTRAR, agent_data, project};
 use crate::model::{Ticks, Time};
 
@@ -89,21 +90,22 @@ impl Builder {
 
     /// What ADOKit does to stay: keys, membership, permissions, each night with the stolen token.
     fn persistence(&mut self, day: i64) {
-        for (nth, (action, category, details)) in [
-            ("Token.SshCreateEvent", 3, "SSH key was created"),
+        for (nth, (action, category, details, data)) in [
+            ("Token.SshCreateEvent", 3, "SSH key was created", json!({})),
             (
                 "Group.UpdateGroupMembership.Add",
                 1,
                 "Ada Byron was added to Project Collection Administrators",
+                membership(),
             ),
-            ("Security.ModifyPermission", 1, "1 permission was modified"),
-            ("AuditLog.AccessLog", 4, "Accessed the audit log"),
+            ("Security.ModifyPermission", 1, "3 permissions were modified", permissions()),
+            ("AuditLog.AccessLog", 4, "Accessed the audit log", json!({})),
         ]
         .into_iter()
         .enumerate()
         {
             let at = self.at(day * 86_400 + 7_200 + nth as i64 * 40);
-            self.event(at, action, category, thief(), None, json!({}), details.to_owned(), None);
+            self.event(at, action, category, thief(), None, data, details.to_owned(), None);
         }
     }
 

@@ -346,14 +346,17 @@ impl Builder {
     fn people(&mut self) {
         for (i, (action, details)) in [
             ("Pipelines.PipelineModified", "Pipeline shop-ci was modified"),
-            ("Security.ModifyPermission", "3 permissions were modified"),
+            ("Security.ResetPermission", "All permissions of shop Build Service (contoso) were reset"),
             ("Library.ServiceConnectionModified", "Service connection azure-production was modified"),
             ("Token.PatCreateEvent", "Personal access token build-farm was created"),
         ]
         .into_iter()
         .enumerate()
         {
-            let data = json!({"PipelineId": "30", "AuthorizationId": if i == 3 { PAT } else { "" }});
+            let data = match i {
+                1 => super::reach::reset(),
+                _ => json!({"PipelineId": "30", "AuthorizationId": if i == 3 { PAT } else { "" }}),
+            };
             self.event(
                 self.at(30_000 + i as i64 * 500),
                 action,
@@ -365,11 +368,9 @@ impl Builder {
                 None,
             );
         }
-        for run in 0..self.plan.runs / 4 {
+        for run in (0..self.plan.runs / 4).map(|nth| nth * 4) {
             let data = json!({"CheckSuiteId": format!("8f000000-0000-4000-8000-{run:012x}"), "RunName": self.run_name(run), "StageName": "Deploy"});
-            let nth = (run * 4 % self.runs_a_day()) as i64;
-            let at = self
-                .at(self.day_of(run * 4) as i64 * 86_400 + 26_000 + nth * 36_000 / self.runs_a_day() as i64);
+            let Some(at) = self.jobs_of_run(run).last().map(|deploy| deploy.queued) else { continue };
             self.event(
                 at,
                 "CheckSuite.Completed",
