@@ -1,26 +1,36 @@
 --! title = "All versions of agents, each with the span in which it held"
 --! reads = ["agents", "coverage"]
-with seen as (
+with told as (
   -- What a listing saw is kept when it changed, and once a day; what follows the `@` of a key is the hour.
   select *,
     coalesce(organization, organization_id) as org,
-    split_part("key", '@', 1) as state,
-    max(observed) over (partition by coalesce(organization, organization_id), pool_id, agent_id) as last_seen
+    coalesce(event, split_part("key", '@', 1)) as state,
+    max(case when event is null and deployment_group_id is null then 1 else 0 end)
+      over (partition by coalesce(organization, organization_id), pool_id, agent_id) as in_pool,
+    max(deployment_group_id) over (partition by coalesce(organization, organization_id), pool_id, agent_id) as group_id
   from lake.agents
+), seen as (
+  -- A deployment group tells of an agent what the pool behind it tells as well, and less.
+  select *, max(observed) over (partition by org, pool_id, agent_id) as last_seen
+  from told
+  where event is not null or deployment_group_id is null or in_pool = 0
 ), versions as (
-  select *, lag(state) over (partition by org, pool_id, agent_id order by observed) as before from seen
+  select *, lag(state) over (partition by org, pool_id, agent_id order by observed, event is null) as before from seen
+), changes as (
+  select *, lead(observed) over (partition by org, pool_id, agent_id order by observed, event is null) as next
+  from versions where before is null or before <> state
 ), listed as (
   select coalesce(organization, organization_id) as org, pool_id, max(until) as until
   from lake.coverage where source = 'agents' group by 1, 2
 )
-select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v."deployment_group_id", v."capabilities", v."event", v."observed", v."record_hash", v."known", v."writer", v."seq",
+select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v.group_id as "deployment_group_id", v."capabilities", v."event", v."observed", v."record_hash", v."known", v."writer", v."seq",
   v.observed as "from",
   coalesce(
-    lead(v.observed) over (partition by v.org, v.pool_id, v.agent_id order by v.observed),
+    v.next,
     -- Gone: its pool was listed again, and not with this agent, on a later day than it was seen on.
     case when l.until >= date_trunc('day', v.last_seen) + interval '1 day' and v."key" like '%@%'
       then date_trunc('day', v.last_seen) + interval '1 day' end
   ) as until
-from versions v
+from changes v
 left join listed l on l.org = v.org and l.pool_id = v.pool_id
-where v.before is null or v.before <> v.state
+where v.event is null

@@ -2,8 +2,8 @@
 --! reads = ["agents", "pools"]
 select a."key", a."organization_id", a."organization", a."agent_id", a."name", a."pool_id", coalesce(a.pool_name, p.name) as pool_name, a."version", a."os", a."enabled", a."status", a."provisioning_state", a."created", a."status_changed", a."max_parallelism", a."client_id", a."key_fingerprint", a."machine", a."deployment_group_id", a."capabilities", a."event", a."observed", a."record_hash", a."known", a."writer", a."seq"
 from (
-  select *, row_number() over (partition by coalesce(organization, organization_id), pool_id, agent_id order by observed desc) as nth
-  from lake.agents
+  select *, row_number() over (partition by coalesce(organization, organization_id), pool_id, agent_id order by deployment_group_id is not null, observed desc) as nth
+  from lake.agents where event is null
 ) a
 left join (
   select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as name

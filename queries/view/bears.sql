@@ -18,7 +18,7 @@ with acted as (
 ), borne as (
   select b.org, b.agent_id, coalesce(b.agent_name, g.name) as agent_name, b.identity_id, b.identity_name, b.role, b."from", b.until
   from registered b
-  left join (select distinct coalesce(organization, organization_id) as org, agent_id, name, machine from lake.agents) g
+  left join (select distinct coalesce(organization, organization_id) as org, agent_id, name, machine from lake.agents where event is null) g
     on b.role <> 'registrant' and g.org = b.org and (b.agent_id is null or g.agent_id = b.agent_id)
     and g.name like replace(coalesce(b.agent_name, '*'), '*', '%') and coalesce(g.machine, '') like replace(coalesce(b.machine, '*'), '*', '%')
   where b.role = 'registrant' or g.name is not null

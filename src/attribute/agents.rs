@@ -20,6 +20,10 @@ pub(super) struct Agents {
     registrants: HashMap<i64, InTime<Binding>>,
     /// Agents that were registered from an address, since when, and the record of that.
     addresses: HashMap<String, BTreeMap<i64, (Time, Source)>>,
+    /// Who is in a pool, as far as its lists say, and when each was seen last.
+    there: HashMap<i64, BTreeMap<i64, (Arc<Agent>, Time)>>,
+    /// When an agent, by its pool and id, was missing in a list for the first time.
+    missed: HashMap<(i64, i64), Time>,
 }
 
 impl Agents {
@@ -29,7 +33,29 @@ impl Agents {
         let beside = [all.range(..source).next_back(), all.range(source..).next()];
         let same = beside.into_iter().flatten().map(|(_, known)| known).find(|known| ***known == *agent);
         let agent = same.cloned().unwrap_or_else(|| Arc::new(agent.clone()));
-        all.insert(source, agent);
+        all.insert(source, Arc::clone(&agent));
+        self.is_there(agent, source.known);
+    }
+
+    /// Adds that an agent was in its pool at a moment.
+    pub fn is_there(&mut self, agent: Arc<Agent>, at: Time) {
+        let Some(pool) = agent.pool_id.filter(|_| is_of_pool(&agent)) else { return };
+        let slot = self.there.entry(pool).or_default().entry(agent.agent_id);
+        let slot = slot.or_insert_with(|| (Arc::clone(&agent), at));
+        if slot.1 < at {
+            *slot = (agent, at);
+        }
+    }
+
+    /// Takes in a whole list of a pool's agents. Those that are missing in it for the first time come back,
+    /// each with when it was seen last.
+    pub fn listed(&mut self, pool: i64, ids: &[i64], at: Time) -> Vec<(Arc<Agent>, Time)> {
+        let Some(there) = self.there.get_mut(&pool) else { return Vec::new() };
+        // A list that comes late says nothing of who came since.
+        let left = |id: &i64, (_, seen): &mut (Arc<Agent>, Time)| *seen < at && !ids.contains(id);
+        let gone: Vec<(i64, (Arc<Agent>, Time))> = there.extract_if(.., left).collect();
+        self.missed.extend(gone.iter().map(|(id, _)| ((pool, *id), at)));
+        gone.into_iter().map(|(_, last)| last).collect()
     }
 
     /// Adds what a scale set says of a machine of its.
@@ -58,7 +84,11 @@ impl Agents {
     /// last one by then, else the first after. A machine seen before that may be another's.
     pub fn at(&self, agent: i64, pool: Option<i64>, at: Time) -> Option<(&Agent, Source)> {
         let versions = self.versions.get(&agent)?;
-        let fits = |a: &Agent| pool.is_none() || a.pool_id.is_none() || a.pool_id == pool;
+        // A deployment group says less of its machine than the pool behind it.
+        let by_pool = versions.values().any(|a| is_of_pool(a));
+        let fits = |a: &Agent| {
+            (pool.is_none() || a.pool_id.is_none() || a.pool_id == pool) && (is_of_pool(a) || !by_pool)
+        };
         let registered = self.registrants(agent, at).map(|binding| binding.from).next();
         let since = |s: &Source| registered.is_none_or(|from| s.known >= from);
         let mut by_then = versions.range(..=Source { known: at, hash: RecordHash([0xff; 32]) }).rev();
@@ -86,10 +116,14 @@ impl Agents {
         Some((before, *source))
     }
 
-    /// Whether an agent was seen just like that before on the same day.
+    /// Whether an agent was seen just like that before on the same day, and was not gone meanwhile.
     pub fn repeats(&self, agent: &Agent, source: Source) -> bool {
-        let before = self.versions.get(&agent.agent_id).and_then(|all| all.range(..source).next_back());
-        before.is_some_and(|(s, a)| **a == *agent && s.known.date() == source.known.date())
+        let mut before = self.versions.get(&agent.agent_id).into_iter().flat_map(|v| v.range(..source).rev());
+        let alike = |a: &Agent| a.pool_id == agent.pool_id && is_of_pool(a) == is_of_pool(agent);
+        let Some((seen, last)) = before.find(|(_, a)| alike(a)) else { return false };
+        let missed = agent.pool_id.and_then(|pool| self.missed.get(&(pool, agent.agent_id)));
+        let stayed = missed.is_none_or(|at| *at <= seen.known || source.known < *at);
+        **last == *agent && seen.known.date() == source.known.date() && stayed
     }
 
     /// The machine of a scale set that an agent is on, as it was told last.
@@ -133,10 +167,19 @@ impl Agents {
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
         }
+        for (pool, there) in other.there {
+            self.there.entry(pool).or_default().extend(there);
+        }
+        self.missed.extend(other.missed);
         for (ip, agents) in other.addresses {
             for (agent, (first, source)) in agents {
                 self.registered_from(&ip, agent, first, source);
             }
         }
     }
+}
+
+/// Whether a record of an agent is its pool's, and not that of a deployment group.
+fn is_of_pool(agent: &Agent) -> bool {
+    agent.deployment_group_id.is_none()
 }

@@ -25,8 +25,9 @@ pub use bindings::{Binding, bindings_of_event, bindings_of_fact, token_of_event}
 pub use told::{Stamp, Tellers};
 pub use touch::{EVER, PoolsHeard, Standing, Touched};
 
-use crate::model::{Body, Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
+use crate::model::{Agent, Body, Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;
+use std::sync::Arc;
 
 /// How far times of different services are trusted, and how far back jobs matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,19 @@ impl Engine {
             Body::Holding(holding) => known().listings.repeats(holding, fact.observed),
             _ => false,
         }
+    }
+
+    /// Takes in that an agent was in its pool at a moment, as it was kept.
+    pub fn is_there(&mut self, organization: &Org, agent: Agent, at: Time) {
+        self.organizations.of_fact(organization).agents.is_there(Arc::new(agent), at);
+    }
+
+    /// The agents that a whole list of their pool lacks for the first time, each with when it was seen last.
+    pub fn gone(&mut self, fact: &Fact<'_>) -> Vec<(Arc<Agent>, Time)> {
+        let Body::Heard(Heard { listed: Some(ids), pool_id: Some(pool), until, .. }) = &fact.body else {
+            return Vec::new();
+        };
+        self.organizations.of_fact(&fact.organization).agents.listed(*pool, ids, *until)
     }
 
     /// Takes in that an id and a name are one organisation's: what is known under either is one.

@@ -326,6 +326,8 @@ pub struct Heard {
     pub pool_id: Option<i64>,
     pub from: Time,
     pub until: Time,
+    /// Of a whole list of a pool's agents, their ids: who is not among them is gone.
+    pub listed: Option<Vec<i64>>,
 }
 
 /// The operator's own word on which agents or machines bear which identity. Agent, machine and pool are

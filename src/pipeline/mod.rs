@@ -16,6 +16,7 @@ mod ledger;
 mod paging;
 mod plan;
 mod prepare;
+mod presence;
 mod revise;
 mod rows;
 

@@ -36,6 +36,8 @@ pub(super) struct Attributor {
     own: Vec<String>,
     /// Which id the name of a project stood for, by organisation and name, and when that was last said.
     projects: BTreeMap<String, (i64, String)>,
+    /// Pools, by organisation and id, of which the engine was told who is in them.
+    pub(super) listed: HashSet<(String, i64)>,
 }
 
 impl Attributor {
@@ -88,6 +90,7 @@ impl Attributor {
             days: BTreeSet::new(),
             own: Vec::new(),
             projects: BTreeMap::new(),
+            listed: HashSet::new(),
         }
     }
 
@@ -244,17 +247,17 @@ async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, Query
 }
 
 /// A text of a stored row by the name of its column.
-fn text(batch: &RecordBatch, row: usize, name: &str) -> Option<String> {
+pub(super) fn text(batch: &RecordBatch, row: usize, name: &str) -> Option<String> {
     let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
     column.is_valid(row).then(|| column.value(row).to_owned())
 }
 
-fn bigint(batch: &RecordBatch, row: usize, name: &str) -> Option<i64> {
+pub(super) fn bigint(batch: &RecordBatch, row: usize, name: &str) -> Option<i64> {
     let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
     column.is_valid(row).then(|| column.value(row))
 }
 
-fn time(batch: &RecordBatch, row: usize, name: &str) -> Option<Time> {
+pub(super) fn time(batch: &RecordBatch, row: usize, name: &str) -> Option<Time> {
     let column = batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
     column.is_valid(row).then(|| Time::from_unix_micros(column.value(row)))
 }
@@ -321,6 +324,7 @@ async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), Qu
                 pool_id: bigint(&batch, row, "pool_id"),
                 from: time(&batch, row, "from").unwrap_or_default(),
                 until: time(&batch, row, "until").unwrap_or_default(),
+                listed: None,
             };
             engine.heard(&organization(&batch, row), &heard);
         }

@@ -89,17 +89,26 @@ fn decide(
     for some in facts.chunks_mut(TURN) {
         let mut attributor = shared.attributor_mut();
         let mut fresh = Vec::with_capacity(some.len());
+        let mut gone = Vec::new();
         for fact in some.iter() {
+            if let Err(error) = runtime.block_on(attributor.tell_who_is_there(fact, &shared.lake)) {
+                tracing::warn!(%error, "the agents of the lake could not be read: of some it is not told when they left");
+            }
             // An agent that is listed once a minute is kept when it changes, and once a day.
             fresh.push(!attributor.engine.repeats(fact));
             if fresh.last() == Some(&true) {
                 attributor.engine.learn(fact);
             }
+            gone.extend(attributor.engine.gone(fact).into_iter().map(|gone| (fact.hash, gone)));
         }
         // One record names the organisation by its id, another by its name; tables want both.
         some.iter_mut().for_each(|fact| fact.organization = attributor.engine.label(&fact.organization));
         drop(attributor);
         some.iter().zip(fresh).filter(|(_, fresh)| *fresh).for_each(|(fact, _)| rows.fact(fact));
+        for (hash, (agent, seen)) in gone {
+            let list = some.iter().find(|fact| fact.hash == hash);
+            list.into_iter().for_each(|list| rows.gone(list, &agent, seen));
+        }
     }
     let kept: Vec<&Event<'_>> =
         decoded.iter().flat_map(|d| &d.events).filter(|e| !expired(e.occurred)).collect();

@@ -46,7 +46,7 @@ const NAMESAKES: &str = "
     select agent_id, pool_id, max(pool_name) as pool_name, min(observed) as first_seen,
       max(observed) as last_seen, first_value(machine order by observed desc) as machine
     from lake.agents
-    where name = $name and agent_id <> $agent and coalesce(organization_id = $id, organization = $organization, true)
+    where name = $name and agent_id <> $agent and event is null and coalesce(organization_id = $id, organization = $organization, true)
     group by agent_id, pool_id order by first_seen, agent_id";
 
 /// Since when an agent is not listed any more.

@@ -3,6 +3,8 @@
 mod house;
 
 #[cfg(feature = "io")]
+mod agents;
+#[cfg(feature = "io")]
 mod collect;
 #[cfg(feature = "io")]
 mod commands;

@@ -177,6 +177,7 @@ pub fn idle_since(oldest: Option<Time>, asked: Time) -> Time {
 pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
     let until = sink.observed;
     let drawn = sink.out.facts.get(from..).unwrap_or_default();
+    let listed = agents_listed(&sink.address, drawn, body).filter(|_| is_whole);
     let listing = || reach::listing(&sink.address, drawn, body).filter(|_| is_whole);
     let Some(Json::Object(mut members)) =
         spoken_for(&sink.address, drawn, body, is_whole, until).or_else(listing)
@@ -187,6 +188,9 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
         members.insert("organization".into(), name.into());
     }
     members.insert("until".into(), until.to_string().into());
+    if let Some(ids) = listed {
+        members.insert("agents".into(), ids.into());
+    }
     let raw = Json::Object(members).to_string();
     sink.owned(None, raw.as_str(), |raw, inner| {
         let fields = Fields::parse(raw).unwrap_or_default();
@@ -195,6 +199,27 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
             push(draft, raw, inner);
         }
     });
+}
+
+/// The ids in a whole list of a pool's agents.
+fn agents_listed(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<Vec<i64>> {
+    const WHOLE: [&str; 5] =
+        ["includecapabilities", "includeassignedrequest", "includelastcompletedrequest", "api-version", ""];
+    let query = address.url.as_deref()?.split_once('?').map_or("", |(_, query)| query);
+    let names = || query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    let is_list = address.pool_id.is_some() && address.path.ends_with("/agents");
+    if !is_list || names().any(|name| !WHOLE.contains(&name.to_ascii_lowercase().as_str())) {
+        return None;
+    }
+    let ids = drawn.iter().filter_map(|fact| match &fact.body {
+        Body::Agent(agent) if agent.pool_id == address.pool_id => Some(agent.agent_id),
+        _ => None,
+    });
+    let ids: Vec<i64> = ids.collect();
+    // A record that could not be read is an agent all the same.
+    let count = Fields::parse(body).and_then(|body| int(&body, "count"));
+    let all = count.map_or(!ids.is_empty() || is_empty(body), |count| count == ids.len() as i64);
+    all.then_some(ids)
 }
 
 /// Whether a body is a list of nothing.
@@ -266,7 +291,8 @@ fn own(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     } else {
         let (from, pool_id) = (time(fields, "from")?, int(fields, "poolId"));
         let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
-        Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until }), around)
+        let listed = fields.get("agents").and_then(|ids| serde_json::from_str(ids).ok());
+        Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until, listed }), around)
     };
     if let Some(name) = fields.text("organization") {
         draft.organization.name = Some(name.into_owned());

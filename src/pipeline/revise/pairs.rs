@@ -99,7 +99,7 @@ pub(super) async fn sightings(
     let sql = format!(
         "with own as ( \
            select coalesce(organization, organization_id) as org, agent_id, observed, created, known > {} as again \
-           from lake.agents where agent_id in ({}) \
+           from lake.agents where event is null and agent_id in ({}) \
          ), news as ( \
            select org, agent_id, min(observed) as first from own where again group by org, agent_id \
          ) \

@@ -8,6 +8,34 @@ use crate::store::{Builder, Cell, RowKey};
 pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &str) {
     row.text(Some(&fact.key));
     organization(row, fact);
+    state(row, agent);
+    row.text(None);
+    row.time(Some(fact.observed));
+    end(row, fact, hash);
+}
+
+/// That an agent is there no longer.
+pub(super) struct End<'a> {
+    pub key: &'a str,
+    /// Id and name.
+    pub organization: (Option<&'a str>, Option<&'a str>),
+    pub at: Time,
+    /// `deleted` by an event, or `gone` from a list of its pool.
+    pub how: &'static str,
+}
+
+pub(super) fn end_of(row: &mut Builder, end: &End<'_>, agent: &Agent, hash: &str) {
+    row.text(Some(end.key));
+    row.text(end.organization.0);
+    row.text(end.organization.1);
+    state(row, agent);
+    row.text(Some(end.how));
+    row.time(Some(end.at));
+    row.text(Some(hash));
+    row.end_row(RowKey::new(end.key), None);
+}
+
+fn state(row: &mut Builder, agent: &Agent) {
     row.int(Some(agent.agent_id));
     row.text(agent.name.as_deref());
     row.int(agent.pool_id);
@@ -27,9 +55,6 @@ pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &st
     row.items(
         agent.capabilities.iter().map(|(name, value)| [Cell::Text(Some(name)), Cell::Text(value.as_deref())]),
     );
-    row.text(None);
-    row.time(Some(fact.observed));
-    end(row, fact, hash);
 }
 
 pub(super) fn pool(row: &mut Builder, fact: &Fact<'_>, pool: &Pool, hash: &str) {
