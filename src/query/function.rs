@@ -6,14 +6,16 @@ use datafusion::arrow::array::{Array as _, StringArray};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::cast::as_string_array;
-use datafusion::common::{ScalarValue, plan_err};
+use datafusion::common::{ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
+use futures::FutureExt as _;
 
-use super::catalogue::{Param, Query};
+use super::catalogue::Query;
+use super::views::Planner;
 use crate::decode::member;
 
 /// `json_member(text, name, ...)`: the first of these members that a JSON text has, as [`member`] reads it.
@@ -54,34 +56,36 @@ impl ScalarUDFImpl for JsonMember {
     }
 }
 
-/// The plan of a query whose parameters are still open.
+/// A query whose parameters are still open.
 #[derive(Debug)]
 pub(super) struct Function {
-    name: String,
-    params: Vec<(String, Param)>,
-    plan: LogicalPlan,
+    query: &'static Query,
+    planner: Planner,
 }
 
 impl Function {
-    pub fn new(query: &Query, plan: LogicalPlan) -> Function {
-        Function { name: query.name.clone(), params: query.params.clone(), plan }
+    pub fn new(query: &'static Query, planner: Planner) -> Function {
+        Function { query, planner }
     }
 }
 
 impl TableFunctionImpl for Function {
     fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> Result<Arc<dyn TableProvider>> {
-        let names: Vec<&str> = self.params.iter().map(|(name, _)| name.as_str()).collect();
+        let Query { name: own, params, .. } = self.query;
+        let names: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
         if args.exprs().len() != names.len() {
-            return plan_err!("{} takes {} arguments: {}", self.name, names.len(), names.join(", "));
+            return plan_err!("{own} takes {} arguments: {}", names.len(), names.join(", "));
         }
         let mut values = Vec::with_capacity(names.len());
-        for (expr, (name, param)) in args.exprs().iter().zip(&self.params) {
+        for (expr, (name, param)) in args.exprs().iter().zip(params) {
             let Some(value) = constant(expr) else {
-                return plan_err!("the argument `{name}` of {} must be a constant", self.name);
+                return plan_err!("the argument `{name}` of {own} must be a constant");
             };
             values.push((name.clone(), typed(&value, &param.kind)?));
         }
-        let plan = self.plan.clone().with_param_values(values)?;
+        let plan = self.planner.plan(self.query).now_or_never();
+        let plan = plan.ok_or_else(|| plan_datafusion_err!("planning {own} waited for something"))??;
+        let plan = plan.with_param_values(values)?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 }

@@ -13,6 +13,7 @@ mod render;
 mod session;
 mod table;
 mod trace;
+mod views;
 mod write;
 
 pub use catalogue::{Catalogue, Param, Query};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::ScalarValue;
-use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
@@ -13,9 +12,10 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::FutureExt as _;
 
-use super::catalogue::{Catalogue, Query};
+use super::catalogue::Catalogue;
 use super::function::{Function, JsonMember, typed};
 use super::table::PinnedTable;
+use super::views::{Planner, Views};
 use super::write::{Object, objects};
 use super::{Pinned, QueryError};
 
@@ -69,23 +69,14 @@ impl Session {
             context.register_table(name, Arc::new(PinnedTable::new(pinned)))?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
-        let session = Session { context };
-        for view in Catalogue::embedded().views() {
-            session.register(view)?;
+        if let Some(catalog) = context.catalog("agentrail") {
+            catalog.register_schema("public", Arc::new(Views::new(Planner::new(&context))))?;
         }
-        Ok(session)
-    }
-
-    fn register(&self, view: &Query) -> Result<(), QueryError> {
-        let says = |says: String| QueryError::Catalogue { name: view.name.clone(), says };
-        let plan = self.plan(&view.sql).map_err(|e| says(e.to_string()))?;
-        if view.params.is_empty() {
-            self.context
-                .register_table(&view.name, Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
-        } else {
-            self.context.register_udtf(&view.name, Arc::new(Function::new(view, plan)));
+        for view in Catalogue::embedded().views().iter().filter(|view| !view.params.is_empty()) {
+            let function = Function::new(view, Planner::new(&context));
+            context.register_udtf(&view.name, Arc::new(function));
         }
-        Ok(())
+        Ok(Session { context })
     }
 
     fn plan(&self, sql: &str) -> Result<LogicalPlan, QueryError> {

@@ -332,6 +332,12 @@ impl Look<'_> {
                 );
                 missed.note(self.may(Service::Graph, &path).await)?;
             }
+            // Audit records name a group by its storage key, which of a group of Entra nothing else says.
+            let foreign = groups.iter().filter(|g| g["origin"] != "vsts");
+            for group in foreign.filter_map(|g| g["descriptor"].as_str()) {
+                let path = format!("_apis/graph/storagekeys/{}?api-version=7.2-preview.1", escape(group));
+                missed.note(self.may(Service::Graph, &path).await)?;
+            }
             match missed.0 {
                 None => self.state().memberships = Some(self.now()),
                 Some(error) => drop(faults.note(Err::<(), _>(error))?),
@@ -354,6 +360,10 @@ impl Look<'_> {
         let listed = faults.note(self.may(Service::Core, &endpoints).await)?.unwrap_or_default();
         for id in listed.iter().filter_map(|endpoint| endpoint["id"].as_str()) {
             let path = format!("{project}/_apis/serviceendpoint/{id}/executionhistory?top=100");
+            faults.note(self.may(Service::Core, &path).await)?;
+            let path = format!(
+                "{project}/_apis/pipelines/pipelinepermissions/endpoint/{id}?api-version=7.2-preview.1"
+            );
             faults.note(self.may(Service::Core, &path).await)?;
         }
         Ok(())

@@ -101,6 +101,18 @@ fn every_report_returns_what_it_says_answers_and_can_be_silent() {
     assert_eq!(full.count("select count(*) from agents where name = 'swapped'"), 2);
     let bare = Scratch::new();
     bare.ingest(&bare.file("one.json", audit_record(1)));
+    // Every view can be planned on its own, though a statement plans only those it names.
+    for view in Catalogue::embedded().views().iter().filter(|view| view.params.is_empty()) {
+        bare.ok(&["sql", &format!("select * from {} limit 0", view.name)]);
+    }
+    // Who approved, and whether that was who asked for it.
+    let chain = full.ok(&["report", "deployment_chain", "--format", "csv"]);
+    for (run, approval) in
+        [(1, "Ada Byron,true,Ada Byron,"), (5, "Grace Hopper,false,Ada Byron,"), (2, ",false,Ada Byron,")]
+    {
+        let own = format!(",20260305.{run},");
+        assert!(chain.lines().any(|l| l.contains(&own) && l.contains(approval)), "{own}{approval}\n{chain}");
+    }
 
     let mut names: Vec<&str> = Catalogue::embedded().reports().iter().map(|r| r.name.as_str()).collect();
     let mut cases: Vec<&str> = ANSWERS.iter().map(|(name, _)| *name).collect();
@@ -324,6 +336,54 @@ fn the_inventory_is_cited_checked_and_contradicted() {
         says.iter().any(|s| s.contains("line 5 of the inventory has another number of fields")),
         "{says:?}"
     );
+}
+
+/// What may change of an agent under the same id, each in a row that says from what to what.
+#[test]
+fn drift_is_another_key_host_system_version_address_or_pipeline() {
+    let listing = |at: &str, version: &str, system: &str, host: &str, key: &str| {
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T{at}Z","status":200,"body":{{"value":[{{"id":7,"name":"build-7","version":"{version}","osDescription":"{system}","maxParallelism":1,"authorization":{{"publicKey":{{"exponent":"AQAB","modulus":"{key}"}}}},"systemCapabilities":{{"Agent.ComputerName":"{host}"}}}}]}}}}"#
+        )
+    };
+    let job = |n: u32, pipeline: u32| {
+        format!(
+            r#"{{"requestId":{n},"assignTime":"2026-03-05T1{n}:00:00Z","receiveTime":"2026-03-05T1{n}:00:00Z","finishTime":"2026-03-05T1{n}:10:00Z","result":"succeeded","hostId":"5b000000-0000-4000-8000-0000000000c0","scopeId":"5b000000-0000-4000-8000-000000001001","planType":"Build","planId":"3d000000-0000-4000-8000-00000000000{n}","jobId":"7f000000-0000-4000-8000-00000000000{n}","poolId":11,"definition":{{"id":{pipeline},"name":"pipeline-{pipeline}"}},"owner":{{"id":{n},"name":"n"}},"reservedAgent":{{"id":7,"name":"build-7"}}}}"#
+        )
+    };
+    let event = |n: u32, ip: &str| {
+        format!(
+            r#"{{"Id":"a5000000-0000-4000-8000-00000000000{n}","ActionId":"Git.X","Timestamp":"2026-03-05T1{n}:05:00Z","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ScopeDisplayName":"contoso (Organization)","ProjectId":"5b000000-0000-4000-8000-000000001001","ProjectName":"shop","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"shop Build Service (contoso)","IpAddress":"{ip}","Data":{{"requestid":"{n}"}}}}"#
+        )
+    };
+    let scratch = Scratch::new();
+    let lines = [
+        listing("10:00:00", "4.1", "Linux", "vm1", "a"),
+        listing("12:30:00", "4.2", "Windows", "vm2", "b"),
+        job(1, 30),
+        job(2, 31),
+        event(1, "192.0.2.1"),
+        event(2, "192.0.2.2"),
+    ];
+    scratch.ingest(&scratch.file("drift.ndjson", lines.join("\n")));
+    let drift = scratch.ok(&["report", "agent_drift", "--format", "csv"]);
+    for change in [
+        "T12:30:00Z,contoso,11,7,build-7,machine,vm1,vm2",
+        "T12:30:00Z,contoso,11,7,build-7,system,Linux,Windows",
+        "T12:30:00Z,contoso,11,7,build-7,software,4.1,4.2",
+        "T12:30:00Z,contoso,11,7,build-7,key,",
+        "T12:05:00Z,contoso,11,7,build-7,address,192.0.2.1,192.0.2.2",
+        ",11,7,build-7,pipeline,pipeline-30,pipeline-31",
+    ] {
+        assert!(drift.contains(change), "{change} is not in\n{drift}");
+    }
+    assert_eq!(drift.lines().count(), 7, "{drift}");
+    // The members of what is stored as JSON, by name or path, in any letter case.
+    let members = scratch.sql(
+        "select json_member(data, 'no', 'RequestId') as request, json_member(raw, 'data.REQUESTID') as path, \
+        json_member('{\"a\":[{\"B\":true}]}', 'A.0.b') as deep, json_member('[1', '0') as broken from lake.events order by occurred",
+    );
+    assert_eq!(members[0].to_string(), r#"{"broken":null,"deep":"true","path":"1","request":"1"}"#);
 }
 
 /// An agent replaced in place, put back, and gone: each version with its span, from listings alone.
