@@ -136,7 +136,8 @@ impl World {
             }
             ["_apis", "graph", "users"] => own.users(),
             ["_apis", "graph", "groups"] => own.groups(),
-            ["_apis", "graph", "memberships", group] => own.members(group),
+            ["_apis", "graph", "memberships", group] => own.members(group, at),
+            [_, "_apis", "pipelines", "pipelinepermissions", "endpoint", _] => own.pipeline_permissions(),
             ["_apis", "graph", "serviceprincipals"] => own.service_principals(),
             ["_apis", "tokens", "pats"] => own.tokens(),
             _ => return None,

@@ -224,31 +224,6 @@ impl Builder {
         list(principals.to_vec())
     }
 
-    pub(super) fn users(&self) -> Json {
-        list(vec![json!({
-            "subjectKind": "user", "displayName": person().name, "mailAddress": person().upn, "principalName": person().upn,
-            "origin": "aad", "originId": person().id.replace("e0", "e1"), "descriptor": "aad.ada",
-        })])
-    }
-
-    pub(super) fn groups(&self) -> Json {
-        list(vec![json!({
-            "subjectKind": "group", "displayName": "Project Collection Administrators", "origin": "vsts",
-            "originId": guid(7, 1), "descriptor": "vssgp.administrators",
-        })])
-    }
-
-    pub(super) fn members(&self, group: &str) -> Json {
-        list(vec![json!({"containerDescriptor": group, "memberDescriptor": "aad.ada"})])
-    }
-
-    pub(super) fn pool_roles(&self, pool: i64) -> Json {
-        list(vec![json!({
-            "identity": {"id": person().id, "displayName": person().name}, "role": {"name": "Administrator", "scope": "distributedtask.agentpoolrole"},
-            "access": "assigned", "accessDisplayName": format!("of pool {pool}"),
-        })])
-    }
-
     pub(super) fn tokens(&self) -> Json {
         let pat = json!({
             "displayName": "build-farm", "scope": "vso.agentpools_manage", "authorizationId": PAT, "token": null,

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use serde_json::{Value as Json, json};
 
 use super::actors::{build_service, person, thief};
+use super::present::list;
 use super::world::{Builder, CONNECTION, DEPLOYER, ORGANIZATION, POOLS, REGISTRAR, project};
 use crate::model::Time;
 
@@ -15,6 +16,9 @@ const DEPLOYERS: (&str, &str) = ("5e000000-0000-4000-8000-00000000000c", "[shop]
 const GROUPS: [(&str, &str); 3] = [ADMINISTRATORS, RELEASERS, DEPLOYERS];
 /// Who approves what others deploy.
 pub(super) const APPROVER: (&str, &str) = ("e0729319-5632-68c1-9625-b53fe559bc02", "Grace Hopper");
+
+/// When somebody sees what the attacker gave themselves.
+const EVENING: i64 = 64_800;
 
 fn encoded(kind: &str, text: &str) -> String {
     format!("{kind}.{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text))
@@ -44,16 +48,13 @@ fn service(project_id: &str) -> String {
 }
 
 impl Builder {
-    /// What was listed in the night, and again where it changed.
-    pub(super) fn reach_captures(&self) -> Vec<String> {
-        let list = |items: Vec<Json>| json!({"count": items.len(), "value": items});
-        let mut out = Vec::new();
+    pub(super) fn users(&self) -> Json {
         let ada = person();
         let people = [(ada.id.as_str(), ada.name.as_str()), APPROVER].map(|(key, name)| {
+            let mail = format!("{}@contoso.example", name.split(' ').next().unwrap_or(name).to_lowercase());
             json!({
                 "subjectKind": "user", "displayName": name, "origin": "aad", "originId": key.replace("e0729319", "0e0e0e0e"),
-                "principalName": format!("{}@contoso.example", name.split(' ').next().unwrap_or(name).to_lowercase()),
-                "domain": "62e2ee3f-dbd4-48d8-9b85-4a3000000000", "descriptor": user(key),
+                "principalName": mail, "mailAddress": mail, "domain": "62e2ee3f-dbd4-48d8-9b85-4a3000000000", "descriptor": user(key),
             })
         });
         let services = (0..self.plan.projects).map(|p| {
@@ -63,51 +64,66 @@ impl Builder {
                 "domain": "Build", "descriptor": service(&id),
             })
         });
-        out.push(self.capture(
-            self.at(7410),
-            "_apis/graph/users",
-            list(people.into_iter().chain(services).collect()),
-        ));
+        list(people.into_iter().chain(services).collect())
+    }
+
+    pub(super) fn groups(&self) -> Json {
         let groups = GROUPS.map(|g| {
             json!({"subjectKind": "group", "displayName": g.1, "principalName": g.1, "origin": "vsts", "originId": g.0, "descriptor": group(g)})
         });
-        out.push(self.capture(self.at(7420), "_apis/graph/groups", list(groups.to_vec())));
-        let registrar = principal(REGISTRAR);
-        let mut members = |at: i64, of: (&str, &str), who: &[String]| {
-            let members = who
-                .iter()
-                .map(|m| json!({"containerDescriptor": group(of), "memberDescriptor": m}))
-                .collect();
-            let path = format!("_apis/graph/memberships/{}?direction=Down", group(of));
-            out.push(self.capture(self.at(at), &path, list(members)));
+        list(groups.to_vec())
+    }
+
+    /// The members of a group at a moment. What the attacker gave themselves is taken away in the evening, by
+    /// somebody who saw it.
+    pub(super) fn members(&self, of: &str, at: Time) -> Json {
+        let (ada, attacked) = (user(&person().id), self.plan.trouble && at < self.at(EVENING));
+        let who = match GROUPS.into_iter().find(|g| group(*g) == of) {
+            Some(ADMINISTRATORS) if attacked && at >= self.at(7_240) => vec![user(APPROVER.0), ada],
+            Some(ADMINISTRATORS) => vec![user(APPROVER.0)],
+            Some(RELEASERS) => vec![group(DEPLOYERS)],
+            Some(_) if attacked => vec![principal(DEPLOYER), ada, principal(REGISTRAR)],
+            Some(_) => vec![principal(DEPLOYER), ada],
+            None => Vec::new(),
         };
-        members(7430, DEPLOYERS, &[principal(DEPLOYER), user(&ada.id), registrar.clone()]);
-        members(7431, RELEASERS, &[group(DEPLOYERS)]);
-        let grace = user(APPROVER.0);
-        if self.plan.trouble {
-            // What the attacker gave themselves is seen, and taken away by somebody who saw it.
-            members(7432, ADMINISTRATORS, &[grace.clone(), user(&ada.id)]);
-            members(64_800, ADMINISTRATORS, &[grace]);
-            members(64_801, DEPLOYERS, &[principal(DEPLOYER), user(&ada.id)]);
-        } else {
-            members(7432, ADMINISTRATORS, &[grace]);
-        }
+        list(who.iter().map(|m| json!({"containerDescriptor": of, "memberDescriptor": m})).collect())
+    }
+
+    pub(super) fn pool_roles(&self, pool: i64) -> Json {
         let role = |id: &str, name: &str, role: &str| json!({"identity": {"id": id, "displayName": name}, "role": {"name": role}, "access": "assigned"});
-        let roles = [
-            vec![role(&ada.id, &ada.name, "Administrator"), role(RELEASERS.0, RELEASERS.1, "User")],
-            vec![role(&key_of(REGISTRAR), "agent-registrar", "Administrator")],
-        ];
-        for ((pool, _), roles) in POOLS.into_iter().zip(roles) {
-            let scope = "_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources";
-            out.push(self.capture(self.at(7440), &format!("{scope}/{pool}"), list(roles)));
-        }
-        let by = json!({"id": ada.id, "displayName": ada.name});
+        let ada = person();
+        list(if pool == POOLS[0].0 {
+            vec![role(&ada.id, &ada.name, "Administrator"), role(RELEASERS.0, RELEASERS.1, "User")]
+        } else {
+            vec![role(&key_of(REGISTRAR), "agent-registrar", "Administrator")]
+        })
+    }
+
+    /// Which pipelines may use the service connection.
+    pub(super) fn pipeline_permissions(&self) -> Json {
+        let by = json!({"id": person().id, "displayName": person().name});
         let pipelines = (0..self.plan.projects).map(|p| {
             json!({"id": 30 + p, "authorized": true, "authorizedBy": by, "authorizedOn": self.at(7000).to_string()})
         });
-        let permissions = json!({"resource": {"type": "endpoint", "id": CONNECTION}, "pipelines": pipelines.collect::<Vec<_>>()});
+        json!({"resource": {"type": "endpoint", "id": CONNECTION}, "pipelines": pipelines.collect::<Vec<_>>()})
+    }
+
+    /// What was listed in the night, and of groups again in the evening.
+    pub(super) fn reach_captures(&self) -> Vec<String> {
+        let mut out = vec![
+            self.capture(self.at(7410), "_apis/graph/users", self.users()),
+            self.capture(self.at(7420), "_apis/graph/groups", self.groups()),
+        ];
+        for (of, at) in GROUPS.into_iter().flat_map(|g| [(g, self.at(7430)), (g, self.at(EVENING))]) {
+            let path = format!("_apis/graph/memberships/{}?direction=Down", group(of));
+            out.push(self.capture(at, &path, self.members(&group(of), at)));
+        }
+        for (pool, _) in POOLS {
+            let scope = "_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources";
+            out.push(self.capture(self.at(7440), &format!("{scope}/{pool}"), self.pool_roles(pool)));
+        }
         let path = format!("{}/_apis/pipelines/pipelinepermissions/endpoint/{CONNECTION}", project(0).0);
-        out.push(self.capture(self.at(7450), &path, permissions));
+        out.push(self.capture(self.at(7450), &path, self.pipeline_permissions()));
         out
     }
 

@@ -162,7 +162,7 @@ addresses = ["10.0.0.0/8"]
 
 /// A robot in a group within a group that holds the other as well, a role, permissions, and what became of
 /// them. Group events have storage keys where Graph has descriptors: the robot's is in its own, a group says it.
-const REACH: [&str; 9] = [
+const REACH: [&str; 10] = [
     r#"{"url":"https://vssps.dev.azure.com/contoso/_apis/graph/groups","observed":"2026-03-05T09:00:00Z","status":200,"body":{"value":[{"subjectKind":"group","displayName":"Inner","origin":"vsts","originId":"5e000000-0000-4000-8000-00000000000a","descriptor":"vssgp.inner"},{"subjectKind":"group","displayName":"Outer","origin":"vsts","originId":"5e000000-0000-4000-8000-00000000000b","descriptor":"vssgp.outer"},{"subjectKind":"servicePrincipal","displayName":"robot","origin":"aad","originId":"7c000000-0000-4000-8000-000000000001","applicationId":"7d000000-0000-4000-8000-000000000001","descriptor":"aadsp.N2UwMDAwMDAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMGQx"}]}}"#,
     r#"{"url":"https://vssps.dev.azure.com/contoso/_apis/graph/memberships/vssgp.inner?direction=Down","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"containerDescriptor":"vssgp.inner","memberDescriptor":"aadsp.N2UwMDAwMDAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMGQx"},{"containerDescriptor":"vssgp.inner","memberDescriptor":"vssgp.outer"}]}}"#,
     r#"{"url":"https://vssps.dev.azure.com/contoso/_apis/graph/memberships/vssgp.outer?direction=Down","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"containerDescriptor":"vssgp.outer","memberDescriptor":"vssgp.inner"}]}}"#,
@@ -172,11 +172,12 @@ const REACH: [&str; 9] = [
     r#"{"Id":"a4000000-0000-4000-8000-000000000003","ActionId":"Pipelines.ResourceAuthorizedForPipeline","Timestamp":"2026-03-05T23:03:00Z","ScopeDisplayName":"contoso (Organization)","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"ResourceType":"endpoint","ResourceId":"7D000000-0000-4000-8000-00000000000E","PipelineId":"18"}}"#,
     r#"{"Id":"a4000000-0000-4000-8000-000000000004","ActionId":"Security.ModifyPermission","Timestamp":"2026-03-05T11:00:00Z","ScopeDisplayName":"contoso (Organization)","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"namespacename":"Build","Token":"t1","Permissions":[{"subjectDescriptor":"vssgp.outer","changedPermission":"Queue builds","permissionModifiedTo":"Allow"},{"SubjectDescriptor":"vssgp.outer","ChangedPermission":"Delete builds","PermissionModifiedTo":"Deny"},{"SubjectDescriptor":"vssgp.inner","ChangedPermission":"Queue builds","PermissionModifiedTo":"Allow"}]}}"#,
     r#"{"Id":"a4000000-0000-4000-8000-000000000005","ActionId":"Security.ResetPermission","Timestamp":"2026-03-05T12:00:00Z","ScopeDisplayName":"contoso (Organization)","ScopeId":"5b000000-0000-4000-8000-0000000000c0","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"Ada","Data":{"NamespaceName":"Build","SubjectDescriptor":"vssgp.outer"}}"#,
+    r#"{"url":"https://dev.azure.com/contoso/5b000000-0000-4000-8000-000000001001/_apis/serviceendpoint/endpoints","observed":"2026-03-05T10:00:00Z","status":200,"body":{"value":[{"id":"7D000000-0000-4000-8000-00000000000E","name":"production","type":"azurerm","authorization":{"scheme":"ServicePrincipal","parameters":{"servicePrincipalId":"7d000000-0000-4000-8000-000000000001"}}}]}}"#,
 ];
 
 #[test]
 fn reach_is_through_nested_groups_and_ends_when_it_is_taken_whatever_comes_first() {
-    for order in [[0, 1, 2, 3, 4, 5, 6, 7, 8], [8, 5, 7, 4, 6, 3, 1, 2, 0]] {
+    for order in [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [8, 5, 7, 4, 9, 6, 3, 1, 2, 0]] {
         let scratch = Scratch::new();
         for n in order.into_iter().chain([4]) {
             scratch.ingest(&scratch.file(&format!("{n}.ndjson"), REACH[n]));
@@ -192,8 +193,10 @@ fn reach_is_through_nested_groups_and_ends_when_it_is_taken_whatever_comes_first
         has(
             "contoso,itself,5a000000-0000-4000-8000-00000000000c,membership,Inner,,,2026-03-05T08:01:00Z,2026-03-05T23:02:00Z,Ada,",
         );
+        has("pipeline 18,permission,endpoint production,,,2026-03-05T23:03:00Z,,Ada,");
+        // Whoever may use a connection acts as whom it signs in as, within the time of both.
         has(
-            "pipeline 18,permission,endpoint 7d000000-0000-4000-8000-00000000000e,,,2026-03-05T23:03:00Z,,Ada,",
+            "contoso,itself,pipeline 18,pool_role,pool 11,Administrator,production as robot > Inner > Outer,2026-03-05T23:03:00Z,,",
         );
         has(&format!(
             "{robot}access,Build t1,Queue builds,Inner > Outer,2026-03-05T11:00:00Z,2026-03-05T12:00:00Z,Ada,"

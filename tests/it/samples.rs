@@ -43,9 +43,15 @@ fn every_sample_is_accounted_for() {
     // Two of the files deliver the same event.
     assert_eq!(scratch.count("select count(*) from actions"), 6);
     assert_eq!(scratch.count("select count(*) from lake.signins"), 23);
-    for (table, least) in
-        [("jobs", 4), ("agents", 3), ("pools", 4), ("identities", 10), ("runs", 2), ("grants", 2)]
-    {
+    for (table, least) in [
+        ("jobs", 4),
+        ("agents", 3),
+        ("pools", 4),
+        ("identities", 10),
+        ("runs", 2),
+        ("grants", 2),
+        ("holdings", 2),
+    ] {
         let n = scratch.count(&format!("select count(*) from lake.{table}"));
         assert!(n >= least, "{table}: {n}");
     }
