@@ -50,7 +50,7 @@ fn every_sample_is_accounted_for() {
         ("identities", 10),
         ("runs", 2),
         ("grants", 2),
-        ("holdings", 2),
+        ("holdings", 1),
     ] {
         let n = scratch.count(&format!("select count(*) from lake.{table}"));
         assert!(n >= least, "{table}: {n}");
