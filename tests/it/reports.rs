@@ -424,7 +424,7 @@ fn an_agent_that_changes_and_changes_back_has_every_version_with_its_span() {
         );
         let spans: Vec<_> =
             rows.iter().map(|row| (row["since"].as_str().unwrap(), row["until"].as_str().unwrap())).collect();
-        assert_eq!(spans, [("10:00", "12:00"), ("12:00", "14:00"), ("14:00", "00:00")]);
+        assert_eq!(spans, [("10:00", "12:00"), ("12:00", "14:00"), ("14:00", "14:30")]);
         assert_eq!(rows[0]["key_fingerprint"], rows[2]["key_fingerprint"]);
         assert_ne!(rows[0]["key_fingerprint"], rows[1]["key_fingerprint"]);
     }
