@@ -94,8 +94,11 @@ impl Agents {
         let mut by_then = versions.range(..=Source { known: at, hash: RecordHash([0xff; 32]) }).rev();
         let before = by_then.find(|(_, a)| fits(a)).filter(|(s, _)| since(s));
         let (found, agent) = before.or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a)))?;
-        // Seen like that again is no news: the first such sighting counts.
-        let same = versions.range(..=found).rev().take_while(|(s, a)| since(s) && ***a == **agent);
+        // Seen like that again is no news: the first such sighting of its day counts, as later ones may
+        // not be kept. Earlier days are not asked: they need not be in memory.
+        let day = found.known.date();
+        let counts = |s: &Source, a: &Agent| since(s) && s.known.date() == day && *a == **agent;
+        let same = versions.range(..=found).rev().take_while(|(s, a)| counts(s, a));
         same.last().map(|(s, a)| (&**a, *s))
     }
 

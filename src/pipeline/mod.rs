@@ -11,6 +11,7 @@
 //! 4. A lane decides with everything that its writer committed before: when what was learnt is
 //!    forgotten, the lane goes on under another writer.
 
+mod beside;
 mod lane;
 mod ledger;
 mod paging;
@@ -19,6 +20,7 @@ mod prepare;
 mod presence;
 mod revise;
 mod rows;
+mod stored;
 
 pub use ledger::{Ledger, Rows};
 pub use revise::{Change, ReviseError, Revised, Reviser};

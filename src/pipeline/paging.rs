@@ -7,17 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
-use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use futures::TryStreamExt as _;
+use datafusion::arrow::array::{AsArray as _, RecordBatch};
+use datafusion::arrow::datatypes::Date32Type;
 
 use super::Settings;
-use crate::attribute::{Binding, Engine};
-use crate::decode::{Delivery, Limits, decode};
-use crate::model::{Date, Heard, Identity, Org, RecordHash, Ticks, Time};
-use crate::query::{Limits as QueryLimits, Pinned, QueryError, Session};
+use super::beside::{SIGHTINGS, long_jobs, sightings, spans};
+use super::stored::{each_batch, heard, quoted, records, registrations, session, tokens};
+use crate::attribute::Engine;
+use crate::model::{Date, Org, Ticks, Time};
+use crate::query::QueryError;
 use crate::schema::{DataFile, FileSet, Value};
-use crate::store::{Lake, Writer, arrow_schema};
+use crate::store::{Lake, Writer};
 
 /// Whether an event names a job request: one that was not known yet is in no column of its verdict.
 pub(super) const NAMES_REQUEST: &str = "(request_id is not null or data ilike '%requestid%')";
@@ -127,21 +127,22 @@ impl Attributor {
         };
         let facts = self.unheard(lake.files("facts"), days);
         let events = self.unheard(lake.files("events"), days);
-        if self.days.is_empty() && !days.is_empty() {
-            // From which addresses agents were ever registered is in no table of its own.
-            let sql = "select cast(null as varchar), observed, raw from lake.events where action = 'Library.AgentAdded'";
-            let engine = &mut self.engine;
-            records(&session(lake, &[])?, sql, self.settings.organization.as_deref(), |decoded, _| {
-                decoded.events.iter().for_each(|event| engine.learn_event(event));
-            })
-            .await?;
+        if self.days.is_empty() {
+            self.addresses(lake).await?;
         }
         let long = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
+        let agents = self.unheard(lake.files("agents"), days);
+        if !agents.files.is_empty() {
+            sightings(lake, agents, &spans(&self.days, self.reach), &mut self.engine).await?;
+        }
+        let fresh = days.difference(&self.days).copied().collect();
+        sightings(lake, lake.files("agents"), &spans(&fresh, self.reach), &mut self.engine).await?;
         self.days.extend(days);
         let (engine, organization) = (&mut self.engine, self.settings.organization.as_deref());
         if !facts.files.is_empty() {
-            let sql = "select url, observed, raw, key from lake.facts";
-            records(&session(lake, &[facts])?, sql, organization, |decoded, _| {
+            let sql =
+                format!("select url, observed, raw, key from lake.facts where kind not in ({SIGHTINGS})");
+            records(&session(lake, &[facts])?, &sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
             .await?;
@@ -172,11 +173,8 @@ impl Attributor {
         {
             let part = self.unheard(lake.files(table), days);
             if !part.files.is_empty() {
-                let mut stream =
-                    session(lake, &[part])?.sql(&format!("select * from lake.{table}")).await?.stream;
-                while let Some(batch) = stream.try_next().await? {
-                    tell(&batch, &mut self.engine);
-                }
+                let sql = format!("select * from lake.{table}");
+                each_batch(&session(lake, &[part])?, &sql, |batch| tell(batch, &mut self.engine)).await?;
             }
         }
         // What was heard comes last: it says that there was nothing but what is known by then.
@@ -185,6 +183,31 @@ impl Attributor {
             heard(lake, coverage, &mut self.engine).await?;
         }
         Ok(())
+    }
+
+    /// Tells the engine from which addresses agents were ever registered, which is in no table of its own:
+    /// the days of their registrations are.
+    async fn addresses(&mut self, lake: &Lake) -> Result<(), QueryError> {
+        let session = session(lake, &[])?;
+        let mut days = BTreeSet::new();
+        let sql = "select distinct cast(\"from\" as date) from lake.bindings where role = 'registrant'";
+        each_batch(&session, sql, |batch| {
+            days.extend(batch.column(0).as_primitive::<Date32Type>().iter().flatten().map(Date));
+        })
+        .await?;
+        if days.is_empty() {
+            return Ok(());
+        }
+        let days: Vec<String> = days.iter().map(|day| format!("date '{day}'")).collect();
+        let sql = format!(
+            "select cast(null as varchar), observed, raw from lake.events \
+             where action = 'Library.AgentAdded' and date in ({})",
+            days.join(",")
+        );
+        records(&session, &sql, self.settings.organization.as_deref(), |decoded, _| {
+            decoded.events.iter().for_each(|event| self.engine.learn_event(event));
+        })
+        .await
     }
 
     /// The files of `set` that hold these days, or no day, and that the engine does not know.
@@ -217,164 +240,4 @@ impl Attributor {
         self.told.extend(files.iter().map(|file| file.path.clone()));
         FileSet { files: Arc::new(files), ..set }
     }
-}
-
-/// A text as SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// How far back a job that still runs is looked for.
-const LONGEST_JOB_DAYS: i32 = 40;
-
-/// Keys of the records of jobs that ran through all of a span, which no day in it tells of.
-async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, QueryError> {
-    let (from, earliest, until) = (lo.start(), lo.plus_days(-LONGEST_JOB_DAYS).start(), hi.start());
-    let sql = format!(
-        "select key from lake.jobs where request_id in (
-           select request_id from lake.jobs where request_id is not null
-           group by coalesce(organization_id, organization), request_id
-           having min(coalesce(received, assigned)) < '{from}' and min(coalesce(received, assigned)) >= '{earliest}'
-             and (max(finished) is null or max(finished) >= '{until}'))"
-    );
-    let mut stream = session(lake, &[])?.sql(&sql).await?.stream;
-    let mut keys = Vec::new();
-    while let Some(batch) = stream.try_next().await? {
-        let column = batch.column(0).as_string::<i32>();
-        keys.extend(column.iter().flatten().map(str::to_owned));
-    }
-    Ok(keys)
-}
-
-/// A text of a stored row by the name of its column.
-pub(super) fn text(batch: &RecordBatch, row: usize, name: &str) -> Option<String> {
-    let column = batch.column_by_name(name)?.as_string_opt::<i32>()?;
-    column.is_valid(row).then(|| column.value(row).to_owned())
-}
-
-pub(super) fn bigint(batch: &RecordBatch, row: usize, name: &str) -> Option<i64> {
-    let column = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
-    column.is_valid(row).then(|| column.value(row))
-}
-
-pub(super) fn time(batch: &RecordBatch, row: usize, name: &str) -> Option<Time> {
-    let column = batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
-    column.is_valid(row).then(|| Time::from_unix_micros(column.value(row)))
-}
-
-fn organization(batch: &RecordBatch, row: usize) -> Org {
-    Org { id: text(batch, row, "organization_id"), name: text(batch, row, "organization") }
-}
-
-fn record(batch: &RecordBatch, row: usize) -> RecordHash {
-    text(batch, row, "record_hash").and_then(|hex| RecordHash::parse(&hex)).unwrap_or_default()
-}
-
-fn registrations(batch: &RecordBatch, engine: &mut Engine) {
-    for row in 0..batch.num_rows() {
-        let text = |name: &str| text(batch, row, name);
-        engine.binding(Binding {
-            organization: organization(batch, row),
-            agent_id: bigint(batch, row, "agent_id"),
-            agent_name: text("agent_name"),
-            pool_id: bigint(batch, row, "pool_id"),
-            pool_name: text("pool_name"),
-            machine: text("machine"),
-            identity_id: text("identity_id").unwrap_or_default(),
-            identity_kind: text("identity_kind").unwrap_or_default(),
-            identity_name: text("identity_name"),
-            role: text("role").unwrap_or_default(),
-            from: time(batch, row, "from").unwrap_or_default(),
-            until: time(batch, row, "until"),
-            record: record(batch, row),
-            known: time(batch, row, "observed").unwrap_or_default(),
-        });
-    }
-}
-
-fn tokens(batch: &RecordBatch, engine: &mut Engine) {
-    for row in 0..batch.num_rows() {
-        let text = |name: &str| text(batch, row, name);
-        let identity = Identity {
-            kind: text("kind").unwrap_or_default(),
-            id: text("id").unwrap_or_default(),
-            cuid: text("cuid"),
-            application_id: text("application_id"),
-            object_id: text("object_id"),
-            tenant_id: text("tenant_id"),
-            name: text("name"),
-            principal_name: text("principal_name"),
-            scopes: text("scopes"),
-            valid_from: time(batch, row, "valid_from"),
-            valid_until: time(batch, row, "valid_until"),
-        };
-        let observed = time(batch, row, "observed").unwrap_or_default();
-        engine.identity(&organization(batch, row), &identity, observed, record(batch, row));
-    }
-}
-
-/// Tells the engine when its sources were heard.
-async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), QueryError> {
-    let sql = "select organization_id, organization, source, pool_id, \"from\", until from lake.coverage";
-    let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
-    while let Some(batch) = stream.try_next().await? {
-        for row in 0..batch.num_rows() {
-            let heard = Heard {
-                source: text(&batch, row, "source").unwrap_or_default(),
-                pool_id: bigint(&batch, row, "pool_id"),
-                from: time(&batch, row, "from").unwrap_or_default(),
-                until: time(&batch, row, "until").unwrap_or_default(),
-                listed: None,
-            };
-            engine.heard(&organization(&batch, row), &heard);
-        }
-    }
-    Ok(())
-}
-
-/// A session over the lake in which some tables are parts of themselves.
-pub(super) fn session(lake: &Lake, parts: &[FileSet]) -> Result<Session, QueryError> {
-    let tables = lake
-        .pin()
-        .into_iter()
-        .map(|set| parts.iter().find(|p| p.table.name == set.table.name).cloned().unwrap_or(set))
-        .map(|files| Pinned { schema: arrow_schema(files.table), files })
-        .collect();
-    Session::new(tables, QueryLimits::default())
-}
-
-/// Decodes stored records again. `sql` selects url, observed and raw first; `each` is also given the
-/// batch and the row a record is from.
-pub(super) async fn records(
-    session: &Session,
-    sql: &str,
-    organization: Option<&str>,
-    mut each: impl FnMut(&crate::decode::Decoded<'_>, (&RecordBatch, usize)),
-) -> Result<(), QueryError> {
-    let mut stream = session.sql(sql).await?.stream;
-    while let Some(batch) = stream.try_next().await? {
-        let text = |column: usize| {
-            use datafusion::arrow::{compute::cast, datatypes::DataType};
-            cast(batch.column(column), &DataType::Utf8).map_err(|e| QueryError::Plan(e.to_string()))
-        };
-        let (url, raw) = (text(0)?, text(2)?);
-        let (url, raw) = (url.as_string::<i32>(), raw.as_string::<i32>());
-        let observed = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-        for row in (0..batch.num_rows()).filter(|row| raw.is_valid(*row)) {
-            let delivery = Delivery {
-                observed: Time::from_unix_micros(observed.value(row)),
-                url: url.is_valid(row).then(|| url.value(row)),
-                organization,
-                limits: Limits::default(),
-            };
-            let mut decoded = decode(raw.value(row).as_bytes(), &delivery);
-            // A row is one record: what lies inside it has a row of its own.
-            decoded.facts.truncate(1);
-            if let (Some(fact), Some(key)) = (decoded.facts.first_mut(), self::text(&batch, row, "key")) {
-                fact.key = key;
-            }
-            each(&decoded, (&batch, row));
-        }
-    }
-    Ok(())
 }

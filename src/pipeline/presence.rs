@@ -2,7 +2,8 @@
 
 use futures::TryStreamExt as _;
 
-use super::paging::{Attributor, bigint, quoted, session, text, time};
+use super::paging::Attributor;
+use super::stored::{bigint, quoted, session, text, time};
 use crate::model::{Agent, Body, Fact, Heard};
 use crate::query::QueryError;
 use crate::store::Lake;

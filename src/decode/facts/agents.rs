@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::decode::json::Fields;
 use crate::decode::redact::is_harmless;
-use crate::model::{Agent, Body, ElasticNode, Pool, Queue, RecordHash};
+use crate::model::{Agent, Body, ElasticNode, Pool, Queue, RecordHash, Time};
 
 pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     let has = |name: &str| fields.has(name);
@@ -69,6 +69,8 @@ fn agent_draft(kind: &str, fields: &Fields<'_>, whole: &Fields<'_>, around: &Aro
     let capability = |name: &str| {
         capabilities.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, v)| v.clone())
     };
+    // As precise as it is stored, so that two sightings are alike wherever they are from.
+    let moment = |name: &str| time(fields, name).map(Time::to_micros);
     let agent = Agent {
         agent_id: int(fields, "id")?,
         name: string(fields, "name"),
@@ -78,8 +80,8 @@ fn agent_draft(kind: &str, fields: &Fields<'_>, whole: &Fields<'_>, around: &Aro
         enabled: flag(fields, "enabled"),
         status: string(fields, "status"),
         provisioning_state: string(fields, "provisioningState"),
-        created: time(fields, "createdOn"),
-        status_changed: time(fields, "statusChangedOn"),
+        created: moment("createdOn"),
+        status_changed: moment("statusChangedOn"),
         max_parallelism: int(fields, "maxParallelism"),
         client_id: id(&authorization, "clientId"),
         key_fingerprint: fingerprint,

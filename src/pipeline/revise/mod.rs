@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Settings;
-use super::paging::{Attributor, session};
+use super::paging::Attributor;
 use super::prepare::now;
+use super::stored::session;
 use crate::attribute::Touched;
 use crate::model::{Date, Ticks, Time};
 use crate::query::{QueryError, Session};

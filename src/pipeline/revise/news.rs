@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::Settings;
-use super::super::paging::{quoted, records};
+use super::super::stored::{quoted, records};
 use super::{ReviseError, pairs};
 use crate::attribute::{EVER, PoolsHeard, Stamp, Tellers, Touched};
 use crate::model::{Date, Time};

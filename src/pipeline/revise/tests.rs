@@ -175,6 +175,57 @@ fn day() -> Vec<String> {
     all
 }
 
+/// Twenty agents of a pool as they were listed on a day, each on the machine of its month; not all of them
+/// on every day.
+fn listing(day: Date) -> String {
+    let agents: Vec<String> = (1..=20)
+        .filter(|agent| match agent {
+            3 => day < Date::parse("2026-02-01").unwrap(),
+            4 => day > Date::parse("2026-03-20").unwrap(),
+            _ => true,
+        })
+        .map(|agent| {
+            let machine = format!("vm-{agent}-{}", &day.to_string()[..7]);
+            format!(r#"{{"id":{agent},"name":"builder-{agent}","version":"4","osDescription":"Linux","createdOn":"2026-01-01T00:00:00.1234567Z","systemCapabilities":{{"Agent.ComputerName":"{machine}"}}}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"{day}T08:00:00Z","status":200,"body":{{"value":[{}]}}}}"#,
+        agents.join(",")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_agents_seen_every_day_only_what_bears_on_an_event_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(&folder).await;
+    let first = Date::parse("2026-01-05").unwrap();
+    let mut texts: Vec<String> = (0..100).map(|day| listing(first.plus_days(day))).collect();
+    for n in 2..=4 {
+        let job = job().replace(r#""requestId":2"#, &format!(r#""requestId":{n}"#));
+        texts.push(job.replace(r#""reservedAgent":{"id":2"#, &format!(r#""reservedAgent":{{"id":{n}"#)));
+    }
+    let pipeline = Pipeline::start(lake.clone(), settings());
+    let mut whole = Engine::new(Tolerance::default());
+    let delivery = Delivery { observed: now(), url: None, organization: None, limits: Limits::default() };
+    for text in &texts {
+        give(&pipeline.bulk, text).await;
+        decode(text.as_bytes(), &delivery).facts.iter().for_each(|fact| whole.learn(fact));
+    }
+    pipeline.finish().await;
+
+    let mut attributor = Attributor::new(&settings());
+    attributor.tell_of(Date::parse("2026-03-05").unwrap(), &lake).await.unwrap();
+    assert!(attributor.engine.held() * 4 < whole.held(), "{} of {}", attributor.engine.held(), whole.held());
+    for (n, machine) in [(2, "vm-2-2026-03"), (3, "vm-3-2026-01"), (4, "vm-4-2026-03")] {
+        let text = event().replace(r#""Data":{}"#, &format!(r#""Data":{{"RequestId":{n}}}"#));
+        let decoded = decode(text.as_bytes(), &delivery);
+        let verdict = attributor.engine.decide(&decoded.events[0]);
+        assert_eq!(verdict.agent.as_ref().unwrap().machine.as_deref(), Some(machine));
+        assert_eq!(verdict, whole.decide(&decoded.events[0]), "agent {n}");
+    }
+}
+
 async fn verdicts(lake: &Lake) -> String {
     let sql = "select event_id, executor, grade, agent_id, machine, run_id, provisional, missing, identities, candidates, \
         array_length(evidence) from actions order by event_id";

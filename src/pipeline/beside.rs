@@ -1,0 +1,108 @@
+//! What bears on some days and is of none of them: jobs that ran through them, agents seen before and after.
+
+use std::collections::BTreeSet;
+
+use datafusion::arrow::array::AsArray as _;
+
+use super::stored::{agents, each_batch, quoted, session};
+use crate::attribute::Engine;
+use crate::model::Date;
+use crate::query::{QueryError, Session};
+use crate::schema::FileSet;
+use crate::store::Lake;
+
+/// How far back a job that still runs is looked for.
+const LONGEST_JOB_DAYS: i32 = 40;
+
+/// Keys of the records of jobs that ran through all of a span, which no day in it tells of: they have a
+/// record from before it, and their end is after it or not known.
+pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, QueryError> {
+    let (from, until) = (lo.start(), hi.start());
+    let (earliest, latest) = (lo.plus_days(-LONGEST_JOB_DAYS), hi.plus_days(LONGEST_JOB_DAYS));
+    let around = format!("date between date '{earliest}' and date '{latest}'");
+    let sql = format!(
+        "select key from lake.jobs where {around} and request_id in (
+           select request_id from lake.jobs where {around} and request_id is not null
+           group by coalesce(organization_id, organization), request_id
+           having min(coalesce(received, assigned)) < '{from}'
+             and (max(finished) is null or max(finished) >= '{until}'))"
+    );
+    keys(&session(lake, &[])?, &sql).await
+}
+
+/// Kinds of facts that say that an agent was seen.
+pub(super) const SIGHTINGS: &str = "'agent', 'deployment_target'";
+
+/// The days around these, in runs: from a first day until before a last one.
+pub(super) fn spans(days: &BTreeSet<Date>, reach: i32) -> Vec<(Date, Date)> {
+    let mut all: Vec<(Date, Date)> = Vec::new();
+    for day in days {
+        let (from, until) = (day.plus_days(-reach), day.plus_days(reach + 1));
+        match all.last_mut().filter(|(_, end)| *end >= from) {
+            Some((_, end)) => *end = until,
+            None => all.push((from, until)),
+        }
+    }
+    all
+}
+
+/// Tells the engine where agents were seen within these spans, and of those that were not seen in the
+/// first day of one, the last time before it, of those not seen in its last days the first time after: an
+/// agent is seen every day for years, and only the sightings around an event are evidence.
+pub(super) async fn sightings(
+    lake: &Lake,
+    part: FileSet,
+    spans: &[(Date, Date)],
+    engine: &mut Engine,
+) -> Result<(), QueryError> {
+    let session = session(lake, &[part])?;
+    for (from, until) in spans {
+        let second = from.plus_days(1).start();
+        let last = until.plus_days(-1).start();
+        let (from, until) = (from.start(), until.start());
+        let of = |rows: String| format!("select * from lake.agents where {rows}");
+        let within = of(format!("observed >= '{from}' and observed < '{until}'"));
+        each_batch(&session, &within, |batch| agents(batch, engine)).await?;
+        // The first sighting of a day stands for those like it, so of that day all are brought.
+        let beside = format!(
+            "select a.key from lake.agents a join (
+               select agent_id,
+                 case when count(case when observed >= '{from}' and observed < '{second}' then 1 end) = 0
+                   then max(case when observed < '{from}' then observed end) end as before,
+                 case when count(case when observed >= '{last}' and observed < '{until}' then 1 end) = 0
+                   then min(case when observed >= '{until}' then observed end) end as after
+               from lake.agents group by organization_id, organization, agent_id, pool_id
+             ) b on a.agent_id = b.agent_id
+             where date_trunc('day', a.observed) = date_trunc('day', b.before) or a.observed = b.after"
+        );
+        for keys in keys(&session, &beside).await?.chunks(500) {
+            let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
+            let those = of(format!("key in ({})", keys.join(",")));
+            each_batch(&session, &those, |batch| agents(batch, engine)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a statement gives in its first column, a text.
+async fn keys(session: &Session, sql: &str) -> Result<Vec<String>, QueryError> {
+    let mut keys = Vec::new();
+    each_batch(session, sql, |batch| {
+        keys.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
+    })
+    .await?;
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_close_to_each_other_are_one_span() {
+        let day = |text: &str| Date::parse(text).unwrap();
+        let days = ["2026-03-05", "2026-03-09", "2026-03-20"].map(day).into();
+        let expected = [("2026-03-03", "2026-03-12"), ("2026-03-18", "2026-03-23")];
+        assert_eq!(spans(&days, 2), expected.map(|(from, until)| (day(from), day(until))));
+    }
+}
