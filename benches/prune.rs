@@ -5,29 +5,20 @@
 //! a warm answer took. With PEERS_PYTHON naming an interpreter that has `deltalake`, the same
 //! statements go through its DataFusion provider.
 
-use std::io::Write as _;
+mod lake;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use agentrail::attribute::Tolerance;
-use agentrail::decode::{Limits, is_audit};
-use agentrail::model::Time;
-use agentrail::pipeline::{Pipeline, Settings};
 use agentrail::query::{Format, Limits as QueryLimits, Pinned, Session, write};
-use agentrail::schema::{STAMPS, table};
-use agentrail::simulate::{Plan, Spelling, World};
-use agentrail::source::files;
-use agentrail::store::{Cell, Lake, RowKey, Rows, Settings as StoreSettings, Writer, arrow_schema};
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::TimestampMicrosecondType;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use agentrail::schema::table;
+use agentrail::simulate::{Plan, World};
+use agentrail::store::{Lake, Settings as StoreSettings, Writer, arrow_schema};
+use lake::{Outcome, ingest, rows_of, shifted};
 
 const DAYS: usize = 20;
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What a trace asks, over the table `events`.
 const QUESTIONS: [(&str, &str); 6] = [
@@ -110,43 +101,6 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// The simulated days, through the pipeline.
-async fn ingest(lake: &Arc<Lake>, world: &World, folder: &Path) -> Outcome<()> {
-    let settings = Settings {
-        linger: Duration::ZERO,
-        max_bytes: 64 << 20,
-        limits: Limits::default(),
-        tolerance: Tolerance::default(),
-        retention: None,
-        organization: None,
-        max_jobs: 1_000_000,
-        max_news: 200_000,
-    };
-    let pipeline = Pipeline::start(lake.clone(), settings);
-    let (captures, events) = (folder.join("captures.ndjson"), folder.join("events.ndjson"));
-    std::fs::write(&captures, world.captures().join("\n"))?;
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&events)?);
-    let mut line = Vec::new();
-    for event in world.events() {
-        line.clear();
-        event.write(Spelling::EventGrid, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    out.flush()?;
-    let settings = files::Settings {
-        chunk: 8 << 20,
-        max_document: 256 << 20,
-        under_way: 96 << 20,
-        every: Duration::from_secs(2),
-    };
-    let paths = [captures.display().to_string(), events.display().to_string()];
-    let report =
-        files::ingest_once(&settings, &paths, pipeline.bulk.clone(), &is_audit, &|_| None, |_| {}).await?;
-    pipeline.finish().await;
-    report.failed.into_iter().next().map_or(Ok(()), |says| Err(says.into()))
-}
-
 /// The days of the simulation again, `copy` times as many days later, under ids of their own.
 async fn lay_copy(lake: &Lake, path: &Path, copy: usize) -> Outcome<()> {
     let events = table("events").ok_or("no table `events`")?;
@@ -155,52 +109,12 @@ async fn lay_copy(lake: &Lake, path: &Path, copy: usize) -> Outcome<()> {
     let last = first.plus_days(DAYS as i32);
     let writer = Writer::new();
     for file in set.files.iter().filter(|f| f.date.is_some_and(|d| d < last)) {
-        let file = std::fs::File::open(path.join("events").join(&file.path))?;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(1 << 20).build()? {
-            lake.commit(&writer, vec![shifted(events, &batch?, copy)?]).await?;
+        for batch in rows_of(&path.join("events").join(&file.path))? {
+            let rows = shifted(events, &batch?, file.date, (copy * DAYS) as i32, true)?;
+            lake.commit(&writer, vec![rows]).await?;
         }
     }
     Ok(())
-}
-
-fn shifted(events: &'static agentrail::schema::Table, batch: &RecordBatch, copy: usize) -> Outcome<Rows> {
-    let schema = arrow_schema(events);
-    let own = events.columns.len() - STAMPS.len();
-    let by = (copy * DAYS) as i64 * DAY_MICROS;
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    for (field, column) in schema.fields().iter().zip(batch.columns()).take(own) {
-        columns.push(match field.name().as_str() {
-            "event_id" => {
-                let ids = column.as_string::<i32>();
-                let id = |i: usize| format!("{copy:08x}{}", &ids.value(i)[8..]);
-                Arc::new(StringArray::from_iter_values((0..ids.len()).map(id)))
-            }
-            "occurred" => {
-                let times = column.as_primitive::<TimestampMicrosecondType>();
-                let times = times.unary::<_, TimestampMicrosecondType>(|t| t + by);
-                Arc::new(TimestampMicrosecondArray::from(times.to_data()).with_timezone("UTC"))
-            }
-            _ => column.clone(),
-        });
-    }
-    let fields: arrow::datatypes::Fields = schema.fields().iter().take(own).cloned().collect();
-    let batch = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?;
-    let column = |name: &str| batch.column_by_name(name).ok_or("a column is missing");
-    let (ids, actions) = (column("event_id")?.as_string::<i32>(), column("action")?.as_string::<i32>());
-    let occurred = column("occurred")?.as_primitive::<TimestampMicrosecondType>();
-    let (keys, dates) = (0..batch.num_rows())
-        .map(|i| {
-            let at = Time::from_unix_micros(occurred.value(i));
-            let check = [
-                Cell::Time(Some(at)),
-                Cell::Text(Some(actions.value(i))),
-                Cell::Text(None),
-                Cell::Text(None),
-            ];
-            (RowKey::checked(ids.value(i), &check), Some(at.date()))
-        })
-        .unzip();
-    Ok(Rows { table: events, batch: batch.clone(), keys, dates })
 }
 
 fn session(lake: &Lake) -> Outcome<Session> {

@@ -6,6 +6,7 @@ use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 
+use super::prepare::in_parts;
 use crate::attribute::{Binding, Engine};
 use crate::decode::{Delivery, Limits, decode};
 use crate::model::{Agent, Body, Fact, Heard, Identity, Org, RecordHash, Time};
@@ -58,7 +59,7 @@ pub(super) async fn records(
         let (url, raw) = (text(0)?, text(2)?);
         let (url, raw) = (url.as_string::<i32>(), raw.as_string::<i32>());
         let observed = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-        for row in (0..batch.num_rows()).filter(|row| raw.is_valid(*row)) {
+        let one = |row: usize| {
             let delivery = Delivery {
                 observed: Time::from_unix_micros(observed.value(row)),
                 url: url.is_valid(row).then(|| url.value(row)),
@@ -71,7 +72,12 @@ pub(super) async fn records(
             if let (Some(fact), Some(key)) = (decoded.facts.first_mut(), self::text(&batch, row, "key")) {
                 fact.key = key;
             }
-            each(&decoded, (&batch, row));
+            decoded
+        };
+        let rows: Vec<usize> = (0..batch.num_rows()).filter(|row| raw.is_valid(*row)).collect();
+        let decoded = in_parts(&rows, |rows| rows.iter().map(|row| one(*row)).collect::<Vec<_>>());
+        for (row, decoded) in rows.iter().zip(decoded.iter().flatten()) {
+            each(decoded, (&batch, *row));
         }
     }
     Ok(())
