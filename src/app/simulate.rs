@@ -36,9 +36,7 @@ pub(super) fn run(asked: &Simulate) -> Result<u8, Failure> {
     lines("hooks.ndjson", world.hooks())?;
     let mut truth = create("truth.ndjson")?;
     for event in world.events() {
-        let line =
-            serde_json::json!({"event_id": event.id, "executor": event.executor(), "agent": event.truth});
-        writeln!(truth, "{line}").map_err(fail)?;
+        writeln!(truth, "{}", event.truth_line()).map_err(fail)?;
     }
     truth.flush().map_err(fail)?;
     let mut audit = create("audit.ndjson")?;

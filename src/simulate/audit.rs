@@ -64,6 +64,11 @@ impl SimEvent {
         }
     }
 
+    /// The truth of it, as a line of JSON.
+    pub fn truth_line(&self) -> String {
+        json!({"event_id": self.id, "executor": self.executor(), "agent": self.truth}).to_string()
+    }
+
     /// Appends the record in a spelling, as one line without its break.
     pub fn write(&self, spelling: Spelling, out: &mut Vec<u8>) {
         let record = match spelling {

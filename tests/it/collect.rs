@@ -1,7 +1,9 @@
 //! The collectors against the simulated organisation's REST API, in all its moods.
 
+use std::sync::{Arc, Mutex};
+
 use agentrail::model::Ticks;
-use agentrail::simulate::{Moods, Plan, World, serve};
+use agentrail::simulate::{Moods, Plan, Request, World, serve};
 use agentrail::source::clock::{Clock as _, System};
 
 use crate::lake::{Scratch, Service};
@@ -115,6 +117,50 @@ async fn a_wrong_token_is_said_and_the_service_goes_on() {
         assert_eq!(status, 200);
         assert!(service.stop().success());
         assert_eq!(scratch.count("select count(*) from actions"), 1);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refused_before_its_time_is_asked_for_anew() {
+    let moods = Moods {
+        authorization: "none but those that are given out".to_owned(),
+        token_life: Ticks::seconds(3),
+        ..Moods::default()
+    };
+    let given = Arc::new(Mutex::new(Vec::new()));
+    let log = given.clone();
+    let now = move |request: &Request| {
+        let now = System.now();
+        if request.path == "/msi/token" {
+            log.lock().unwrap().push(now);
+        }
+        now
+    };
+    let (address, _task) = serve(World::build(&lately()), moods, LOOPBACK, now).await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        let scratch = Scratch::new();
+        let mut environment = environment(&format!("http://{address}"));
+        environment.push(("AGENTRAIL_AZURE_DEVOPS__CREDENTIAL", "managed_identity".to_owned()));
+        environment.push(("IDENTITY_ENDPOINT", format!("http://{address}/msi/token")));
+        environment.push(("IDENTITY_HEADER", "secret".to_owned()));
+        let environment: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let service = Service::start_with(&scratch, &[], &environment);
+        // The third token is good for calls as the first was, though that was said to last a day.
+        for _ in 0..600 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let third = given.lock().unwrap().get(2).copied();
+            let heard = |at| {
+                let after = format!("source = 'jobs' and until > timestamp '{at}'");
+                scratch.count(&format!("select count(*) from coverage where {after}")) > 0
+            };
+            if third.is_some_and(heard) {
+                assert!(service.stop().success());
+                return;
+            }
+        }
+        panic!("no jobs were heard with a third token: {:?}", given.lock().unwrap());
     })
     .await
     .unwrap();
