@@ -51,7 +51,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Sql(sql) => ask::sql(sql, &settings).await,
             Command::Report(report) => ask::report(report, &settings).await,
             Command::Trace(trace) => ask::trace(trace, &settings).await,
-            Command::Simulate(asked) => simulate::run(&asked),
+            Command::Simulate(asked) => simulate::run(&asked).await,
             Command::Score(asked) => score::run(asked, &settings).await,
             Command::Reattribute(asked) => reattribute::run(asked, &settings).await,
             Command::Maintain => service::maintain(&settings).await,

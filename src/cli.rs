@@ -73,9 +73,10 @@ pub enum Command {
     /// `run` and `ingest` do so by themselves for what late evidence can touch. Old verdicts stay:
     /// actions_as_known(time) shows what was believed before.
     Reattribute(Reattribute),
-    /// Write the recordings of a simulated organisation, and the truth of who did what
+    /// Write the recordings of a simulated organisation, and the truth of who did what; or serve it
     ///
-    /// The same seed gives the same. Ingest the recordings into a lake of their own, then `score` it.
+    /// The same seed gives the same. Ingest the recordings into a lake of their own, then `score` it. Or
+    /// let `run` collect it in real time over REST: it says how.
     Simulate(Simulate),
     /// Compare the verdicts of a lake with a known truth
     Score(Score),
@@ -136,8 +137,11 @@ pub struct Simulate {
     #[arg(long, default_value_t = 2000)]
     pub events_per_day: usize,
     /// Folder to write to
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub out: PathBuf,
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, required_unless_present = "serve")]
+    pub out: Option<PathBuf>,
+    /// Serve its REST API at this address until told to stop: its first working day begins now
+    #[arg(long, value_name = "ADDRESS")]
+    pub serve: Option<String>,
 }
 
 #[derive(Debug, Args)]

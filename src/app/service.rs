@@ -142,7 +142,7 @@ pub(super) async fn until(mut flag: tokio::sync::watch::Receiver<bool>) {
 }
 
 /// Ends with the first signal to stop; signals are heard from now on.
-fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let hear = |kind| signal(kind).map_err(|e| Failure::of("listen for the signal to stop", e));
     let (mut term, mut int) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);

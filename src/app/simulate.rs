@@ -1,20 +1,24 @@
-//! `simulate`: the recordings of a simulated organisation, and the truth of who did what.
+//! `simulate`: a simulated organisation as recordings with the truth of who did what, or as a service.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::path::Path;
 
-use super::{Failure, ask};
+use super::{Failure, ask, service};
 use crate::cli::Simulate;
-use crate::simulate::{Plan, Spelling, World};
+use crate::model::Ticks;
+use crate::simulate::{Moods, Plan, Spelling, World, serve};
+use crate::source::clock::{Clock as _, System};
 
 /// Actions of a build job that name no job; with the reports of its deployment that is what a run gives.
 const ACTIONS: usize = 5;
 const EVENTS_A_RUN: usize = ACTIONS + 2;
+/// When people come to work, after the first moment of a day.
+const MORNING: Ticks = Ticks::seconds(7 * 3600);
 
-/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson` and `truth.ndjson`.
-pub(super) fn run(asked: &Simulate) -> Result<u8, Failure> {
+pub(super) async fn run(asked: &Simulate) -> Result<u8, Failure> {
     let a_day = (asked.events_per_day / EVENTS_A_RUN).max(1);
-    let world = World::build(&Plan {
+    let recorded = Plan {
         runs: a_day * asked.days,
         agents: (a_day / 40).max(4),
         projects: (a_day / 60).max(2),
@@ -23,24 +27,64 @@ pub(super) fn run(asked: &Simulate) -> Result<u8, Failure> {
         seed: asked.seed,
         outages: true,
         ..Plan::demo()
-    });
-    let fail =
-        |e: std::io::Error| Failure::of(format!("write the recordings to `{}`", asked.out.display()), e);
-    std::fs::create_dir_all(&asked.out).map_err(fail)?;
-    let create = |name: &str| File::create(asked.out.join(name)).map(BufWriter::new).map_err(fail);
+    };
+    let plan = match asked.serve {
+        Some(_) => Plan { day: System.now() - MORNING, outages: false, hasty: true, ..recorded },
+        None => recorded,
+    };
+    let world = World::build(&plan);
+    if let Some(out) = &asked.out {
+        write(&world, asked.seed, out)?;
+    }
+    match &asked.serve {
+        Some(address) => until_stopped(world, asked.seed, address).await,
+        None => Ok(0),
+    }
+}
+
+/// Serves the organisation as it is at each moment.
+async fn until_stopped(world: World, seed: u64, address: &str) -> Result<u8, Failure> {
+    let told_to_stop = service::told_to_stop()?;
+    let moods = Moods {
+        seed,
+        token_life: Ticks::seconds(3600),
+        unkind_one_in: 50,
+        stalls_one_in: 2000,
+        page: 200,
+        lag: Ticks::seconds(1800),
+        ..Moods::default()
+    };
+    let served = serve(world, moods, address, |_| System.now()).await;
+    let (address, task) =
+        served.map_err(|e| Failure::of(format!("listen on `{address}`; name another with --serve"), e))?;
+    let code = ask::print(
+        format!(
+            "contoso is at http://{address}, and its day begins; in another terminal:\n\
+             AGENTRAIL_AZURE_DEVOPS__ORGANIZATIONS=contoso AGENTRAIL_AZURE_DEVOPS__ENDPOINT=http://{address} \
+             AGENTRAIL_AZURE_DEVOPS__CREDENTIAL=pat AGENTRAIL_AZURE_DEVOPS__PAT=any agentrail run\n"
+        )
+        .as_bytes(),
+    )?;
+    told_to_stop.await;
+    task.abort();
+    Ok(code)
+}
+
+/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson` and `truth.ndjson`.
+fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
+    let fail = |e: std::io::Error| Failure::of(format!("write the recordings to `{}`", out.display()), e);
+    std::fs::create_dir_all(out).map_err(fail)?;
+    let create = |name: &str| File::create(out.join(name)).map(BufWriter::new).map_err(fail);
     let lines = |name: &str, lines: &[String]| {
         let mut out = create(name)?;
         lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()).map_err(fail)
     };
     lines("facts.ndjson", world.captures())?;
     lines("hooks.ndjson", world.hooks())?;
-    let mut truth = create("truth.ndjson")?;
-    for event in world.events() {
-        writeln!(truth, "{}", event.truth_line()).map_err(fail)?;
-    }
-    truth.flush().map_err(fail)?;
+    let truth: Vec<String> = world.events().iter().map(crate::simulate::SimEvent::truth_line).collect();
+    lines("truth.ndjson", &truth)?;
     let mut audit = create("audit.ndjson")?;
-    deliver(&world, asked.seed, &mut audit).and_then(|()| audit.flush()).map_err(fail)?;
+    deliver(world, seed, &mut audit).and_then(|()| audit.flush()).map_err(fail)?;
     ask::print(
         format!(
             "{} audit events with {} answers of the REST API and {} hooks in {out}\n\
@@ -49,7 +93,7 @@ pub(super) fn run(asked: &Simulate) -> Result<u8, Failure> {
             world.events().len(),
             world.captures().len(),
             world.hooks().len(),
-            out = asked.out.display()
+            out = out.display()
         )
         .as_bytes(),
     )

@@ -165,3 +165,27 @@ async fn a_token_that_is_refused_before_its_time_is_asked_for_anew() {
     .await
     .unwrap();
 }
+
+#[test]
+fn a_served_organisation_is_collected_in_real_time() {
+    use std::io::BufRead as _;
+    let scratch = Scratch::new();
+    let arguments = ["simulate", "--serve", LOOPBACK, "--seed", "5", "--days", "1"];
+    let mut served = scratch.command(&arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut says = String::new();
+    std::io::BufReader::new(served.stdout.take().unwrap()).read_line(&mut says).unwrap();
+    let endpoint = says.split(' ').find_map(|word| word.strip_suffix(',')).unwrap();
+    let service = start(&scratch, endpoint, None);
+    // Seven agents in each pool were registered in the morning; the first job comes within two minutes.
+    wait_for(&scratch, "select count(*) from actions where action = 'Library.AgentAdded'", 14);
+    wait_for(&scratch, "select count(*) from agents_now where pool_id < 13", 14);
+    wait_for(
+        &scratch,
+        "select least(count(*), 1) from jobs where run_id between 700 and 9999 and finished is null",
+        1,
+    );
+    assert!(service.stop().success());
+    let id = served.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(served.wait().unwrap().success());
+}
