@@ -277,8 +277,8 @@ fn capture<'a>(raw: &'a str, fields: &Fields<'a>, sink: &mut Sink<'a, '_>) {
             facts::other("rest.empty", raw, sink);
         }
         let is_whole = sink.out.rejects.len() == rejects;
-        // The last page of several is the proof of them all.
-        if !fields.has("continuation") {
+        // The last page of several is the proof of them all; a text is no list at all.
+        if !fields.has("continuation") && !body.starts_with('"') {
             facts::heard(facts, body, is_whole, sink);
         }
     }

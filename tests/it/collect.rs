@@ -1,5 +1,6 @@
 //! The collectors against the simulated organisation's REST API, in all its moods.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentrail::model::Ticks;
@@ -188,4 +189,55 @@ fn a_served_organisation_is_collected_in_real_time() {
     let id = served.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(served.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_fails_and_a_call_without_an_end_hold_up_nothing_else() {
+    use axum::response::IntoResponse as _;
+    let world = Arc::new(World::build(&lately()));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let seen = looks.clone();
+    let answer = move |request: axum::extract::Request| {
+        let (world, seen) = (world.clone(), seen.clone());
+        async move {
+            let path = request.uri().path().to_owned();
+            if path.ends_with("pools/11/jobrequests") || path.ends_with("pools/12/agents") {
+                return "a proxy's word".into_response();
+            }
+            if path.ends_with("/_apis/projects") {
+                return std::future::pending().await;
+            }
+            seen.fetch_add(usize::from(path.ends_with("pools/12/jobrequests")), Ordering::Relaxed);
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            let asked = Request { path, query, ..Request::default() };
+            let reply = world.answer(System.now(), &Moods::default(), &asked);
+            (axum::http::StatusCode::from_u16(reply.status).unwrap(), reply.body).into_response()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().fallback(answer);
+    let _task = tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::task::spawn_blocking(move || {
+        let scratch = Scratch::new();
+        let service = start(&scratch, &endpoint, None);
+        wait_for(&scratch, "select count(*) from agents_now where pool_id <> 12", 5);
+        wait_for(
+            &scratch,
+            "select least(count(*), 1) from coverage where source = 'jobs' and pool_id = 12",
+            1,
+        );
+        let before = looks.load(Ordering::Relaxed);
+        while looks.load(Ordering::Relaxed) < before + 3 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert!(service.stop().success());
+        // What cannot be read is no empty list: nothing was heard.
+        let heard = |what: &str| scratch.count(&format!("select count(*) from coverage where {what}"));
+        assert_eq!(heard("source = 'jobs' and pool_id = 11"), 0);
+        assert_eq!(heard("source = 'agents' and pool_id = 12"), 0);
+        assert!(scratch.count("select count(*) from rejects") > 0);
+    })
+    .await
+    .unwrap();
 }
