@@ -166,6 +166,15 @@ fn an_address_that_none_of_the_running_agents_has_leaves_hints_only() {
 }
 
 #[test]
+fn a_person_who_is_called_like_a_build_identity_is_a_person() {
+    let text = event("X.Y", "build", "10:05:00", "{}")
+        .replace(r#""Data":"#, r#""ActorUPN":"eve@contoso.com","Data":"#);
+    assert!(text.contains("Build Service ("), "{text}");
+    let v = verdict(&[pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00")), text]);
+    assert!(v.executor != Executor::Agent && v.agent.is_none(), "{v:?}");
+}
+
+#[test]
 fn two_running_jobs_are_never_one() {
     let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 8, 2, "10:04:00", Some("10:06:00"))];
     let v = verdict(&[

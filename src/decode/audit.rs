@@ -398,6 +398,12 @@ fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 
     if id.is_some_and(is_service_id) {
         return ActorKind::Service;
     }
+    // A mail address belongs to a person, whatever that person is called, and also where the ids were
+    // taken out.
+    let mail = names[1].is_some_and(|upn| upn.contains('@'));
+    if mail {
+        return ActorKind::User;
+    }
     for name in names.into_iter().flatten() {
         if name == "Azure DevOps Service" {
             return ActorKind::Service;
@@ -413,7 +419,5 @@ fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 
             return ActorKind::AgentPoolService;
         }
     }
-    // A mail address belongs to a person, also where the ids were taken out.
-    let mail = names[1].is_some_and(|upn| upn.contains('@'));
-    if id.is_some() || cuid || mail { ActorKind::User } else { ActorKind::Unknown }
+    if id.is_some() || cuid { ActorKind::User } else { ActorKind::Unknown }
 }

@@ -122,6 +122,10 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
             .into_iter()
             .filter(|j| is_release(j.job.plan_type.as_deref()) == release)
             .filter(|j| hints.pipeline_id.is_none_or(|p| j.job.pipeline_id.is_none_or(|q| p == q)))
+            .filter(|j| {
+                let (said, own) = (hints.pipeline_name.as_deref(), j.job.pipeline_name.as_deref());
+                said.zip(own).is_none_or(|(said, own)| said.eq_ignore_ascii_case(own))
+            })
             .filter(|j| same_project(case.event, j))
             .collect();
         let named = named_jobs(case.event, &jobs);
