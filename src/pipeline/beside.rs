@@ -3,31 +3,38 @@
 use std::collections::BTreeSet;
 
 use datafusion::arrow::array::AsArray as _;
+use datafusion::arrow::datatypes::Date32Type;
 
 use super::stored::{agents, each_batch, quoted, session};
 use crate::attribute::Engine;
 use crate::model::Date;
-use crate::query::{QueryError, Session};
+use crate::query::QueryError;
 use crate::schema::FileSet;
 use crate::store::Lake;
 
 /// How far back a job that still runs is looked for.
 const LONGEST_JOB_DAYS: i32 = 40;
 
-/// Keys of the records of jobs that ran through all of a span, which no day in it tells of: they have a
-/// record from before it, and their end is after it or not known.
-pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<String>, QueryError> {
+/// Days and keys of the records of jobs that ran through all of a span, which no day in it tells of: they
+/// have a record from before it, and their end is after it or not known.
+pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Date, String)>, QueryError> {
     let (from, until) = (lo.start(), hi.start());
     let (earliest, latest) = (lo.plus_days(-LONGEST_JOB_DAYS), hi.plus_days(LONGEST_JOB_DAYS));
     let around = format!("date between date '{earliest}' and date '{latest}'");
     let sql = format!(
-        "select key from lake.jobs where {around} and request_id in (
+        "select date, key from lake.jobs where {around} and request_id in (
            select request_id from lake.jobs where {around} and request_id is not null
            group by coalesce(organization_id, organization), request_id
            having min(coalesce(received, assigned)) < '{from}'
              and (max(finished) is null or max(finished) >= '{until}'))"
     );
-    keys(&session(lake, &[])?, &sql).await
+    let mut all = Vec::new();
+    each_batch(&session(lake, &[])?, &sql, |batch| {
+        let (days, keys) = (batch.column(0).as_primitive::<Date32Type>(), batch.column(1).as_string::<i32>());
+        all.extend(days.iter().zip(keys).filter_map(|(day, key)| Some((Date(day?), key?.to_owned()))));
+    })
+    .await?;
+    Ok(all)
 }
 
 /// Kinds of facts that say that an agent was seen.
@@ -55,6 +62,9 @@ pub(super) async fn sightings(
     spans: &[(Date, Date)],
     engine: &mut Engine,
 ) -> Result<(), QueryError> {
+    if spans.is_empty() || part.files.is_empty() {
+        return Ok(());
+    }
     let session = session(lake, &[part])?;
     for (from, until) in spans {
         let second = from.plus_days(1).start();
@@ -75,23 +85,18 @@ pub(super) async fn sightings(
              ) b on a.agent_id = b.agent_id
              where date_trunc('day', a.observed) = date_trunc('day', b.before) or a.observed = b.after"
         );
-        for keys in keys(&session, &beside).await?.chunks(500) {
+        let mut keys = Vec::new();
+        each_batch(&session, &beside, |batch| {
+            keys.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
+        })
+        .await?;
+        for keys in keys.chunks(500) {
             let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
             let those = of(format!("key in ({})", keys.join(",")));
             each_batch(&session, &those, |batch| agents(batch, engine)).await?;
         }
     }
     Ok(())
-}
-
-/// What a statement gives in its first column, a text.
-async fn keys(session: &Session, sql: &str) -> Result<Vec<String>, QueryError> {
-    let mut keys = Vec::new();
-    each_batch(session, sql, |batch| {
-        keys.extend(batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned));
-    })
-    .await?;
-    Ok(keys)
 }
 
 #[cfg(test)]

@@ -19,8 +19,9 @@ use crate::query::QueryError;
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, Writer};
 
-/// Whether an event names a job request: one that was not known yet is in no column of its verdict.
-pub(super) const NAMES_REQUEST: &str = "(request_id is not null or data ilike '%requestid%')";
+/// Whether an event itself names a job request for the others of its correlation. The column of the verdict
+/// does not say it: it holds what was concluded, and nothing of a request that was not known yet.
+pub(super) const NAMES_REQUEST: &str = "(correlation_id is not null and data ilike '%requestid%')";
 
 /// The engine, with what of the lake it has been told.
 pub(super) struct Attributor {
@@ -132,9 +133,7 @@ impl Attributor {
         }
         let long = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
         let agents = self.unheard(lake.files("agents"), days);
-        if !agents.files.is_empty() {
-            sightings(lake, agents, &spans(&self.days, self.reach), &mut self.engine).await?;
-        }
+        sightings(lake, agents, &spans(&self.days, self.reach), &mut self.engine).await?;
         let fresh = days.difference(&self.days).copied().collect();
         sightings(lake, lake.files("agents"), &spans(&fresh, self.reach), &mut self.engine).await?;
         self.days.extend(days);
@@ -147,10 +146,15 @@ impl Attributor {
             })
             .await?;
         }
-        for keys in long.chunks(500) {
-            let keys: Vec<String> = keys.iter().map(|key| quoted(key)).collect();
-            let sql =
-                format!("select url, observed, raw, key from lake.facts where key in ({})", keys.join(","));
+        for some in long.chunks(500) {
+            let keys: Vec<String> = some.iter().map(|(_, key)| quoted(key)).collect();
+            let days: BTreeSet<String> = some.iter().map(|(day, _)| format!("date '{day}'")).collect();
+            let days: Vec<String> = days.into_iter().collect();
+            let sql = format!(
+                "select url, observed, raw, key from lake.facts where date in ({}) and key in ({})",
+                days.join(","),
+                keys.join(",")
+            );
             records(&session(lake, &[])?, &sql, organization, |decoded, _| {
                 decoded.facts.iter().for_each(|fact| engine.learn(fact));
             })
@@ -168,12 +172,13 @@ impl Attributor {
             .await?;
         }
         // Registrations and tokens count for ever, whenever they were reported.
-        for (table, tell) in
-            [("bindings", registrations as fn(&RecordBatch, &mut Engine)), ("identities", tokens)]
-        {
+        for (table, rows, tell) in [
+            ("bindings", "role = 'registrant'", registrations as fn(&RecordBatch, &mut Engine)),
+            ("identities", "true", tokens),
+        ] {
             let part = self.unheard(lake.files(table), days);
             if !part.files.is_empty() {
-                let sql = format!("select * from lake.{table}");
+                let sql = format!("select * from lake.{table} where {rows}");
                 each_batch(&session(lake, &[part])?, &sql, |batch| tell(batch, &mut self.engine)).await?;
             }
         }

@@ -24,7 +24,7 @@ pub(super) async fn correlations(
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
     let naming = format!(
-        "known > {} and (grade = 'exact' or request_id is null) and {NAMES_REQUEST} and correlation_id is not null",
+        "known > {} and (grade = 'exact' or request_id is null) and {NAMES_REQUEST}",
         at(since)
     );
     let days = rows(session, &format!("select min(date), max(date) from lake.events where {naming}")).await?;
