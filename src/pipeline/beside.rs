@@ -70,7 +70,8 @@ pub(super) async fn sightings(
         let second = from.plus_days(1).start();
         let last = until.plus_days(-1).start();
         let (from, until) = (from.start(), until.start());
-        let of = |rows: String| format!("select * from lake.agents where {rows}");
+        // A row with an event says that an agent is gone: that is no sighting.
+        let of = |rows: String| format!("select * from lake.agents where event is null and {rows}");
         let within = of(format!("observed >= '{from}' and observed < '{until}'"));
         each_batch(&session, &within, |batch| agents(batch, engine)).await?;
         // The first sighting of a day stands for those like it, so of that day all are brought.
@@ -81,9 +82,10 @@ pub(super) async fn sightings(
                    then max(case when observed < '{from}' then observed end) end as before,
                  case when count(case when observed >= '{last}' and observed < '{until}' then 1 end) = 0
                    then min(case when observed >= '{until}' then observed end) end as after
-               from lake.agents group by organization_id, organization, agent_id, pool_id
+               from lake.agents where event is null group by organization_id, organization, agent_id, pool_id
              ) b on a.agent_id = b.agent_id
-             where date_trunc('day', a.observed) = date_trunc('day', b.before) or a.observed = b.after"
+             where a.event is null
+               and (date_trunc('day', a.observed) = date_trunc('day', b.before) or a.observed = b.after)"
         );
         let mut keys = Vec::new();
         each_batch(&session, &beside, |batch| {

@@ -23,10 +23,8 @@ pub(super) async fn correlations(
     since: i64,
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
-    let naming = format!(
-        "known > {} and (grade = 'exact' or request_id is null) and {NAMES_REQUEST}",
-        at(since)
-    );
+    let naming =
+        format!("known > {} and (grade = 'exact' or request_id is null) and {NAMES_REQUEST}", at(since));
     let days = rows(session, &format!("select min(date), max(date) from lake.events where {naming}")).await?;
     let day = |column: usize| {
         let column = days.first()?.column(column).as_primitive::<Date32Type>();
