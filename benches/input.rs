@@ -4,12 +4,16 @@
 //! agentrail joins them with. `jobs.ndjson` and `agents.ndjson` hold the same jobs and agents as
 //! flat lines, which is easier for the engines it is compared with.
 
+#[path = "lake/events.rs"]
+mod events;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use agentrail::simulate::{Plan, Spelling, World};
+use agentrail::simulate::{Plan, World};
+use events::write_events;
 use serde_json::{Value as Json, json};
 
 /// What one run gives: its actions, two reports of its deployment, a quarter of a check.
@@ -33,15 +37,7 @@ fn main() -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let create = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
 
-    let mut out = create("events.ndjson")?;
-    let mut line = Vec::new();
-    for event in world.events() {
-        line.clear();
-        event.write(Spelling::EventGrid, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    out.flush()?;
+    write_events(&world, &folder.join("events.ndjson"))?;
     let mut out = create("captures.ndjson")?;
     for capture in world.captures() {
         writeln!(out, "{capture}")?;

@@ -5,19 +5,24 @@
 //! A request's time counts from when it was due, so a stall is not hidden by the requests that it
 //! kept from being sent. Everything, the senders included, shares this machine's cores.
 
+#[path = "lake/events.rs"]
+mod events;
+#[path = "lake/settings.rs"]
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use agentrail::attribute::Tolerance;
-use agentrail::decode::Limits;
 use agentrail::model::Time;
 use agentrail::pipeline::{Pipeline, Settings};
 use agentrail::simulate::{Plan, Spelling, World};
 use agentrail::source::webhook;
 use agentrail::store::{Lake, Settings as StoreSettings};
+use events::write_events;
+use settings::settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -106,16 +111,7 @@ async fn main() -> Outcome<()> {
 }
 
 fn pipeline_settings() -> Settings {
-    Settings {
-        linger: Duration::ZERO,
-        max_bytes: 64 << 20,
-        limits: Limits::default(),
-        tolerance: Tolerance::default(),
-        retention: None,
-        organization: None,
-        max_jobs: 1_000_000,
-        max_news: 200_000,
-    }
+    Settings { max_jobs: 1_000_000, ..settings() }
 }
 
 /// What the disk itself needs to make a small file durable, in milliseconds.
@@ -152,7 +148,6 @@ fn bodies(count: usize) -> Vec<Vec<u8>> {
 }
 
 fn write_bulk(path: &Path, count: usize) -> std::io::Result<()> {
-    use std::io::Write as _;
     // Another year, so that none of them is among the bodies.
     let plan = Plan {
         runs: count / 19,
@@ -162,15 +157,7 @@ fn write_bulk(path: &Path, count: usize) -> std::io::Result<()> {
         day: Time::parse("2025-03-05T00:00:00Z").unwrap(),
         ..Plan::quiet()
     };
-    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut line = Vec::new();
-    for event in World::build(&plan).events() {
-        line.clear();
-        event.write(Spelling::EventGrid, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    out.flush()
+    write_events(&World::build(&plan), path)
 }
 
 /// Sends at the rate for so long; the milliseconds of each request since it was due.

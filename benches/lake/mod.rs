@@ -1,55 +1,37 @@
 //! A lake of many days for the benches: simulated days through the pipeline, and copies of their rows
 //! straight into the lake as days before or after them.
 
-use std::io::Write as _;
+mod events;
+mod settings;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentrail::attribute::Tolerance;
-use agentrail::decode::{Limits, is_audit};
+use agentrail::decode::is_audit;
 use agentrail::model::{Date, Ticks, Time};
-use agentrail::pipeline::{Pipeline, Settings};
+use agentrail::pipeline::Pipeline;
 use agentrail::schema::{STAMPS, Table};
-use agentrail::simulate::{Spelling, World};
+use agentrail::simulate::World;
 use agentrail::source::files;
 use agentrail::store::{Cell, Lake, RowKey, Rows, arrow_schema};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Fields, Int64Type, Schema, TimestampMicrosecondType};
+use events::write_events;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+pub use settings::settings;
 
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Numbers of one copy do not meet those of another.
 const NUMBERS: i64 = 10_000_000;
 
-pub fn settings() -> Settings {
-    Settings {
-        linger: Duration::ZERO,
-        max_bytes: 64 << 20,
-        limits: Limits::default(),
-        tolerance: Tolerance::default(),
-        retention: None,
-        organization: None,
-        max_jobs: 400_000,
-        max_news: 200_000,
-    }
-}
-
 /// The simulated days, through the pipeline.
 pub async fn ingest(lake: &Arc<Lake>, world: &World, folder: &Path) -> Outcome<()> {
     let pipeline = Pipeline::start(lake.clone(), settings());
     let (captures, events) = (folder.join("captures.ndjson"), folder.join("events.ndjson"));
     std::fs::write(&captures, world.captures().join("\n"))?;
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&events)?);
-    let mut line = Vec::new();
-    for event in world.events() {
-        line.clear();
-        event.write(Spelling::EventGrid, &mut line);
-        line.push(b'\n');
-        out.write_all(&line)?;
-    }
-    out.flush()?;
+    write_events(world, &events)?;
     let settings = files::Settings {
         chunk: 8 << 20,
         max_document: 256 << 20,

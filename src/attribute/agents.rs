@@ -1,6 +1,6 @@
 //! The agents of one organisation: their versions over time, who registered them and from where.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bindings::Binding;
@@ -52,6 +52,7 @@ impl Agents {
     pub fn listed(&mut self, pool: i64, ids: &[i64], at: Time) -> Vec<(Arc<Agent>, Time)> {
         let Some(there) = self.there.get_mut(&pool) else { return Vec::new() };
         // A list that comes late says nothing of who came since.
+        let ids: HashSet<&i64> = ids.iter().collect();
         let left = |id: &i64, (_, seen): &mut (Arc<Agent>, Time)| *seen < at && !ids.contains(id);
         let gone: Vec<(i64, (Arc<Agent>, Time))> = there.extract_if(.., left).collect();
         self.missed.extend(gone.iter().map(|(id, _)| ((pool, *id), at)));
@@ -170,8 +171,8 @@ impl Agents {
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
         }
-        for (pool, there) in other.there {
-            self.there.entry(pool).or_default().extend(there);
+        for (agent, at) in other.there.into_values().flat_map(BTreeMap::into_values) {
+            self.is_there(agent, at);
         }
         self.missed.extend(other.missed);
         for (ip, agents) in other.addresses {

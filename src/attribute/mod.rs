@@ -97,11 +97,8 @@ impl Engine {
     }
 
     /// The agents that a whole list of their pool lacks for the first time, each with when it was seen last.
-    pub fn gone(&mut self, fact: &Fact<'_>) -> Vec<(Arc<Agent>, Time)> {
-        let Body::Heard(Heard { listed: Some(ids), pool_id: Some(pool), until, .. }) = &fact.body else {
-            return Vec::new();
-        };
-        self.organizations.of_fact(&fact.organization).agents.listed(*pool, ids, *until)
+    pub fn gone(&mut self, organization: &Org, pool: i64, ids: &[i64], at: Time) -> Vec<(Arc<Agent>, Time)> {
+        self.organizations.of_fact(organization).agents.listed(pool, ids, at)
     }
 
     /// Takes in that an id and a name are one organisation's: what is known under either is one.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ledger::Ledger;
 use super::revise::Unread;
@@ -10,7 +9,8 @@ use super::rows::{Refusal, RowSet};
 use super::{Settings, Shared};
 use crate::attribute::Engine;
 use crate::decode::{Decoded, Delivery, decode, inflate};
-use crate::model::{Date, Event, Fact, Reason, RecordHash, Reject, Time};
+use crate::model::{Body, Date, Event, Fact, Reason, RecordHash, Reject, Time};
+use crate::source::clock::{Clock as _, System};
 use crate::source::{Account, Payload};
 use crate::store::{Rows, Writer};
 
@@ -90,25 +90,26 @@ fn decide(
         let mut attributor = shared.attributor_mut();
         let mut fresh = Vec::with_capacity(some.len());
         let mut gone = Vec::new();
-        for fact in some.iter() {
-            if let Err(error) = runtime.block_on(attributor.tell_who_is_there(fact, &shared.lake)) {
-                tracing::warn!(%error, "the agents of the lake could not be read: of some it is not told when they left");
-            }
+        for (nth, fact) in some.iter().enumerate() {
             // An agent that is listed once a minute is kept when it changes, and once a day.
             fresh.push(!attributor.engine.repeats(fact));
             if fresh.last() == Some(&true) {
                 attributor.engine.learn(fact);
             }
-            gone.extend(attributor.engine.gone(fact).into_iter().map(|gone| (fact.hash, gone)));
+            if let Some((pool, ids, at)) = listed(fact) {
+                let there = attributor.tell_who_is_there(&fact.organization, pool, &shared.lake);
+                if let Err(error) = runtime.block_on(there) {
+                    tracing::warn!(%error, "the agents of the lake could not be read: of some it is not told when they left");
+                }
+                let left = attributor.engine.gone(&fact.organization, pool, ids, at);
+                gone.extend(left.into_iter().map(|gone| (nth, gone)));
+            }
         }
         // One record names the organisation by its id, another by its name; tables want both.
         some.iter_mut().for_each(|fact| fact.organization = attributor.engine.label(&fact.organization));
         drop(attributor);
         some.iter().zip(fresh).filter(|(_, fresh)| *fresh).for_each(|(fact, _)| rows.fact(fact));
-        for (hash, (agent, seen)) in gone {
-            let list = some.iter().find(|fact| fact.hash == hash);
-            list.into_iter().for_each(|list| rows.gone(list, &agent, seen));
-        }
+        gone.iter().for_each(|(list, (agent, seen))| rows.gone(some[*list], agent, *seen));
     }
     let kept: Vec<&Event<'_>> =
         decoded.iter().flat_map(|d| &d.events).filter(|e| !expired(e.occurred)).collect();
@@ -256,8 +257,15 @@ fn expiry<'a>(raw: &'a [u8], observed: Time, event_id: Option<&'a str>, payload:
     }
 }
 
+/// The pool whose agents a fact lists, their ids, and as of when.
+fn listed<'f>(fact: &'f Fact<'_>) -> Option<(i64, &'f [i64], Time)> {
+    match &fact.body {
+        Body::Heard(heard) => Some((heard.pool_id?, heard.listed.as_deref()?, heard.until)),
+        _ => None,
+    }
+}
+
 /// The wall clock.
 pub(super) fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time((since.as_nanos() / 100) as i64)
+    System.now()
 }

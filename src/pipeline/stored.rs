@@ -134,36 +134,40 @@ pub(super) fn registrations(batch: &RecordBatch, engine: &mut Engine) {
     }
 }
 
+/// The agent of a row of `agents`.
+pub(super) fn agent(batch: &RecordBatch, row: usize) -> Agent {
+    let text = |name: &str| text(batch, row, name);
+    Agent {
+        agent_id: bigint(batch, row, "agent_id").unwrap_or_default(),
+        name: text("name"),
+        pool_id: bigint(batch, row, "pool_id"),
+        version: text("version"),
+        os: text("os"),
+        enabled: flag(batch, row, "enabled"),
+        status: text("status"),
+        provisioning_state: text("provisioning_state"),
+        created: time(batch, row, "created"),
+        status_changed: time(batch, row, "status_changed"),
+        max_parallelism: bigint(batch, row, "max_parallelism"),
+        client_id: text("client_id"),
+        key_fingerprint: text("key_fingerprint"),
+        machine: text("machine"),
+        deployment_group_id: bigint(batch, row, "deployment_group_id"),
+        capabilities: capabilities(batch, row).unwrap_or_default(),
+    }
+}
+
 pub(super) fn agents(batch: &RecordBatch, engine: &mut Engine) {
     for row in 0..batch.num_rows() {
-        let text = |name: &str| text(batch, row, name);
-        let agent = Agent {
-            agent_id: bigint(batch, row, "agent_id").unwrap_or_default(),
-            name: text("name"),
-            pool_id: bigint(batch, row, "pool_id"),
-            version: text("version"),
-            os: text("os"),
-            enabled: flag(batch, row, "enabled"),
-            status: text("status"),
-            provisioning_state: text("provisioning_state"),
-            created: time(batch, row, "created"),
-            status_changed: time(batch, row, "status_changed"),
-            max_parallelism: bigint(batch, row, "max_parallelism"),
-            client_id: text("client_id"),
-            key_fingerprint: text("key_fingerprint"),
-            machine: text("machine"),
-            deployment_group_id: bigint(batch, row, "deployment_group_id"),
-            capabilities: capabilities(batch, row).unwrap_or_default(),
-        };
         engine.learn(&Fact {
             kind: "agent".to_owned(),
-            key: text("key").unwrap_or_default(),
+            key: text(batch, row, "key").unwrap_or_default(),
             occurred: None,
             observed: time(batch, row, "observed").unwrap_or_default(),
             organization: organization(batch, row),
             project_id: None,
             url: None,
-            body: Body::Agent(Box::new(agent)),
+            body: Body::Agent(Box::new(agent(batch, row))),
             raw: Cow::Borrowed(&[]),
             hash: record(batch, row),
         });
@@ -202,18 +206,17 @@ pub(super) fn tokens(batch: &RecordBatch, engine: &mut Engine) {
 /// Tells the engine when its sources were heard.
 pub(super) async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Result<(), QueryError> {
     let sql = "select organization_id, organization, source, pool_id, \"from\", until from lake.coverage";
-    let mut stream = session(lake, &[part])?.sql(sql).await?.stream;
-    while let Some(batch) = stream.try_next().await? {
+    each_batch(&session(lake, &[part])?, sql, |batch| {
         for row in 0..batch.num_rows() {
             let heard = Heard {
-                source: text(&batch, row, "source").unwrap_or_default(),
-                pool_id: bigint(&batch, row, "pool_id"),
-                from: time(&batch, row, "from").unwrap_or_default(),
-                until: time(&batch, row, "until").unwrap_or_default(),
+                source: text(batch, row, "source").unwrap_or_default(),
+                pool_id: bigint(batch, row, "pool_id"),
+                from: time(batch, row, "from").unwrap_or_default(),
+                until: time(batch, row, "until").unwrap_or_default(),
                 listed: None,
             };
-            engine.heard(&organization(&batch, row), &heard);
+            engine.heard(&organization(batch, row), &heard);
         }
-    }
-    Ok(())
+    })
+    .await
 }

@@ -6,6 +6,9 @@ use serde_json::{Value as Json, json};
 use super::write::Object;
 use super::{QueryError, Session};
 
+/// That a row is of the organisation of the action.
+const OWN: &str = "coalesce(organization_id = $id, organization = $organization, true)";
+
 /// The verdicts on an event, oldest first, each with why it came and what was said before.
 const HISTORY: &str = "
     select 0 as revision, null as decided, null as why, null as old_executor, null as old_grade,
@@ -50,9 +53,7 @@ const NAMESAKES: &str = "
     group by agent_id, pool_id order by first_seen, agent_id";
 
 /// Since when an agent is not listed any more.
-const GONE: &str = "
-    select case when count(*) = count(until) then max(until) end as gone from agents
-    where agent_id = $agent and coalesce(organization_id = $id, organization = $organization, true)";
+const GONE: &str = "select case when count(*) = count(until) then max(until) end as gone from agents";
 
 /// Approvals in the project of an action that can be of its run: an approval may wait for a month.
 const APPROVALS: &str = "
@@ -81,8 +82,8 @@ impl Session {
         let deployed = around.text("action").contains(".Deployment");
         let approvals = if deployed { around.approvals(&run).await? } else { Vec::new() };
         let parts = [
-            ("agent", around.numbered("agents_now", "agent_id").await?),
-            ("agent_gone", around.gone().await?),
+            ("agent", around.first("select * from agents_now", &["agent_id"]).await?),
+            ("agent_gone", around.first(GONE, &["agent_id"]).await?["gone"].take()),
             ("namesakes", around.namesakes().await?.into_iter().map(Json::Object).collect()),
             ("history", around.history().await?.into_iter().map(Json::Object).collect()),
             ("blind_windows", around.blind_windows().await?.into_iter().map(Json::Object).collect()),
@@ -120,25 +121,20 @@ impl Around<'_> {
         self.session.rows(sql, values).await
     }
 
-    /// The row of a view with the number that the action gives.
-    async fn numbered(&self, view: &str, column: &str) -> Result<Json, QueryError> {
-        let number = self.value(column);
-        if number.is_null() {
+    /// The first row of a selection in which these columns are what the action says; none where the action
+    /// does not say one of them.
+    async fn first(&self, select: &str, columns: &[&'static str]) -> Result<Json, QueryError> {
+        let values: Vec<(&str, ScalarValue)> = columns.iter().map(|name| (*name, self.value(name))).collect();
+        if values.iter().any(|(_, value)| value.is_null()) {
             return Ok(Json::Null);
         }
-        let kind = if view == "runs" { "and run_kind = $kind" } else { "" };
-        let sql = format!(
-            "select * from {view} where {column} = $number {kind} and coalesce(organization_id = $id, organization = $organization, true) limit 1"
-        );
-        let mut values = vec![("number", number)];
-        if view == "runs" {
-            values.push(("kind", self.value("run_kind")));
-        }
+        let same: Vec<String> = columns.iter().map(|name| format!("{name} = ${name}")).collect();
+        let sql = format!("{select} where {} and {OWN} limit 1", same.join(" and "));
         Ok(self.own(&sql, values).await?.pop().map_or(Json::Null, Json::Object))
     }
 
     async fn job(&self) -> Result<Json, QueryError> {
-        let mut job = self.numbered("jobs", "request_id").await?;
+        let mut job = self.first("select * from jobs", &["request_id"]).await?;
         let Some(id) = job.get("project_id").and_then(Json::as_str).map(str::to_owned) else {
             return Ok(job);
         };
@@ -157,24 +153,13 @@ impl Around<'_> {
 
     /// The row of `runs`; where no record of the run came, what its jobs say of it.
     async fn run(&self) -> Result<Json, QueryError> {
-        let run = self.numbered("runs", "run_id").await?;
-        let id = self.value("run_id");
-        if !run.is_null() || id.is_null() {
+        const RUN: [&str; 2] = ["run_id", "run_kind"];
+        let run = self.first("select * from runs", &RUN).await?;
+        if !run.is_null() {
             return Ok(run);
         }
-        let sql = "select run_id, run_kind, run_name as name, pipeline_id, pipeline_name from jobs \
-            where run_id = $run and run_kind = $kind and coalesce(organization_id = $id, organization = $organization, true) limit 1";
-        let row = self.own(sql, vec![("run", id), ("kind", self.value("run_kind"))]).await?.pop();
-        Ok(row.map_or(Json::Null, Json::Object))
-    }
-
-    async fn gone(&self) -> Result<Json, QueryError> {
-        let agent = self.value("agent_id");
-        if agent.is_null() {
-            return Ok(Json::Null);
-        }
-        let row = self.own(GONE, vec![("agent", agent)]).await?.pop();
-        Ok(row.and_then(|mut row| row.remove("gone")).unwrap_or_default())
+        let of_jobs = "select run_id, run_kind, run_name as name, pipeline_id, pipeline_name from jobs";
+        self.first(of_jobs, &RUN).await
     }
 
     async fn namesakes(&self) -> Result<Vec<Object>, QueryError> {
@@ -236,8 +221,7 @@ impl Around<'_> {
                 None => Vec::new(),
             };
             for (id, by) in told {
-                let asked = [run_text("requested_for_id"), run_text("requested_by_id")];
-                let own = id.as_str().is_some_and(|id| asked.contains(&Some(id)));
+                let own = run.as_object().zip(id.as_str()).is_some_and(|(run, id)| asked_for(run, id));
                 out.push(json!({
                     "occurred": row["occurred"], "by": by, "by_id": id, "asked_for_the_run": own,
                     "record": row["event_id"], "kind": row["action"],
@@ -246,6 +230,13 @@ impl Around<'_> {
         }
         Ok(out)
     }
+}
+
+/// Whether a run was asked for by, or for, this identity.
+pub(super) fn asked_for(run: &Object, id: &str) -> bool {
+    ["requested_for_id", "requested_by_id"]
+        .iter()
+        .any(|member| run.get(*member).and_then(Json::as_str) == Some(id))
 }
 
 /// The records that a row's evidence cites; the evidence is taken off.

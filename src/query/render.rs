@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use super::Trace;
+use super::around::asked_for;
 use super::write::Object;
 
 /// The trace as text; `color` adds terminal emphasis.
@@ -170,9 +171,7 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         say("approved", format!("{} by {by}{own}", text(approval, "occurred")));
     }
     if let Some(run) = action.get("approved_run").and_then(Json::as_object) {
-        let asked = [text(run, "requested_for_id"), text(run, "requested_by_id")];
-        let actor = text(action, "actor_id");
-        let own = !actor.is_empty() && asked.contains(&actor);
+        let own = asked_for(run, &text(action, "actor_id"));
         let who = if own { "who approved it" } else { "" }.to_owned();
         let who = first(&[who, text(run, "requested_for"), text(run, "requested_by")]);
         let run = format!("{} {}, {}", text(run, "run_kind"), text(run, "run_id"), text(run, "name"));

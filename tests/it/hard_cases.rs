@@ -160,6 +160,12 @@ fn with(record: &str, members: &[(&str, serde_json::Value)]) -> String {
     json.to_string()
 }
 
+/// The record of 10:05 by Ada, from an address.
+fn by_ada(ip: &str) -> String {
+    let name = "Ada Lovelace";
+    with(&by_build_identity(ip), &[("ActorUserId", ADA.into()), ("ActorDisplayName", name.into())])
+}
+
 /// A managed identity that the inventory gives to all agents of a scale set acted; two of them had a job.
 #[test]
 fn hard_shared_managed_identity() {
@@ -204,13 +210,11 @@ fn hard_deleted_scale_set_machine() {
 fn hard_token_of_a_person_outside_any_job() {
     let token = "8e000000-0000-4000-8000-000000000001";
     let made = with(
-        &by_build_identity("198.51.100.7"),
+        &by_ada("198.51.100.7"),
         &[
             ("Id", "a1000000-0000-4000-8000-000000000002".into()),
             ("ActionId", "Token.PatCreateEvent".into()),
             ("Timestamp", "2026-03-01T09:00:00Z".into()),
-            ("ActorUserId", ADA.into()),
-            ("ActorDisplayName", "Ada Lovelace".into()),
             ("ActorUPN", "ada@contoso.com".into()),
             ("AuthenticationMechanism", "AAD_Cookie".into()),
             (
@@ -220,10 +224,8 @@ fn hard_token_of_a_person_outside_any_job() {
         ],
     );
     let event = with(
-        &by_build_identity("203.0.113.9"),
+        &by_ada("203.0.113.9"),
         &[
-            ("ActorUserId", ADA.into()),
-            ("ActorDisplayName", "Ada Lovelace".into()),
             ("ActorUPN", "ada@contoso.com".into()),
             ("AuthenticationMechanism", format!("PAT authorizationId: {token}").into()),
             ("UserAgent", "git/2.43.0".into()),
@@ -238,12 +240,10 @@ fn hard_token_of_a_person_outside_any_job() {
 fn hard_collection_identity_in_another_project() {
     let vault = "5b000000-0000-4000-8000-000000000002";
     let of_shop = with(
-        &by_build_identity("10.9.9.9"),
+        &by_ada("10.9.9.9"),
         &[
             ("Id", "a1000000-0000-4000-8000-000000000002".into()),
             ("Timestamp", "2026-03-05T07:00:00Z".into()),
-            ("ActorUserId", ADA.into()),
-            ("ActorDisplayName", "Ada Lovelace".into()),
             ("AuthenticationMechanism", "AAD_Cookie".into()),
         ],
     );

@@ -250,6 +250,14 @@ impl<'e, 'k> Case<'e, 'k> {
         true
     }
 
+    /// Leaves open who did it where the inventory speaks against each of these jobs.
+    pub fn doubt_all(&mut self, jobs: &[&JobKnown]) {
+        let doubted = jobs.iter().filter(|job| self.doubts(job)).count();
+        if doubted == jobs.len() {
+            self.only_hints();
+        }
+    }
+
     /// Leaves open who did it: the candidates are hints.
     pub fn only_hints(&mut self) {
         self.verdict.executor = Executor::Unknown;

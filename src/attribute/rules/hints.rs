@@ -65,9 +65,9 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
 pub(super) fn address(case: &mut Case<'_, '_>) {
     let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
-    let agents = known.agents.at_address(ip, case.event.occurred + case.tolerance.clock);
+    let by = case.event.occurred + case.tolerance.clock;
+    let agents = known.agents.at_address(ip, by);
     if let Some((first, source)) = agents.first() {
-        let by = case.event.occurred + case.tolerance.clock;
         let registered = known.agents.registrants(*first, by).find(|b| b.record == source.hash);
         let name = registered.and_then(|b| b.agent_name.clone()).unwrap_or_else(|| format!("agent {first}"));
         let others = match agents.len() - 1 {
@@ -85,7 +85,7 @@ pub(super) fn address(case: &mut Case<'_, '_>) {
         if case.verdict.candidates.iter().any(|c| c.agent_id == Some(agent)) {
             continue;
         }
-        let registered = known.agents.registrants(agent, case.event.occurred + case.tolerance.clock).next();
+        let registered = known.agents.registrants(agent, by).next();
         case.verdict.candidates.push(Candidate {
             agent_id: Some(agent),
             agent_name: registered.and_then(|b| b.agent_name.clone()),

@@ -61,10 +61,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             // Later records may end a job before the event, or add one.
             case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
             run_if_one(case, &jobs);
-            let doubted = jobs.iter().filter(|job| case.doubts(job)).count();
-            if doubted == jobs.len() {
-                case.only_hints();
-            }
+            case.doubt_all(&jobs);
             if hints::correlation(case, &jobs).is_none() && jobs.len() > 1 {
                 case.missing("what tells these jobs apart: the record names no run, job or agent; addresses of their agents in the inventory may speak against some");
             }

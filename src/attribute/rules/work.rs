@@ -184,10 +184,7 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
         case.candidate(job, says.clone());
         case.cite(job.source, format!("{} belongs to the run", job.title()));
     }
-    let doubted = jobs.iter().filter(|job| case.doubts(job)).count();
-    if doubted == jobs.len() {
-        case.only_hints();
-    }
+    case.doubt_all(jobs);
     case.missing("which of the jobs of the run it was");
     Step::Decided
 }

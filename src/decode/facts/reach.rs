@@ -75,9 +75,7 @@ fn cloud(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
 /// Our own record of a whole listing, drawn from its records: the members of a group or the roles on a
 /// pool. Who is not in it holds it no longer, which no record of its own says.
 pub(super) fn listing(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<serde_json::Value> {
-    let is_page = |text: &str| text.to_ascii_lowercase().contains("continuationtoken=");
-    if address.url.as_deref().is_some_and(is_page)
-        || Fields::parse(body).is_some_and(|b| string(&b, "continuationToken").is_some())
+    if address.is_continued || Fields::parse(body).is_some_and(|b| string(&b, "continuationToken").is_some())
     {
         return None;
     }
