@@ -53,12 +53,18 @@ fn matches(pattern: &str, name: &str) -> bool {
 fn within(ip: IpAddr, network: &str) -> bool {
     let (address, bits) = network.split_once('/').unwrap_or((network, "128"));
     let bits: u32 = bits.parse().unwrap_or(128);
-    match (ip, address.parse()) {
-        (IpAddr::V4(ip), Ok(IpAddr::V4(own))) => {
+    let Ok(own) = address.parse::<IpAddr>() else { return false };
+    // `::ffff:10.0.0.0/104` is 10.0.0.0/8 in the words of the other family.
+    let (own, bits) = match own.to_canonical() {
+        plain @ IpAddr::V4(_) if own.is_ipv6() && bits >= 96 => (plain, bits - 96),
+        _ => (own, bits),
+    };
+    match (ip, own) {
+        (IpAddr::V4(ip), IpAddr::V4(own)) => {
             let shift = 32 - bits.min(32);
             u64::from(ip.to_bits()) >> shift == u64::from(own.to_bits()) >> shift
         }
-        (IpAddr::V6(ip), Ok(IpAddr::V6(own))) => {
+        (IpAddr::V6(ip), IpAddr::V6(own)) => {
             let same = |shift: u32| ip.to_bits() >> shift == own.to_bits() >> shift;
             bits == 0 || same(128 - bits.min(128))
         }
@@ -95,6 +101,8 @@ mod tests {
             of("10.0.0.0/8").has_address("::ffff:10.1.2.3"),
             "the same address in the words of the other family"
         );
+        assert!(of("::ffff:10.0.0.0/104").has_address("10.1.2.3"));
+        assert!(!of("::ffff:10.0.0.0/104").has_address("11.1.2.3"));
         assert!(!of("::/0").has_address("9.9.9.9") && !of("10.0.0.0/8").has_address("no address"));
     }
 }
