@@ -5,8 +5,14 @@ use std::sync::Arc;
 use super::newest::Source;
 use crate::model::{Job, Ticks, Time};
 
-/// A job as a timeline tells of it.
-pub(super) type Timed = (Job, Source);
+/// A job as a timeline tells of it, or a service hook.
+#[derive(Clone, Debug)]
+pub(super) struct Timed {
+    pub job: Job,
+    pub source: Source,
+    /// A hook knows of no agent.
+    pub is_hook: bool,
+}
 
 /// A job with everything its records said so far.
 #[derive(Clone, Debug)]
@@ -15,6 +21,8 @@ pub(super) struct JobKnown {
     pub project_id: Option<String>,
     /// The record that saw it furthest.
     pub source: Source,
+    /// When it was last seen with an agent and without an end.
+    pub open: Time,
     /// What a timeline adds, when one has this job.
     pub timeline: Option<Told>,
     /// The records that fields are from, each with how far it saw the job.
@@ -29,7 +37,15 @@ pub(super) struct Told {
     pub name: Option<String>,
     pub attempt: Option<i64>,
     pub source: Source,
+    pub is_hook: bool,
+    /// The first end after its beginning: it may be that of a later attempt, under the same id.
+    pub by: Option<Time>,
+    /// That end, where it is of what began when this did.
+    pub finished: Option<Time>,
 }
+
+/// A timeline has a job begin within moments of its request.
+const AT_ONCE: Ticks = Ticks::seconds(60);
 
 /// How far a record saw a job: finished, received, assigned, given to an agent; then which is newer.
 type Rank = ((bool, bool, bool, bool), Source);
@@ -44,6 +60,7 @@ impl JobKnown {
             job: Job { request_id: job.request_id, ..Job::default() },
             project_id: None,
             source,
+            open: Time::default(),
             timeline: None,
             records: Vec::new(),
             from: [0; FIELDS],
@@ -60,6 +77,9 @@ impl JobKnown {
         let rank = (reach, source);
         if self.records.contains(&rank) {
             return;
+        }
+        if job.finished.is_none() && (job.agent_id.is_some() || job.agent_name.is_some()) {
+            self.open = self.open.max(source.known);
         }
         // Most jobs are told of once or twice.
         self.records.reserve_exact(1);
@@ -139,6 +159,22 @@ impl JobKnown {
         self.records = kept;
     }
 
+    /// What all who had its request share.
+    pub fn shared(&self) -> Job {
+        Job {
+            assigned: None,
+            received: None,
+            finished: None,
+            result: None,
+            state: None,
+            agent_id: None,
+            agent_name: None,
+            agent_version: None,
+            agent_os: None,
+            ..self.job.clone()
+        }
+    }
+
     pub fn name(&self) -> Option<&str> {
         self.job.name.as_deref().or_else(|| self.timeline.as_ref()?.name.as_deref())
     }
@@ -150,11 +186,23 @@ impl JobKnown {
     /// Chooses among the timeline records of its run and job id: attempts share the id, so the one
     /// on the same agent at the same time counts.
     pub fn choose_timeline(&mut self, records: &[Arc<Timed>]) {
-        let chosen = records.iter().filter(|record| self.is(&record.0)).max_by_key(|record| record.1);
-        self.timeline = chosen.map(|record| Told {
-            name: record.0.name.clone(),
-            attempt: record.0.attempt,
-            source: record.1,
+        let fit = || records.iter().filter(|record| self.is(&record.job));
+        let Some(chosen) = fit().max_by_key(|record| (!record.is_hook, record.source)) else {
+            self.timeline = None;
+            return;
+        };
+        let from = self.span().map(|(from, _)| from);
+        let ends = fit().filter_map(|record| Some((record.job.finished?, record.job.received)));
+        let first = ends.filter(|(end, _)| from.is_some_and(|from| *end >= from)).min();
+        let at_once =
+            |start: Time| from.is_some_and(|from| start <= from + AT_ONCE && from <= start + AT_ONCE);
+        self.timeline = Some(Told {
+            name: chosen.job.name.clone(),
+            attempt: chosen.job.attempt,
+            source: chosen.source,
+            is_hook: chosen.is_hook,
+            by: first.map(|(end, _)| end),
+            finished: first.filter(|(_, start)| start.is_some_and(at_once)).map(|(end, _)| end),
         });
     }
 
@@ -182,8 +230,7 @@ impl JobKnown {
         let Some(agent) = self.job.agent_name.clone().or_else(id) else {
             return format!("{title} was not given to an agent");
         };
-        let abandoned =
-            if self.job.result.as_deref() == Some("abandoned") { " (the expiry of its lock)" } else { "" };
+        let abandoned = if self.abandoned().is_some() { " (the expiry of its lock)" } else { "" };
         match self.span() {
             Some((from, Some(until))) => {
                 format!("{title} ran on {agent} from {} to {}{abandoned}", from.brief(), until.brief())
@@ -201,10 +248,20 @@ impl JobKnown {
         Some((from, self.job.finished.map(|f| f.max(from))))
     }
 
-    /// Whether it can have been running at `at`, give or take `slack`.
-    pub fn runs_at(&self, at: Time, slack: Ticks) -> bool {
-        let Some((from, until)) = self.span() else { return false };
-        from <= at + slack && until.is_none_or(|until| at <= until + slack)
+    /// When its lock expired, where nobody renewed it.
+    pub fn abandoned(&self) -> Option<Time> {
+        self.job
+            .finished
+            .filter(|_| self.job.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("abandoned")))
+    }
+
+    /// When it ended, as it or the timeline of its run says.
+    pub fn ended(&self) -> Option<Time> {
+        let told = || self.timeline.as_ref()?.finished;
+        match self.abandoned() {
+            Some(_) => None,
+            None => self.job.finished.or_else(told),
+        }
     }
 }
 

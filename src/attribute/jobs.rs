@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::ends::{Ends, Ran};
 use super::job::{JobKnown, Timed, is_release};
 use super::newest::{Newest, Source, fold, newest};
 use super::occupancy::Occupancy;
@@ -13,12 +14,19 @@ pub(super) struct Jobs {
     #[expect(clippy::vec_box, reason = "a job is large: a list that grows would copy all of them")]
     all: Vec<Box<JobKnown>>,
     by_request: HashMap<i64, usize>,
+    /// Where a request was given to one agent after another: the later ones.
+    again: HashMap<i64, Vec<usize>>,
+    /// Ends of requests in records that name no agent: they are of all who had the request.
+    endings: HashMap<i64, Vec<(Job, Option<String>, Source)>>,
     /// Job ids repeat from run to run, so they only count together with their run.
     by_job: HashMap<(i64, String), Vec<usize>>,
     by_plan: HashMap<String, Vec<usize>>,
     by_run: HashMap<(bool, i64), Vec<usize>>,
     by_run_name: HashMap<String, Vec<usize>>,
     occupancy: Occupancy,
+    /// Likewise of the jobs that run on the server, without an agent: no pool lists those.
+    agentless: Occupancy,
+    pub ends: Ends,
     projects: HashMap<String, u32>,
     /// Timeline records of jobs by run and job id.
     timelines: HashMap<(i64, String), Vec<Arc<Timed>>>,
@@ -32,11 +40,11 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Takes in a job request, or what the timeline of its run says of a job.
-    pub fn learn(&mut self, job: &Job, project: Option<&str>, source: Source) {
+    /// Takes in a job request, or what the timeline of its run or a service hook says of a job.
+    pub fn learn(&mut self, job: &Job, project: Option<&str>, source: Source, is_hook: bool) {
         match job.request_id {
             Some(request) => self.request(request, job, project, source),
-            None => self.timeline_record(job, project, source),
+            None => self.timeline_record(job, project, source, is_hook),
         }
     }
 
@@ -50,7 +58,49 @@ impl Jobs {
     }
 
     fn request(&mut self, request: i64, job: &Job, project: Option<&str>, source: Source) {
-        let index = *self.by_request.entry(request).or_insert(self.all.len());
+        let all = self.had(request);
+        if job.agent_id.is_none() && !all.is_empty() {
+            all.iter().for_each(|index| self.request_at(*index, job, project, source));
+        } else {
+            let index = self.place(request, job.agent_id, &all);
+            self.request_at(index, job, project, source);
+        }
+        if job.agent_id.is_none() && job.finished.is_some() {
+            let endings = self.endings.entry(request).or_default();
+            if endings.iter().all(|(.., own)| *own != source) {
+                endings.push((job.clone(), project.map(str::to_owned), source));
+            }
+        }
+    }
+
+    /// Who had a request, one after another.
+    fn had(&self, request: i64) -> Vec<usize> {
+        let first = self.by_request.get(&request).into_iter();
+        first.chain(self.again.get(&request).into_iter().flatten()).copied().collect()
+    }
+
+    /// Where what this agent did for a request is held: a request that is given to another agent does not
+    /// forget the one before.
+    fn place(&mut self, request: i64, agent: Option<i64>, all: &[usize]) -> usize {
+        let of = |index: &usize| self.all[*index].job.agent_id;
+        let Some(first) = all.first() else {
+            self.by_request.insert(request, self.all.len());
+            return self.all.len();
+        };
+        if let Some(own) = all.iter().find(|index| of(index).is_none() || of(index) == agent) {
+            return *own;
+        }
+        let (index, before) = (self.all.len(), &self.all[*first]);
+        let (job, project, source) = (before.shared(), before.project_id.clone(), before.source);
+        self.again.entry(request).or_default().push(index);
+        self.tell(index, &job, project.as_deref(), source);
+        for (job, project, source) in self.endings.get(&request).cloned().unwrap_or_default() {
+            self.tell(index, &job, project.as_deref(), source);
+        }
+        index
+    }
+
+    fn request_at(&mut self, index: usize, job: &Job, project: Option<&str>, source: Source) {
         self.tell(index, job, project, source);
         let known = &self.all[index];
         let enter = |list: &mut Vec<usize>| {
@@ -70,8 +120,8 @@ impl Jobs {
         if let Some(name) = &known.job.run_name {
             enter(self.by_run_name.entry(name.clone()).or_default());
         }
-        self.occupy(index);
         self.apply_timeline(index);
+        self.occupy(index);
     }
 
     /// What a record adds to the job at an index, which is new when it is the next one.
@@ -82,21 +132,27 @@ impl Jobs {
         }
     }
 
-    fn timeline_record(&mut self, job: &Job, project: Option<&str>, source: Source) {
+    fn timeline_record(&mut self, job: &Job, project: Option<&str>, source: Source, is_hook: bool) {
         let (Some(run), Some(id)) = (job.run_id, job.job_id.clone()) else { return };
         let list = self.timelines.entry((run, id.clone())).or_default();
-        if !list.iter().any(|told| told.1.hash == source.hash) {
-            list.push(Arc::new((job.clone(), source)));
+        if !list.iter().any(|told| told.source.hash == source.hash) {
+            list.push(Arc::new(Timed { job: job.clone(), source, is_hook }));
         }
-        self.timeline_of.entry(run).or_default().insert(id.clone());
+        if !is_hook {
+            self.timeline_of.entry(run).or_default().insert(id.clone());
+        }
         for index in self.by_job.get(&(run, id.clone())).cloned().unwrap_or_default() {
             self.apply_timeline(index);
         }
-        if job.agent_name.is_none() {
+        if is_hook || job.received.is_none() {
             return;
         }
         let index = *self.told.entry((run, id, job.attempt)).or_insert(self.all.len());
         self.tell(index, job, project, source);
+        if job.agent_name.is_none() {
+            self.agentless.enter(index, &self.all[index], None);
+            return;
+        }
         let list = self.by_run.entry((is_release(job.plan_type.as_deref()), run)).or_default();
         if !list.contains(&index) {
             list.push(index);
@@ -109,6 +165,7 @@ impl Jobs {
         let project = self.all[index].project_id.clone();
         let project = project.map(|p| *self.projects.entry(p).or_insert(next));
         self.occupancy.enter(index, &self.all[index], project);
+        self.ends.take(index, &self.all[index]);
     }
 
     /// Whether a job counts: a request always, a timeline's job only where no request is that job.
@@ -124,7 +181,8 @@ impl Jobs {
     /// The jobs in the timeline of a run, each as it was seen last; empty when none was seen.
     pub fn timeline(&self, run: i64) -> Vec<&Timed> {
         let ids = self.timeline_of.get(&run).into_iter().flatten();
-        let newest = |id: &String| self.timelines.get(&(run, id.clone()))?.iter().max_by_key(|told| told.1);
+        let all = |id: &String| Some(self.timelines.get(&(run, id.clone()))?.iter());
+        let newest = |id: &String| all(id)?.filter(|told| !told.is_hook).max_by_key(|told| told.source);
         ids.filter_map(newest).map(|told| &**told).collect()
     }
 
@@ -138,8 +196,9 @@ impl Jobs {
         }
     }
 
-    pub fn by_request(&self, request: i64) -> Option<&JobKnown> {
-        self.by_request.get(&request).map(|i| &*self.all[*i])
+    /// A request, once for each agent that it was given to.
+    pub fn by_request(&self, request: i64) -> Vec<&JobKnown> {
+        self.had(request).into_iter().map(|index| &*self.all[index]).collect()
     }
 
     pub fn by_plan(&self, plan: &str) -> Vec<&JobKnown> {
@@ -167,9 +226,35 @@ impl Jobs {
         out
     }
 
-    /// Jobs that can have been running then; `project` `None` means in all projects. A project of
-    /// which no job was ever seen has none.
-    pub fn running(&self, project: Option<&str>, at: Time, slack: Ticks) -> Vec<&JobKnown> {
+    /// Whether a job ran in a span, give or take `slack`. One of which no time is known may have.
+    pub fn ran(&self, job: &JobKnown, from: Time, until: Time, slack: Ticks) -> Ran {
+        let Some((began, _)) = job.span() else { return Ran::Perhaps };
+        let span = (from - slack, until + slack);
+        if began > span.1 {
+            return Ran::Not;
+        }
+        match job.ended() {
+            Some(end) if end.max(began) < span.0 => Ran::Not,
+            Some(_) => Ran::Surely,
+            None => self.ends.ran(job, began, self.over_by(job, began), span),
+        }
+    }
+
+    /// By when a job was over at the latest, of which no record tells when it ended.
+    fn over_by(&self, job: &JobKnown, began: Time) -> Option<Time> {
+        let start = |job: &JobKnown| job.span().map(|(from, _)| from);
+        let next = self.ends.next(job, began, |index| start(&self.all[index]));
+        let others = job.job.request_id.map(|request| self.by_request(request)).unwrap_or_default();
+        let given_away = others.into_iter().filter_map(start).filter(|at| *at > began).min();
+        let key = job.job.run_id.map(|run| (is_release(job.job.plan_type.as_deref()), run));
+        let of_run = key.and_then(|key| self.runs.get(&key)?.0.finished).filter(|at| *at >= began);
+        let told = job.timeline.as_ref().and_then(|told| told.by);
+        [job.abandoned(), next, given_away, of_run, told].into_iter().flatten().min()
+    }
+
+    /// Jobs that can have been running then, and whether each surely did; `project` `None` means in all
+    /// projects. A project of which no job was ever seen has none.
+    pub fn running(&self, project: Option<&str>, at: Time, slack: Ticks) -> Vec<(&JobKnown, Ran)> {
         let scope = match project {
             None => None,
             Some(id) => match self.projects.get(id) {
@@ -177,14 +262,33 @@ impl Jobs {
                 None => return Vec::new(),
             },
         };
-        let mut out: Vec<&JobKnown> = self
+        let mut out: Vec<(&JobKnown, Ran)> = self
             .occupancy
             .around(scope, at)
             .into_iter()
             .map(|i| &*self.all[i])
-            .filter(|job| job.runs_at(at, slack) && self.counts(job))
+            .map(|job| (job, self.ran(job, at, at, slack)))
+            .filter(|(job, ran)| *ran != Ran::Not && self.counts(job))
             .collect();
-        out.sort_by_key(|j| (j.job.request_id, j.source));
+        out.sort_by_key(|(j, _)| (j.job.request_id, j.source));
+        out
+    }
+
+    /// Jobs without an agent that can have been running then, by the timelines of their runs.
+    pub fn agentless(&self, project: Option<&str>, at: Time, slack: Ticks) -> Vec<&JobKnown> {
+        let of_run = |job: &JobKnown| {
+            let jobs = self.by_run(is_release(job.job.plan_type.as_deref()), job.job.run_id?);
+            jobs.iter().find_map(|job| job.project_id.clone())
+        };
+        let is_in = |job: &JobKnown| {
+            let own = job.project_id.clone().or_else(|| of_run(job));
+            project.is_none() || own.is_none_or(|own| project == Some(own.as_str()))
+        };
+        let all = self.agentless.around(None, at).into_iter().map(|index| &*self.all[index]);
+        let bare = all.filter(|job| job.job.agent_name.is_none() && self.counts(job));
+        let mut out: Vec<&JobKnown> =
+            bare.filter(|job| self.ran(job, at, at, slack) != Ran::Not && is_in(job)).collect();
+        out.sort_by_key(|job| job.source);
         out
     }
 
@@ -195,16 +299,32 @@ impl Jobs {
 
     /// Takes over everything another organisation's jobs hold.
     pub fn absorb(&mut self, other: Jobs) {
-        for known in &other.all {
-            self.learn(&known.job, known.project_id.as_deref(), known.source);
+        let (requests, told): (Vec<_>, Vec<_>) =
+            other.all.iter().partition(|known| known.job.request_id.is_some());
+        for known in requests {
+            self.learn(&known.job, known.project_id.as_deref(), known.source, false);
+            for index in known.job.request_id.map(|request| self.had(request)).unwrap_or_default() {
+                let own = &mut self.all[index];
+                if own.job.agent_id == known.job.agent_id {
+                    own.open = own.open.max(known.open);
+                }
+            }
+        }
+        for (request, endings) in other.endings {
+            for (job, project, source) in endings {
+                self.request(request, &job, project.as_deref(), source);
+            }
         }
         for ((run, id), list) in other.timelines {
             for told in list {
-                let (job, source) = (told.0.clone(), told.1);
-                let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..job };
-                self.timeline_record(&job, None, source);
+                let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..told.job.clone() };
+                self.timeline_record(&job, None, told.source, told.is_hook);
             }
         }
+        for known in told {
+            self.timeline_record(&known.job, known.project_id.as_deref(), known.source, false);
+        }
+        self.ends.absorb(other.ends);
         fold(&mut self.runs, other.runs);
         for (name, runs) in other.runs_named {
             self.runs_named.entry(name).or_default().extend(runs);

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::agents::{Agents, InTime};
 use super::bindings::{bindings_of_event, token_of_event};
-use super::coverage::Spans;
 use super::jobs::Jobs;
 use super::listings::Listings;
 use super::newest::{Newest, Source, fold, newest};
+use super::pools::Pools;
 use crate::model::{
     Body, Connection, ConnectionUse, Event, Fact, Heard, Identity, Job, Key, RecordHash, SignIn, Statement,
     Time,
@@ -31,12 +31,9 @@ struct Correlated {
 pub(super) struct Known {
     pub jobs: Jobs,
     pub agents: Agents,
-    /// Project ids by name, as the newest event pairs them: names are used again.
-    project_ids: HashMap<String, (Time, String)>,
-    /// When a pool was made, where its record says so.
-    pools_made: HashMap<i64, Time>,
-    /// Pool names, and the record that gave them.
-    pub pools: BTreeMap<i64, (Option<String>, Source)>,
+    /// Project ids by name, and when an event last paired them: names are used again.
+    project_ids: HashMap<String, BTreeMap<String, Time>>,
+    pub pools: Pools,
     pub connections: Newest<String, Connection>,
     /// The operator's statements, by whom they are about.
     statements: BTreeMap<About, (Statement, Source)>,
@@ -54,10 +51,6 @@ pub(super) struct Known {
     told_events: HashSet<Key>,
     /// Facts, likewise: one that comes again in other words is not kept.
     told_facts: HashSet<Key>,
-    /// When the job requests of a pool were heard.
-    pub jobs_heard: HashMap<i64, Spans>,
-    /// When the list of pools was heard.
-    pub pools_heard: Spans,
 }
 
 impl Known {
@@ -69,26 +62,19 @@ impl Known {
         match &fact.body {
             Body::Job(job) => {
                 if let Some(pool) = job.pool_id {
-                    self.pools.entry(pool).or_insert((None, source));
+                    self.pools.named(pool, None, source);
                 }
-                self.jobs.learn(job, fact.project_id.as_deref(), source);
+                let is_hook = fact.kind.starts_with("hook.");
+                self.jobs.learn(job, fact.project_id.as_deref(), source, is_hook);
             }
             Body::Run(run) => self.jobs.run(run, source),
             Body::Agent(agent) => {
                 if let Some(pool) = agent.pool_id {
-                    self.pools.entry(pool).or_insert((None, source));
+                    self.pools.named(pool, None, source);
                 }
                 self.agents.seen(agent, source);
             }
-            Body::Pool(pool) => {
-                if let Some(made) = pool.created {
-                    self.pools_made.insert(pool.pool_id, made);
-                }
-                let slot = self.pools.entry(pool.pool_id).or_insert((None, source));
-                if pool.name.is_some() && (slot.0.is_none() || slot.1 <= source) {
-                    *slot = (pool.name.clone(), source);
-                }
-            }
+            Body::Pool(pool) => self.pools.learn(pool, source, fact.kind == "pool"),
             Body::ElasticNode(node) => self.agents.node(node, source),
             Body::Connection(connection) => {
                 newest(&mut self.connections, connection.connection_id.clone(), connection, source);
@@ -139,13 +125,17 @@ impl Known {
 
     /// The name of a job's pool.
     pub fn pool_of<'k>(&'k self, job: &'k Job) -> Option<&'k str> {
-        job.pool_id.and_then(|pool| self.pools.get(&pool)?.0.as_deref()).or(job.pool_name.as_deref())
+        job.pool_id.and_then(|pool| self.pools.name(pool)).or(job.pool_name.as_deref())
     }
 
     pub fn heard(&mut self, heard: &Heard) {
+        let (from, until, listed) = (heard.from, heard.until, heard.listed.as_deref());
         match (heard.source.as_str(), heard.pool_id) {
-            ("jobs", Some(pool)) => self.jobs_heard.entry(pool).or_default().add(heard.from, heard.until),
-            ("pools", _) => self.pools_heard.add(heard.from, heard.until),
+            ("jobs", Some(pool)) => {
+                self.pools.jobs_heard(pool, from, until);
+                self.jobs.ends.listed(pool, until, listed);
+            }
+            ("pools", _) => self.pools.heard(from, until, listed),
             _ => {}
         }
     }
@@ -155,13 +145,16 @@ impl Known {
         if let (Some(name), Some(id)) = (&event.project, &event.project_id) {
             self.project(name, event.occurred, id);
         }
+        let source = Source { known: event.observed, hash: event.hash };
+        if let Some(pool) = event.hints.pool_id {
+            self.pool_event(event, pool, source);
+        }
         let (token, bindings) = (token_of_event(event), bindings_of_event(event));
         let request = event.hints.request_id.zip(event.correlation_id.as_deref());
         let tells = token.is_some() || !bindings.is_empty() || request.is_some();
         if !tells || !self.told_events.insert(Key::of(&event.id)) {
             return;
         }
-        let source = Source { known: event.observed, hash: event.hash };
         if let Some(token) = token {
             newest(&mut self.identities, token.id.clone(), &token, source);
         }
@@ -176,6 +169,17 @@ impl Known {
         bindings.into_iter().for_each(|binding| self.agents.binding(binding));
     }
 
+    /// A pool that the audit log names may be one that no list shows.
+    fn pool_event(&mut self, event: &Event<'_>, pool: i64, source: Source) {
+        match event.action.as_ref() {
+            "Library.AgentPoolCreated" => self.pools.made(pool, event.occurred),
+            "Library.AgentPoolDeleted" => self.pools.deleted(pool, event.occurred),
+            "Library.AgentAdded" => {}
+            _ => return,
+        }
+        self.pools.named(pool, event.hints.pool_name.as_deref(), source);
+    }
+
     /// Adds what another event of a correlation names.
     fn correlate(&mut self, correlation: Key, told: Correlated) {
         let slot = self.correlated.entry(correlation).or_insert(told);
@@ -186,24 +190,38 @@ impl Known {
     }
 
     pub fn identity(&mut self, identity: &Identity, source: Source) {
-        let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
+        // Audit records name a build identity by its storage key.
+        let key = identity.object_id.as_ref().filter(|_| is_build_identity(identity));
+        let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref(), key];
         for id in ids.into_iter().flatten() {
             newest(&mut self.identities, id.clone(), identity, source);
         }
     }
 
-    /// Pairs a project's name with its id; among events of one moment the larger id stands.
+    /// Pairs a project's name with its id.
     pub fn project(&mut self, name: &str, at: Time, id: &str) {
-        match self.project_ids.get_mut(name) {
-            Some(slot) if (slot.0, slot.1.as_str()) < (at, id) => *slot = (at, id.to_owned()),
-            Some(_) => {}
-            None => drop(self.project_ids.insert(name.to_owned(), (at, id.to_owned()))),
+        if !self.project_ids.contains_key(name) {
+            self.project_ids.insert(name.to_owned(), BTreeMap::new());
+        }
+        let Some(ids) = self.project_ids.get_mut(name) else { return };
+        match ids.get_mut(id) {
+            Some(last) => *last = at.max(*last),
+            None => drop(ids.insert(id.to_owned(), at)),
         }
     }
 
-    /// The id of the project of this name.
-    pub fn project_id(&self, name: &str) -> Option<&str> {
-        self.project_ids.get(name).map(|(_, id)| id.as_str())
+    /// The ids of the projects that had this name, which may be one after another.
+    pub fn projects_named(&self, name: &str) -> Vec<&str> {
+        self.project_ids.get(name).into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
+    }
+
+    /// The build identity that Graph has under the id of an event's actor, with the record of it.
+    pub fn build_identity(&self, event: &Event<'_>) -> Option<(&Identity, Source)> {
+        let ids = [&event.actor_id, &event.actor_cuid];
+        let found = ids.into_iter().flatten().find_map(|id| self.identities.get(id.as_ref()));
+        found
+            .filter(|(identity, _)| is_build_identity(identity))
+            .map(|(identity, source)| (identity, *source))
     }
 
     /// The last token that Entra issued to an application within a span.
@@ -229,36 +247,15 @@ impl Known {
         self.uses.get(connection).into_iter().flatten().map(|(source, usage)| (usage, *source))
     }
 
-    /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
-    /// even known which pools there are.
-    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<i64>> {
-        if self.pools_heard.last().is_none_or(|last| last < from) {
-            return None;
-        }
-        let deaf = |pool: &&i64| !self.jobs_heard.get(pool).is_some_and(|spans| spans.hold(from, until));
-        let was_there = |pool: &&i64| self.pools_made.get(pool).is_none_or(|made| *made <= until);
-        Some(self.pools.keys().filter(was_there).filter(deaf).copied().collect())
-    }
-
     /// Takes over everything another body of knowledge holds.
     pub fn absorb(&mut self, other: Known) {
         self.jobs.absorb(other.jobs);
         self.agents.absorb(other.agents);
-        for (pool, slot) in other.pools {
-            let own = self.pools.entry(pool).or_insert((None, slot.1));
-            if own.0.is_none() {
-                *own = slot;
-            }
-        }
-        for (pool, spans) in other.jobs_heard {
-            self.jobs_heard.entry(pool).or_default().absorb(spans);
-        }
-        self.pools_heard.absorb(other.pools_heard);
-        self.pools_made.extend(other.pools_made);
+        self.pools.absorb(other.pools);
         fold(&mut self.connections, other.connections);
         fold(&mut self.identities, other.identities);
-        for (name, (at, id)) in other.project_ids {
-            self.project(&name, at, &id);
+        for (name, ids) in other.project_ids {
+            ids.iter().for_each(|(id, at)| self.project(&name, *at, id));
         }
         for (connection, uses) in other.uses {
             self.uses.entry(connection).or_default().extend(uses);
@@ -276,4 +273,9 @@ impl Known {
         self.told_events.extend(other.told_events);
         self.told_facts.extend(other.told_facts);
     }
+}
+
+/// Whether Graph has an identity as that of the builds of a project or collection.
+fn is_build_identity(identity: &Identity) -> bool {
+    identity.id.starts_with("svc.")
 }

@@ -9,6 +9,7 @@
 mod agents;
 mod bindings;
 mod coverage;
+mod ends;
 mod job;
 mod jobs;
 mod known;
@@ -16,6 +17,7 @@ mod listings;
 mod newest;
 mod occupancy;
 mod organizations;
+mod pools;
 mod rules;
 mod stated;
 mod told;
@@ -67,7 +69,17 @@ impl Engine {
 
     /// Takes in who registered an agent, as it was stored.
     pub fn binding(&mut self, binding: Binding) {
-        self.organizations.of_fact(&binding.organization.clone()).agents.binding(binding);
+        let known = self.organizations.of_fact(&binding.organization.clone());
+        if let Some(pool) = binding.pool_id {
+            let source = newest::Source { known: binding.known, hash: binding.record };
+            known.pools.named(pool, binding.pool_name.as_deref(), source);
+        }
+        known.agents.binding(binding);
+    }
+
+    /// Takes in that the audit log has a pool deleted, as it was kept.
+    pub fn pool_deleted(&mut self, organization: &Org, pool: i64, at: Time) {
+        self.organizations.of_fact(organization).pools.deleted(pool, at);
     }
 
     /// Takes in an identity as it was stored, and the record it is from.

@@ -1,5 +1,8 @@
 //! Cases of the whole engine, told as records.
 
+mod ends;
+mod scope;
+
 use super::*;
 use crate::decode::{Delivery, Limits, decode};
 use crate::model::{Executor, Grade, Time};

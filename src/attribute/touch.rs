@@ -35,6 +35,8 @@ enum Mark {
 
 /// Before everything.
 pub const EVER: Time = Time(i64::MIN / 2);
+/// After everything.
+const LAST: Time = Time(i64::MAX / 2);
 
 /// Things by which events are touched whenever they occurred.
 #[derive(Default)]
@@ -134,6 +136,10 @@ impl Touched {
         match &fact.body {
             Body::Job(job) => self.job(job, by),
             Body::Run(run) => {
+                // No job of it runs on.
+                if let Some(end) = run.finished {
+                    self.heard.add(end - clock, LAST, by);
+                }
                 if let Some(id) = run.run_id {
                     self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported", by);
                 }
@@ -156,8 +162,9 @@ impl Touched {
                 self.moments.add(fact.observed - window, fact.observed + window, by);
             }
             Body::Identity(identity) => {
-                let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref()];
-                ids.into_iter().flatten().for_each(|id| self.identity(id, "its identity was described", by));
+                let ids = [&identity.application_id, &identity.cuid, &identity.object_id];
+                let ids = ids.map(Option::as_ref).into_iter().chain([Some(&identity.id)]);
+                ids.flatten().for_each(|id| self.identity(id, "its identity was described", by));
             }
             Body::Connection(connection) => {
                 self.mark(
@@ -197,7 +204,7 @@ impl Touched {
             }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             // It may take the place of one that spoke of another time.
-            Body::Stated(_) => self.moments.add(EVER, Time(i64::MAX / 2), by),
+            Body::Stated(_) => self.moments.add(EVER, LAST, by),
             Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Holding(_) | Body::Other => {}
         }
     }
@@ -217,9 +224,21 @@ impl Touched {
                 self.mark(mark, "a registration from its address was reported", by);
             }
         }
+        match event.action.as_ref() {
+            "Library.AgentPoolCreated" => self.pool(event.occurred, stamp),
+            // What is not there any more need not be heard.
+            "Library.AgentPoolDeleted" => self.heard.add(event.occurred, LAST, by),
+            _ => {}
+        }
         if let Some(token) = token_of_event(event) {
             self.identity(&token.id, "its credential was described", by);
         }
+    }
+
+    /// Takes in a pool that no list has shown: since then there may have been jobs of which nothing is heard.
+    pub fn pool(&mut self, since: Time, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
+        self.moments.add(since - self.tolerance.clock, LAST, by);
     }
 
     /// Takes in that a record of this correlation names a job request.
@@ -242,9 +261,11 @@ impl Touched {
         const WHY: &str = "its job was reported";
         let start = job.received.or(job.assigned).or(job.queued);
         // A job without an end may run at any later moment.
-        let end = job.finished.unwrap_or(Time(i64::MAX / 2));
+        let end = job.finished.unwrap_or(LAST);
         if let Some(from) = [job.assigned, job.received].into_iter().flatten().min() {
             self.moments.add(from - clock, end.max(from) + clock, by);
+            // What its agent did before was over then, though no record may say so.
+            self.heard.add(from - clock, LAST, by);
         }
         if let Some(request) = job.request_id {
             self.mark(Mark::Request(request), WHY, by);
@@ -294,7 +315,7 @@ impl Touched {
     /// statements an agent falls under may be another matter since then, whoever may have acted.
     pub fn machines_count(&mut self) {
         for told in self.agents.values().flatten() {
-            told.by.iter().for_each(|by| self.machines.add(told.since, Time(i64::MAX / 2), *by));
+            told.by.iter().for_each(|by| self.machines.add(told.since, LAST, *by));
         }
     }
 
@@ -351,6 +372,8 @@ impl Touched {
         let marks = [
             hints.request_id.map(Mark::Request),
             hints.run_id.map(|run| Mark::Run(release, run)),
+            // Without its plan type a number may be either's.
+            hints.run_id.filter(|_| hints.plan_type.is_none()).map(|run| Mark::Run(true, run)),
             standing.run_id.map(|run| Mark::Run(standing.run_kind == Some("release"), run)),
             text(&hints.run_name).map(Mark::RunName),
             text(&hints.plan_id).map(Mark::Plan),
@@ -389,7 +412,7 @@ mod tests {
 
     fn read(text: &str) -> crate::decode::Decoded<'_> {
         let delivery = Delivery {
-            observed: Time::parse("2026-03-06T00:00:00Z").unwrap(),
+            observed: Time::parse("2026-03-13T00:00:00Z").unwrap(),
             url: Some("https://dev.azure.com/contoso/_apis/distributedtask/pools/11/jobrequests"),
             organization: None,
             limits: Limits::default(),
@@ -421,7 +444,15 @@ mod tests {
         }
         assert!(why("11:00:00", r#"{"OwnerId":"7","PlanType":"Release"}"#).is_none());
         assert!(touched.day(Date::parse("2026-03-05").unwrap()));
-        assert!(!touched.day(Date::parse("2026-03-12").unwrap()));
+        // What its agent did before was over then: that settles what is open on later days, and nothing else.
+        let later = Date::parse("2026-03-12").unwrap();
+        assert!(!touched.moments.spans().meet(later.start(), later.plus_days(1).start()));
+        let on = event("10:05:00", "{}").replace("2026-03-05T10:05:00Z", "2026-03-12T10:05:00Z");
+        let why = |provisional| {
+            let standing = Standing { provisional, ..Standing::default() };
+            touched.why(&read(&on).events[0], BEFORE, &standing).is_some()
+        };
+        assert!(why(true) && !why(false));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::cursor::{Cursor, Name};
 use super::data::Named;
 use super::json::{compact, string, text};
-use crate::model::{ActorKind, AuditId, Event, Reason, RecordHash, Text, Ticks, Time, ZERO_GUID, canonical};
+use crate::model::{
+    ActorKind, AuditId, Event, Reason, RecordHash, Text, Ticks, Time, ZERO_GUID, canonical, is_cookie,
+};
 use serde::de::IgnoredAny;
 
 /// The members that are read, each in every name it goes by.
@@ -19,6 +21,7 @@ enum Member {
     ActorClientId,
     ActorUpn,
     ActorDisplayName,
+    ActorImageUrl,
     AuthenticationMechanism,
     Timestamp,
     ScopeDisplayName,
@@ -38,7 +41,7 @@ enum Member {
     Event,
 }
 
-const NAMES: [(&str, Member); 25] = [
+const NAMES: [(&str, Member); 26] = [
     ("id", Member::Id),
     ("correlationid", Member::CorrelationId),
     ("activityid", Member::ActivityId),
@@ -47,6 +50,7 @@ const NAMES: [(&str, Member); 25] = [
     ("actorclientid", Member::ActorClientId),
     ("actorupn", Member::ActorUpn),
     ("actordisplayname", Member::ActorDisplayName),
+    ("actorimageurl", Member::ActorImageUrl),
     ("authenticationmechanism", Member::AuthenticationMechanism),
     ("timestamp", Member::Timestamp),
     ("scopedisplayname", Member::ScopeDisplayName),
@@ -83,7 +87,7 @@ fn member(name: Name<'_>) -> Option<Member> {
 /// The values of an object that may be an audit record, unread.
 #[derive(Default)]
 pub(super) struct Members<'a> {
-    values: [Option<&'a str>; 23],
+    values: [Option<&'a str>; 24],
     /// The members of its `Data`, when that is an object.
     named: Named<'a>,
     /// Whether `Data` holds white space between its tokens.
@@ -259,23 +263,30 @@ pub(super) fn event<'a>(members: &Members<'a>, place: Place<'a>) -> Result<Event
             (data, told.unwrap_or_default())
         }
     };
+    let organization_id = id_of(members, Member::ScopeId);
+    let build_scope = members.text(Member::ActorImageUrl).as_deref().and_then(build_scope);
+    let actor_kind = match &build_scope {
+        Some(scope) if organization_id.as_deref() == Some(scope) => ActorKind::CollectionBuildService,
+        _ => actor_kind(
+            Ids { client: actor_client_id.is_some(), user: actor_id.as_deref(), cuid: actor_cuid.is_some() },
+            [actor_name.as_deref(), actor_upn.as_deref()],
+            build_scope.is_some(),
+            auth_mechanism.as_deref().unwrap_or_default(),
+        ),
+    };
     Ok(Event {
         id,
         occurred,
         observed: place.observed,
-        organization_id: id_of(members, Member::ScopeId),
+        organization_id,
         organization: members.text(Member::ScopeDisplayName).map(organization),
         project_id: id_of(members, Member::ProjectId),
         project: members.text(Member::ProjectName),
         action,
         area: members.text(Member::Area),
         category: members.text(Member::Category).map(category),
-        actor_kind: actor_kind(
-            actor_client_id.is_some(),
-            actor_id.as_deref(),
-            actor_cuid.is_some(),
-            [actor_name.as_deref(), actor_upn.as_deref()],
-        ),
+        actor_kind,
+        build_scope: build_scope.filter(|_| actor_kind == ActorKind::ProjectBuildService).map(Cow::Owned),
         actor_id,
         actor_cuid,
         actor_name,
@@ -391,17 +402,25 @@ fn is_service_id(id: &str) -> bool {
     id.len() == 36 && id.ends_with("-0000-8888-8000-000000000000")
 }
 
-fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 2]) -> ActorKind {
-    if client {
+/// The ids that a record gives its actor.
+struct Ids<'a> {
+    client: bool,
+    user: Option<&'a str>,
+    cuid: bool,
+}
+
+/// `is_build` where the descriptor of the actor says that it is a build identity.
+fn actor_kind(ids: Ids<'_>, names: [Option<&str>; 2], is_build: bool, mechanism: &str) -> ActorKind {
+    if ids.client {
         return ActorKind::Application;
     }
-    if id.is_some_and(is_service_id) {
+    if ids.user.is_some_and(is_service_id) {
         return ActorKind::Service;
     }
-    // A mail address belongs to a person, whatever that person is called, and also where the ids were
-    // taken out.
+    // A mail address belongs to a person, and so does a browser, whatever that person is called, and also
+    // where the ids were taken out.
     let mail = names[1].is_some_and(|upn| upn.contains('@'));
-    if mail {
+    if mail || is_cookie(mechanism) {
         return ActorKind::User;
     }
     for name in names.into_iter().flatten() {
@@ -419,5 +438,20 @@ fn actor_kind(client: bool, id: Option<&str>, cuid: bool, names: [Option<&str>; 
             return ActorKind::AgentPoolService;
         }
     }
-    if id.is_some() || cuid { ActorKind::User } else { ActorKind::Unknown }
+    match is_build {
+        true => ActorKind::ProjectBuildService,
+        false if ids.user.is_some() || ids.cuid => ActorKind::User,
+        false => ActorKind::Unknown,
+    }
+}
+
+/// The project or collection of a build identity, by the descriptor at the end of its picture's address:
+/// `svc.` and base64 of `{host}:Build:{scope}`.
+fn build_scope(image_url: &str) -> Option<String> {
+    use base64::Engine as _;
+    let descriptor = image_url.rsplit('/').next()?.strip_prefix("svc.")?;
+    let text =
+        base64::engine::general_purpose::STANDARD_NO_PAD.decode(descriptor.trim_end_matches('=')).ok()?;
+    let scope = std::str::from_utf8(&text).ok()?.split_once(":Build:")?.1;
+    canonical(scope).map(|scope| scope.into_owned())
 }

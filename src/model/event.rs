@@ -33,6 +33,8 @@ pub struct Event<'a> {
     pub actor_cuid: Option<Text<'a>>,
     pub actor_name: Option<Text<'a>>,
     pub actor_kind: ActorKind,
+    /// Of a project's build identity the project, where its descriptor says it.
+    pub build_scope: Option<Text<'a>>,
     pub actor_upn: Option<Text<'a>>,
     /// The Entra application (client) id when a service principal or managed identity acted.
     pub actor_client_id: Option<Text<'a>>,
@@ -128,6 +130,11 @@ impl ActorKind {
     }
 }
 
+/// Whether an authentication mechanism is a cookie of the web pages.
+pub fn is_cookie(mechanism: &str) -> bool {
+    ["AAD_Cookie", "FedAuth", "UserAuthToken"].iter().any(|cookie| mechanism.starts_with(cookie))
+}
+
 /// The same text, free of what it borrowed from.
 fn owned<'b>(text: Option<Text<'_>>) -> Option<Text<'b>> {
     text.map(|t| Cow::Owned(t.into_owned()))
@@ -142,6 +149,7 @@ impl Event<'_> {
             observed: self.observed,
             action: Cow::Owned(self.action.into_owned()),
             actor_kind: self.actor_kind,
+            build_scope: owned(self.build_scope),
             hints: self.hints.into_owned(),
             raw: Cow::Owned(self.raw.into_owned()),
             hash: self.hash,

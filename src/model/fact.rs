@@ -326,7 +326,8 @@ pub struct Heard {
     pub pool_id: Option<i64>,
     pub from: Time,
     pub until: Time,
-    /// Of a whole list of a pool's agents, their ids: who is not among them is gone.
+    /// Of a whole list the ids of the pools, of a pool's agents, or of its requests that are not finished:
+    /// what is not among them is not there, or over.
     pub listed: Option<Vec<i64>>,
 }
 

@@ -12,7 +12,7 @@ mod reject;
 mod time;
 mod verdict;
 
-pub use event::{ActorKind, Event, Hints, Text};
+pub use event::{ActorKind, Event, Hints, Text, is_cookie};
 pub use fact::{
     Agent, Body, Connection, ConnectionUse, ElasticNode, Fact, Heard, Holding, Identity, Job, Org,
     Permission, Pool, Queue, Run, SignIn, Statement,

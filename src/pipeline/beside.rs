@@ -1,4 +1,4 @@
-//! What bears on some days and is of none of them: jobs that ran through them, agents seen before and after.
+//! What bears on some days and is of none of them: jobs that ran through them, agents seen before and after, pools.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::Date32Type;
 use super::stored::{agents, each_batch, quoted, session};
 use crate::attribute::Engine;
 use crate::model::Date;
-use crate::query::QueryError;
+use crate::query::{QueryError, Session};
 use crate::schema::FileSet;
 use crate::store::Lake;
 
@@ -20,16 +20,41 @@ const LONGEST_JOB_DAYS: i32 = 40;
 pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Date, String)>, QueryError> {
     let (from, until) = (lo.start(), hi.start());
     let (earliest, latest) = (lo.plus_days(-LONGEST_JOB_DAYS), hi.plus_days(LONGEST_JOB_DAYS));
-    let around = format!("date between date '{earliest}' and date '{latest}'");
+    let around = format!("j.date between date '{earliest}' and date '{latest}'");
+    // An agent works at one request at a time: one whose end was never told was over when its agent took
+    // the next, which need not be of these days either.
+    let (org, began) = ("coalesce(j.organization_id, j.organization)", "coalesce(j.received, j.assigned)");
     let sql = format!(
-        "select date, key from lake.jobs where {around} and request_id in (
-           select request_id from lake.jobs where {around} and request_id is not null
-           group by coalesce(organization_id, organization), request_id
-           having min(coalesce(received, assigned)) < '{from}'
-             and (max(finished) is null or max(finished) >= '{until}'))"
+        "with through as (
+           select {org} as org, j.request_id, min({began}) as began, max(j.finished) as ended,
+             j.pool_id, min(j.agent_id) as agent_id, max(j.agent_id) as last_agent_id
+           from lake.jobs j where {around} and j.request_id is not null
+           group by {org}, j.request_id, j.pool_id
+           having min({began}) < '{from}' and (max(j.finished) is null or max(j.finished) >= '{until}')
+         ), over as (
+           select t.org, t.request_id from through t
+           join lake.jobs j on {org} = t.org and j.pool_id = t.pool_id and j.agent_id = t.agent_id
+           where {around} and t.ended is null and t.agent_id = t.last_agent_id
+             and j.request_id <> t.request_id and {began} > t.began and {began} < '{from}'
+         )
+         select j.date, j.key from lake.jobs j join through t on {org} = t.org and j.request_id = t.request_id
+         left join over o on o.org = t.org and o.request_id = t.request_id
+         where {around} and o.request_id is null"
     );
+    dated_keys(&session(lake, &[])?, &sql).await
+}
+
+/// Days and keys of the records that lists of pools ever had: they count whenever they came.
+pub(super) async fn pools(lake: &Lake, part: FileSet) -> Result<Vec<(Date, String)>, QueryError> {
+    let sql =
+        "select cast(observed as date), key from lake.pools where queue_id is null and key like 'pool/%'";
+    dated_keys(&session(lake, &[part])?, sql).await
+}
+
+/// Days and keys of records.
+async fn dated_keys(session: &Session, sql: &str) -> Result<Vec<(Date, String)>, QueryError> {
     let mut all = Vec::new();
-    each_batch(&session(lake, &[])?, &sql, |batch| {
+    each_batch(session, sql, |batch| {
         let (days, keys) = (batch.column(0).as_primitive::<Date32Type>(), batch.column(1).as_string::<i32>());
         all.extend(days.iter().zip(keys).filter_map(|(day, key)| Some((Date(day?), key?.to_owned()))));
     })

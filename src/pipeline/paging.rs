@@ -4,15 +4,16 @@
 //! event comes, whoever wrote them: this process before a restart, or another one beside it. When it
 //! holds more than its share of memory its owner starts it empty again: the days needed next come back.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::Date32Type;
 
 use super::Settings;
-use super::beside::{SIGHTINGS, long_jobs, sightings, spans};
-use super::stored::{each_batch, heard, quoted, records, registrations, session, tokens};
+use super::beside::{SIGHTINGS, long_jobs, pools, sightings, spans};
+use super::revise::Projects;
+use super::stored::{deleted_pools, each_batch, heard, quoted, records, registrations, session, tokens};
 use crate::attribute::Engine;
 use crate::model::{Date, Org, Ticks, Time};
 use crate::query::QueryError;
@@ -35,19 +36,15 @@ pub(super) struct Attributor {
     days: BTreeSet<Date>,
     /// Writers whose rows the engine was told when they were decoded.
     own: Vec<String>,
-    /// Which id the name of a project stood for, by organisation and name, and when that was last said.
-    projects: BTreeMap<String, (i64, String)>,
+    /// Which ids the name of a project stood for.
+    projects: Projects,
     /// Pools, by organisation and id, of which the engine was told who is in them.
     pub(super) listed: HashSet<(String, i64)>,
 }
 
 impl Attributor {
     /// For who decodes what these writers commit, and tells the engine then.
-    pub fn beside(
-        settings: &Settings,
-        writers: &[Writer],
-        projects: BTreeMap<String, (i64, String)>,
-    ) -> Attributor {
+    pub fn beside(settings: &Settings, writers: &[Writer], projects: Projects) -> Attributor {
         let own = writers.iter().map(|writer| writer.id().to_owned()).collect();
         let mut attributor = Attributor { own, ..Attributor::new(settings) };
         attributor.pair(projects);
@@ -55,8 +52,8 @@ impl Attributor {
     }
 
     /// Tells the engine which ids names of projects stood for, which no day around an event tells.
-    pub fn pair(&mut self, projects: BTreeMap<String, (i64, String)>) {
-        for (name, (at, id)) in &projects {
+    pub fn pair(&mut self, projects: Projects) {
+        for (name, ids) in &projects {
             let Some((organization, project)) = name.split_once('/') else { continue };
             let is_id = crate::model::is_guid(organization);
             let organization = Some(organization.to_owned());
@@ -64,7 +61,9 @@ impl Attributor {
                 true => Org { id: organization, name: None },
                 false => Org { id: None, name: organization },
             };
-            self.engine.project(&organization, project, Time::from_unix_micros(*at), id);
+            for (id, at) in &ids.0 {
+                self.engine.project(&organization, project, Time::from_unix_micros(*at), id);
+            }
         }
         self.projects = projects;
     }
@@ -90,7 +89,7 @@ impl Attributor {
             told: HashSet::new(),
             days: BTreeSet::new(),
             own: Vec::new(),
-            projects: BTreeMap::new(),
+            projects: Projects::new(),
             listed: HashSet::new(),
         }
     }
@@ -131,7 +130,11 @@ impl Attributor {
         if self.days.is_empty() {
             self.addresses(lake).await?;
         }
-        let long = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
+        let mut far = if days.is_subset(&self.days) { Vec::new() } else { long_jobs(lake, lo, hi).await? };
+        let part = self.unheard(lake.files("pools"), days);
+        if !part.files.is_empty() {
+            far.extend(pools(lake, part).await?);
+        }
         let agents = self.unheard(lake.files("agents"), days);
         sightings(lake, agents, &spans(&self.days, self.reach), &mut self.engine).await?;
         let fresh = days.difference(&self.days).copied().collect();
@@ -146,7 +149,7 @@ impl Attributor {
             })
             .await?;
         }
-        for some in long.chunks(500) {
+        for some in far.chunks(500) {
             let keys: Vec<String> = some.iter().map(|(_, key)| quoted(key)).collect();
             let days: BTreeSet<String> = some.iter().map(|(day, _)| format!("date '{day}'")).collect();
             let days: Vec<String> = days.into_iter().collect();
@@ -171,10 +174,11 @@ impl Attributor {
             })
             .await?;
         }
-        // Registrations and tokens count for ever, whenever they were reported.
+        // Registrations, tokens and the ends of pools count for ever, whenever they were reported.
         for (table, rows, tell) in [
             ("bindings", "role = 'registrant'", registrations as fn(&RecordBatch, &mut Engine)),
             ("identities", "true", tokens),
+            ("holdings", "resource_kind = 'pool' and says = 'deleted'", deleted_pools),
         ] {
             let part = self.unheard(lake.files(table), days);
             if !part.files.is_empty() {

@@ -260,7 +260,9 @@ fn expiry<'a>(raw: &'a [u8], observed: Time, event_id: Option<&'a str>, payload:
 /// The pool whose agents a fact lists, their ids, and as of when.
 fn listed<'f>(fact: &'f Fact<'_>) -> Option<(i64, &'f [i64], Time)> {
     match &fact.body {
-        Body::Heard(heard) => Some((heard.pool_id?, heard.listed.as_deref()?, heard.until)),
+        Body::Heard(heard) if heard.source == "agents" => {
+            Some((heard.pool_id?, heard.listed.as_deref()?, heard.until))
+        }
         _ => None,
     }
 }

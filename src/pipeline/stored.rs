@@ -182,6 +182,16 @@ fn capabilities(batch: &RecordBatch, row: usize) -> Option<Vec<(String, Option<S
     Some(names.iter().zip(values).filter_map(|(n, v)| Some((n?.to_owned(), v.map(str::to_owned)))).collect())
 }
 
+/// Tells the engine which pools the audit log has deleted.
+pub(super) fn deleted_pools(batch: &RecordBatch, engine: &mut Engine) {
+    for row in 0..batch.num_rows() {
+        let pool = text(batch, row, "resource_id").and_then(|id| id.parse().ok());
+        if let (Some(pool), Some(at)) = (pool, time(batch, row, "occurred")) {
+            engine.pool_deleted(&organization(batch, row), pool, at);
+        }
+    }
+}
+
 pub(super) fn tokens(batch: &RecordBatch, engine: &mut Engine) {
     for row in 0..batch.num_rows() {
         let text = |name: &str| text(batch, row, name);

@@ -100,6 +100,8 @@ struct State {
     timelines: BTreeSet<i64>,
     /// When the members of groups were last listed.
     memberships: Option<Time>,
+    /// Pools whose requests may not be read, so that each is said once.
+    closed: BTreeSet<i64>,
 }
 
 /// All pages of a list.
@@ -244,21 +246,25 @@ impl Look<'_> {
             let list = self.pages(Service::Core, &format!("{path}{limit}"), REPEAT_OF_JOBS).await;
             let list = match list {
                 // Not ours to see, or gone since it was listed.
-                Err(error) if is_absent(&error) => return Ok(()),
+                Err(error) if is_absent(&error) => {
+                    self.closed(pool, &error);
+                    return Ok(());
+                }
                 other => other?,
             };
+            self.state().closed.remove(&pool);
             let is_whole = all || list.items.len() < NEWEST;
-            let span = {
+            let (span, open) = {
                 let mut state = self.state();
                 state.finished(&list.items);
                 let Some((_, seen)) = state.pools.get_mut(&pool) else { return Ok(()) };
                 seen.take(&list.items, is_whole, asked);
-                seen.unsaid()
+                (seen.unsaid(), seen.open())
             };
             if let Some((from, until)) = span
                 && (list.is_news || self.is_past(from, REPEAT))
             {
-                let line = heard("jobs", self.organization, Some(pool), from, until);
+                let line = heard("jobs", self.organization, Some((pool, &open)), from, until);
                 self.client.record(&line).await?;
                 self.hand_over(line).await?;
                 if let Some((_, seen)) = self.state().pools.get_mut(&pool) {
@@ -268,6 +274,18 @@ impl Look<'_> {
             if is_whole || span.is_some() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Says once that a pool keeps verdicts open.
+    fn closed(&self, pool: i64, error: &RestError) {
+        if self.state().closed.insert(pool) {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                organization = self.organization,
+                pool,
+                "the job requests of a pool may not be read, so other jobs may have run wherever only one is known; give the identity that collects the role Reader on the pool"
+            );
         }
     }
 

@@ -56,6 +56,11 @@ impl Seen {
         Some((self.unsaid?, self.complete?))
     }
 
+    /// The requests that were not finished when all were last known.
+    pub fn open(&self) -> Vec<i64> {
+        self.open.keys().copied().collect()
+    }
+
     pub fn said(&mut self) {
         self.unsaid = self.complete;
     }

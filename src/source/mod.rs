@@ -115,13 +115,15 @@ fn ticks(length: Duration) -> Ticks {
     Ticks(i64::try_from(length.as_nanos() / 100).unwrap_or(i64::MAX))
 }
 
-/// The line that says between which times a source was heard.
-fn heard(source: &str, organization: &str, pool: Option<i64>, from: Time, until: Time) -> Bytes {
+/// The line that says between which times a source was heard; of a pool's jobs also which requests were
+/// open at the end.
+fn heard(source: &str, organization: &str, pool: Option<(i64, &[i64])>, from: Time, until: Time) -> Bytes {
     let mut line = serde_json::json!({
         "heard": source, "organization": organization, "from": from.to_string(), "until": until.to_string(),
     });
-    if let Some(pool) = pool {
+    if let Some((pool, open)) = pool {
         line["poolId"] = pool.into();
+        line["open"] = open.into();
     }
     line.to_string().into()
 }

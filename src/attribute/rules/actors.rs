@@ -2,13 +2,13 @@
 
 use super::Step;
 use super::case::Case;
-use crate::model::{ActorKind, Event, Executor};
+use crate::model::{ActorKind, Event, Executor, is_cookie};
 
 /// Whether a person's browser sent the request: a cookie of the web pages, or a browser's name with
 /// no credential of another kind.
 pub(super) fn is_browser(event: &Event<'_>) -> bool {
     let mechanism = event.auth_mechanism.as_deref().unwrap_or_default();
-    let cookie = ["AAD_Cookie", "FedAuth", "UserAuthToken"].iter().any(|m| mechanism.starts_with(m));
+    let cookie = is_cookie(mechanism);
     let browser = event.user_agent.as_deref().is_some_and(|ua| ua.starts_with("Mozilla/"));
     cookie || browser && !mechanism.starts_with("PAT") && !mechanism.starts_with("SSH")
 }

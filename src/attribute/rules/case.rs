@@ -104,9 +104,21 @@ impl<'e, 'k> Case<'e, 'k> {
         self.run_of(job);
         self.agent_of(job);
         self.cite(job.source, job.course());
-        if let Some(timeline) = &job.timeline {
-            self.cite(timeline.source, "the timeline of the run has this job on the same agent");
+        if let Some(told) = &job.timeline {
+            let says = if told.is_hook {
+                "a service hook told of a job of this run and id; it names no agent"
+            } else {
+                "the timeline of the run has this job on the same agent"
+            };
+            self.cite(told.source, says);
         }
+    }
+
+    /// Names the agent that did it, though not in which of its jobs.
+    pub fn chose_agent(&mut self, job: &JobKnown) {
+        self.verdict.executor = Executor::Agent;
+        self.verdict.grade = Grade::Sole;
+        self.agent_of(job);
     }
 
     /// Names the run a job belongs to.
@@ -340,7 +352,7 @@ impl<'e, 'k> Case<'e, 'k> {
 
     /// What keeps a negative from being certain: pools that were not heard around the event.
     pub fn deaf(&mut self, from: Time, until: Time) -> bool {
-        match self.known.unheard(from, until) {
+        match self.known.pools.unheard(from, until) {
             None => {
                 self.missing("the list of pools was not heard, so other agents may have been at work: collect the organisation over REST, or ingest recorded lists of its pools and their job requests");
                 true
@@ -350,7 +362,7 @@ impl<'e, 'k> Case<'e, 'k> {
                 let names: Vec<String> = pools
                     .iter()
                     .take(5)
-                    .map(|p| match self.known.pools.get(p).and_then(|(name, _)| name.clone()) {
+                    .map(|p| match self.known.pools.name(*p) {
                         Some(name) => format!("{name} ({p})"),
                         None => p.to_string(),
                     })

@@ -1,47 +1,108 @@
 //! Records that name only a shared identity: who of its bearers was at work at that moment.
 
+use super::actors::is_browser;
 use super::case::Case;
 use super::{Step, hints};
+use crate::attribute::ends::Ran;
 use crate::attribute::job::JobKnown;
 use crate::model::{ActorKind, Event, Executor, Grade};
 
-/// `{Project} Build Service ({org})` acts for every job of a project, the collection's one for
-/// those of all projects. Which jobs were running decides; the event's project is its target, not
+/// Whose jobs a build identity acts for.
+enum Scope {
+    /// Those of all projects.
+    Collection,
+    Project(String),
+    /// Of one of these projects, or, where none is known, of any.
+    OneOf(Vec<String>),
+}
+
+/// The scope of a build identity: by its descriptor, by what Graph has under its id, at last by its name,
+/// which a project that is renamed leaves to the next of that name. The event's project is its target, not
 /// necessarily the home of the pipeline.
+fn scope(case: &mut Case<'_, '_>) -> Option<Scope> {
+    let event = case.event;
+    if event.actor_kind == ActorKind::CollectionBuildService {
+        return Some(Scope::Collection);
+    }
+    if let Some(project) = event.build_scope.as_deref() {
+        return Some(Scope::Project(project.to_owned()));
+    }
+    let named = event.actor_kind == ActorKind::ProjectBuildService;
+    let may_be = named || event.actor_kind == ActorKind::User && !is_browser(event);
+    if let Some((identity, source)) = case.known.build_identity(event).filter(|_| may_be)
+        && let Some(scope) = identity.principal_name.clone()
+    {
+        case.cite(source, "Graph has the actor as a build identity");
+        let of_all = event.organization_id.as_deref() == Some(&scope)
+            || identity.name.as_deref().is_some_and(|name| name.starts_with("Project Collection "));
+        return Some(if of_all { Scope::Collection } else { Scope::Project(scope) });
+    }
+    if !named {
+        return None;
+    }
+    let home = home_project(event).unwrap_or_default();
+    let target = event.project_id.as_deref().filter(|_| event.project.as_deref() == Some(home));
+    let mut ids = case.known.projects_named(home);
+    ids.extend(target.filter(|id| !ids.contains(id)));
+    Some(match ids.as_slice() {
+        [id] => Scope::Project((*id).to_owned()),
+        [] => {
+            case.missing(format!(
+                "the id of project {home}, to which the build identity belongs; jobs of all projects are listed"
+            ));
+            Scope::OneOf(Vec::new())
+        }
+        ids => {
+            case.missing(format!(
+                "to which of the {} projects that were called {home} the build identity belongs: Graph users of the organisation would tell",
+                ids.len()
+            ));
+            Scope::OneOf(ids.iter().map(|id| (*id).to_owned()).collect())
+        }
+    })
+}
+
+/// `{Project} Build Service ({org})` acts for every job of a project, the collection's one for
+/// those of all projects. Which jobs were running decides.
 pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
     let event = case.event;
-    let scope = match event.actor_kind {
-        ActorKind::CollectionBuildService => None,
-        ActorKind::ProjectBuildService => {
-            let home = home_project(event);
-            let id = match (home, event.project.as_deref()) {
-                (Some(home), Some(project)) if home == project => event.project_id.as_deref(),
-                (Some(home), _) => case.known.project_id(home),
-                _ => None,
-            };
-            if id.is_none() {
-                case.missing(format!(
-                    "the id of project {}, to which the build identity belongs; jobs of all projects are listed",
-                    home.unwrap_or("?")
-                ));
-            }
-            id.map(str::to_owned)
-        }
-        _ => return Step::Next,
+    let Some(scope) = scope(case) else { return Step::Next };
+    let projects: Vec<Option<&str>> = match &scope {
+        Scope::Project(id) => vec![Some(id)],
+        Scope::OneOf(ids) if !ids.is_empty() => ids.iter().map(|id| Some(id.as_str())).collect(),
+        Scope::Collection | Scope::OneOf(_) => vec![None],
     };
+    let unresolved = matches!(scope, Scope::OneOf(_));
     let slack = case.tolerance.clock;
     let at = event.occurred;
-    let jobs = case.known.jobs.running(scope.as_deref(), at, slack);
+    let running: Vec<(&JobKnown, Ran)> =
+        projects.iter().flat_map(|project| case.known.jobs.running(*project, at, slack)).collect();
+    let surely = running.iter().all(|(_, ran)| *ran == Ran::Surely);
+    let jobs: Vec<&JobKnown> = running.iter().map(|(job, _)| *job).collect();
+    let bare: Vec<&JobKnown> =
+        projects.iter().flat_map(|project| case.known.jobs.agentless(*project, at, slack)).collect();
+    for job in &bare {
+        let title = job.title();
+        case.cite(job.source, format!("{title} ran on the server, without an agent"));
+        case.missing(format!("whether it was {title}, which ran on the server and has a token as well"));
+    }
     let deaf = case.deaf(at - slack, at + slack);
-    let unresolved = scope.is_none() && event.actor_kind == ActorKind::ProjectBuildService;
+    let open = deaf || unresolved || !bare.is_empty();
     case.cite_event("the actor is a build identity, which all jobs of its scope share");
     list(case, &jobs, "it was running at that moment in the scope of the build identity");
     match jobs.as_slice() {
-        [job] if !deaf && !unresolved && case.doubts(job) => case.only_hints(),
-        [job] if !deaf && !unresolved => {
-            case.chose(job, Grade::Sole);
+        [job] if !open && case.doubts(job) => case.only_hints(),
+        [job] if !open && surely => case.chose(job, Grade::Sole),
+        [first, rest @ ..] if !open && surely && rest.iter().all(|job| on_one_agent(first, job)) => {
+            // It ended one job and took the next within the tolerance of the clocks.
+            match case.doubts(first) {
+                true => case.only_hints(),
+                false => case.chose_agent(first),
+            }
+            run_if_one(case, &jobs);
+            case.missing("which of the jobs it was that the agent had one after the other");
         }
-        [] if !deaf => {
+        [] if !deaf && bare.is_empty() => {
             case.not_agent(
                 Executor::Client,
                 "no job of its scope was running: the build identity was used outside any job",
@@ -50,16 +111,19 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
         [] => {
             case.verdict.executor = Executor::Unknown;
             case.verdict.grade = Grade::None;
-            case.verdict.blind = true;
-            case.verdict.provisional = true;
-            case.missing("any job of the scope that ran at that moment");
+            (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
+            if bare.is_empty() {
+                case.missing("any job of the scope that ran at that moment");
+            }
         }
         _ => {
-            case.verdict.executor = Executor::Agent;
+            let none_surely =
+                running.iter().all(|(_, ran)| *ran == Ran::Perhaps) || jobs.len() == 1 && !bare.is_empty();
+            case.verdict.executor = if none_surely { Executor::Unknown } else { Executor::Agent };
             case.verdict.grade = Grade::Narrowed;
             case.verdict.blind = deaf;
-            // Later records may end a job before the event, or add one.
-            case.verdict.provisional = deaf || jobs.iter().any(|j| j.job.finished.is_none());
+            let unsettled = unsettled(case, &running);
+            case.verdict.provisional = deaf || unsettled;
             run_if_one(case, &jobs);
             case.doubt_all(&jobs);
             if hints::correlation(case, &jobs).is_none() && jobs.len() > 1 {
@@ -68,6 +132,11 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
         }
     }
     Step::Decided
+}
+
+fn on_one_agent(one: &JobKnown, other: &JobKnown) -> bool {
+    one.job.agent_id.is_some()
+        && (one.job.pool_id, one.job.agent_id) == (other.job.pool_id, other.job.agent_id)
 }
 
 /// The name of the project that a build identity is called after.
@@ -107,7 +176,9 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
             case.cite(source, format!("run {run} used the connection {name} then"));
         });
         for job in case.known.jobs.by_run(release, run) {
-            if job.runs_at(at, slack) && !jobs.iter().any(|j| j.job.request_id == job.job.request_id) {
+            if case.known.jobs.ran(job, at, at, slack) != Ran::Not
+                && !jobs.iter().any(|j| j.job.request_id == job.job.request_id)
+            {
                 jobs.push(job);
             }
         }
@@ -119,7 +190,7 @@ pub(super) fn application(case: &mut Case<'_, '_>) -> Step {
         stated
     };
     let mut bearers: Vec<_> =
-        known.jobs.running(None, at, slack).into_iter().map(|job| (job, stated(job))).collect();
+        known.jobs.running(None, at, slack).into_iter().map(|(job, _)| (job, stated(job))).collect();
     bearers.retain(|(job, stated)| {
         !stated.is_empty() && !jobs.iter().any(|j| j.job.request_id == job.job.request_id)
     });
@@ -159,7 +230,8 @@ pub(super) fn credential(case: &mut Case<'_, '_>) -> Step {
     hints::token(case);
     if hints::agent_software(case) {
         let slack = case.tolerance.clock;
-        let jobs = case.known.jobs.running(event.project_id.as_deref(), event.occurred, slack);
+        let running = case.known.jobs.running(event.project_id.as_deref(), event.occurred, slack);
+        let jobs: Vec<&JobKnown> = running.into_iter().map(|(job, _)| job).collect();
         list(case, &jobs, "agent software sent the request, and this job was running in the project");
     }
     hints::address(case);
@@ -172,6 +244,23 @@ fn list(case: &mut Case<'_, '_>, jobs: &[&JobKnown], why: &str) {
         case.candidate(job, why);
         case.cite(job.source, job.course());
     }
+}
+
+/// Says of which jobs it is not known whether they still ran, and whether later records may tell.
+fn unsettled(case: &mut Case<'_, '_>, running: &[(&JobKnown, Ran)]) -> bool {
+    let mut open = false;
+    for (job, _) in running.iter().filter(|(_, ran)| *ran == Ran::Perhaps) {
+        let title = job.title();
+        if job.abandoned().is_some() {
+            case.missing(format!(
+                "whether {title} still ran: its lock expired, and its agent had stopped before"
+            ));
+        } else {
+            open = true;
+            case.missing(format!("whether {title} still ran: no record tells its end"));
+        }
+    }
+    open
 }
 
 fn run_if_one(case: &mut Case<'_, '_>, jobs: &[&JobKnown]) {
@@ -189,7 +278,8 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
     let slack = case.tolerance.clock;
     let at = case.event.occurred;
     let deaf = case.deaf(at - slack, at + slack);
-    let busy = !case.known.jobs.running(None, at, slack).is_empty();
+    let running = case.known.jobs.running(None, at, slack);
+    let busy = !running.is_empty();
     if !deaf && !busy {
         case.verdict.candidates.clear();
         case.not_agent(
@@ -200,7 +290,9 @@ fn outside_or_hints(case: &mut Case<'_, '_>, what: &str) {
     }
     case.verdict.executor = Executor::Unknown;
     case.verdict.blind = deaf;
-    case.verdict.provisional = deaf;
+    // That none ran makes it a client, should it turn out.
+    let open = running.iter().all(|(job, ran)| *ran == Ran::Perhaps && job.abandoned().is_none());
+    case.verdict.provisional = deaf || open;
     case.verdict.grade = match case.verdict.candidates.as_slice() {
         [] => Grade::None,
         _ => Grade::Corroborated,

@@ -2,6 +2,7 @@
 
 use super::Step;
 use super::case::Case;
+use crate::attribute::ends::Ran;
 use crate::attribute::job::{JobKnown, is_release};
 use crate::model::{Event, Executor, Grade, Time};
 
@@ -22,11 +23,15 @@ fn reports_work(event: &Event<'_>) -> bool {
 pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
     if let Some(request) = hints.request_id {
-        match case.known.jobs.by_request(request) {
-            Some(job) => {
-                return one(case, job, format!("the record names job request {request}"), Grade::Exact);
-            }
-            None => case.missing(format!("job request {request} is not known")),
+        let says = format!("the record names job request {request}");
+        let all = case.known.jobs.by_request(request);
+        // It may have been given to one agent after another.
+        let fitting: Vec<&JobKnown> = all.iter().copied().filter(|job| overlaps(case, job)).collect();
+        match (all.as_slice(), fitting.as_slice()) {
+            ([], _) => case.missing(format!("job request {request} is not known")),
+            ([job], _) | (_, [job]) => return one(case, job, says, Grade::Exact),
+            (_, []) => return several(case, &all, says),
+            (_, fitting) => return several(case, fitting, says),
         }
     }
     if let Some(id) = hints.job_id.as_deref() {
@@ -58,11 +63,23 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
 pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
     let Some(run) = hints.run_id.filter(|_| reports_work(case.event)) else { return Step::Next };
-    let release = is_release(hints.plan_type.as_deref());
-    let kind = if release { "release" } else { "build" };
-    let jobs = case.known.jobs.by_run(release, run);
-    if let Some((known, source)) = case.known.jobs.runs.get(&(release, run)) {
-        case.cite(*source, format!("{kind} {run} is {}", known.name.as_deref().unwrap_or("known")));
+    // Builds and releases are numbered apart: without its plan type a number may be either's.
+    let spaces = match hints.plan_type.as_deref() {
+        Some(plan) => vec![is_release(Some(plan))],
+        None => vec![false, true],
+    };
+    let jobs: Vec<&JobKnown> =
+        spaces.iter().flat_map(|release| case.known.jobs.by_run(*release, run)).collect();
+    let kind = match spaces.as_slice() {
+        [true] => "release",
+        [false] => "build",
+        _ => "build or release",
+    };
+    for release in &spaces {
+        if let Some((known, source)) = case.known.jobs.runs.get(&(*release, run)) {
+            let kind = if *release { "release" } else { "build" };
+            case.cite(*source, format!("{kind} {run} is {}", known.name.as_deref().unwrap_or("known")));
+        }
     }
     if jobs.is_empty() {
         case.missing(format!("no job request of {kind} {run} is known"));
@@ -75,15 +92,16 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     match (fitting.as_slice(), named.as_slice()) {
         ([job], _) => {
             let (from, until) = span(case);
+            let from = from.unwrap_or_else(|| began(&named, until));
             let deaf = case.deaf(from, until);
-            let alone = !deaf && only_agents(case, run, from, until);
-            case.verdict.provisional = deaf;
+            let alone = !deaf && spaces.len() == 1 && only_agents(case, run, from, until);
+            (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
             let grade = if alone { Grade::Sole } else { Grade::Run };
             one(case, job, format!("{says}; one of its jobs fits what it says and when"), grade)
         }
-        ([], []) => several(case, &jobs, says),
-        ([], named) => several(case, named, says),
-        (fitting, _) => several(case, fitting, format!("{says}; these of its jobs ran at the time")),
+        ([], []) => some_of_run(case, &jobs, says),
+        ([], named) => some_of_run(case, named, says),
+        (fitting, _) => some_of_run(case, fitting, format!("{says}; these of its jobs ran at the time")),
     }
 }
 
@@ -91,12 +109,12 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
 fn only_agents(case: &mut Case<'_, '_>, run: i64, from: Time, until: Time) -> bool {
     let slack = case.tolerance.clock;
     let timeline = case.known.jobs.timeline(run);
-    let seen_after = timeline.iter().any(|(_, source)| source.known >= until);
+    let seen_after = timeline.iter().any(|told| told.source.known >= until);
     if !seen_after {
         case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));
         return false;
     }
-    let agentless = timeline.iter().any(|(job, _)| {
+    let agentless = timeline.iter().map(|told| &told.job).any(|job| {
         job.agent_name.is_none()
             && job.received.is_some_and(|start| start <= until + slack)
             && job.finished.is_none_or(|end| end + slack >= from)
@@ -133,12 +151,13 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
         let says = format!("the record names run {name} of its pipeline");
         match fitting.as_slice() {
             [] if jobs.is_empty() => case.missing(format!("no job request of a run named {name} is known")),
-            [] => return several(case, &jobs, says),
+            [] => return some_of_run(case, &jobs, says),
             [job] => {
                 let (from, until) = span(case);
+                let from = from.unwrap_or_else(|| began(&named, until));
                 let deaf = case.deaf(from, until);
                 let grade = if deaf { Grade::Run } else { Grade::Sole };
-                case.verdict.provisional = deaf;
+                (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
                 return one(
                     case,
                     job,
@@ -146,7 +165,7 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
                     grade,
                 );
             }
-            jobs => return several(case, jobs, says),
+            jobs => return some_of_run(case, jobs, says),
         }
     }
     // The record reports a job's work and the job is not known: no guess, and not "the service".
@@ -189,6 +208,15 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     Step::Decided
 }
 
+/// Several jobs of what a run's number or name leads to: there may be more where a pool was not heard.
+fn some_of_run(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
+    let (from, until) = span(case);
+    let from = from.unwrap_or_else(|| began(jobs, until));
+    let deaf = case.deaf(from, until);
+    (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
+    several(case, jobs, says)
+}
+
 fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {
     match (event.project_id.as_deref(), job.project_id.as_deref()) {
         (Some(a), Some(b)) => a == b,
@@ -217,16 +245,23 @@ fn tail(identifier: &str) -> Option<&str> {
     identifier.rsplit_once('.').map(|(_, tail)| tail)
 }
 
-/// When the reported work was done: as the record says, else at the record itself.
-fn span(case: &Case<'_, '_>) -> (Time, Time) {
+/// When the reported work was done, as the record says. One that says nothing was written after the work, at
+/// any time: no job that began before is excluded.
+fn span(case: &Case<'_, '_>) -> (Option<Time>, Time) {
     let hints = &case.event.hints;
-    let end = hints.finished.unwrap_or(case.event.occurred);
-    (hints.started.unwrap_or(end).min(end), end)
+    let until = hints.finished.unwrap_or(case.event.occurred);
+    (hints.started.or(hints.finished).map(|from| from.min(until)), until)
+}
+
+/// Since when these jobs may have done it.
+fn began(jobs: &[&JobKnown], until: Time) -> Time {
+    jobs.iter().filter_map(|job| job.span()).map(|(from, _)| from).min().unwrap_or(until).min(until)
 }
 
 fn overlaps(case: &Case<'_, '_>, job: &JobKnown) -> bool {
-    let (from, until) = span(case);
     let slack = case.tolerance.clock;
-    let Some((start, end)) = job.span() else { return true };
-    start <= until + slack && end.is_none_or(|end| from <= end + slack)
+    match span(case) {
+        (Some(from), until) => case.known.jobs.ran(job, from, until, slack) != Ran::Not,
+        (None, until) => job.span().is_none_or(|(start, _)| start <= until + slack),
+    }
 }

@@ -11,7 +11,8 @@ pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if has("requestId") && (has("planId") || has("planType") || has("jobId")) {
         return Some(request(fields, around));
     }
-    if has("type") && has("parentId") && (has("startTime") || has("workerName") || has("state")) {
+    let in_timeline = has("parentId") || around.address.names("timeline");
+    if has("type") && in_timeline && (has("startTime") || has("workerName") || has("state")) {
         return Some(timeline(fields, around));
     }
     if let Some(release) = fields.object("release").filter(|r| r.has("id") && has("releaseDefinition")) {

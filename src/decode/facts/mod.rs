@@ -48,8 +48,8 @@ impl Draft {
         }
     }
 
-    /// The key: kind, organisation, natural id and state; of an agent also the hour in which a listing
-    /// had it, as it may be replaced and put back, and may go.
+    /// The key: kind, organisation, natural id and state; of an agent also when a listing had it, as it may
+    /// be replaced and put back, and may go.
     fn key(&self, hash: &RecordHash, seen: Option<Time>) -> String {
         let organization =
             self.organization.id.as_deref().or(self.organization.name.as_deref()).unwrap_or("-");
@@ -63,7 +63,7 @@ impl Draft {
         }
         if let Some(seen) = seen.filter(|_| matches!(self.kind.as_str(), "agent" | "deployment_target")) {
             key.push('@');
-            key.push_str(&seen.to_string()[.."2026-03-05T14".len()]);
+            key.push_str(&seen.to_string()[.."2026-03-05T14:00:00".len()]);
         }
         key
     }
@@ -177,7 +177,7 @@ pub fn idle_since(oldest: Option<Time>, asked: Time) -> Time {
 pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
     let until = sink.observed;
     let drawn = sink.out.facts.get(from..).unwrap_or_default();
-    let listed = agents_listed(&sink.address, drawn, body).filter(|_| is_whole);
+    let listed = listed(&sink.address, drawn, body).filter(|_| is_whole);
     let listing = || reach::listing(&sink.address, drawn, body).filter(|_| is_whole);
     let Some(Json::Object(mut members)) =
         spoken_for(&sink.address, drawn, body, is_whole, until).or_else(listing)
@@ -188,8 +188,8 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
         members.insert("organization".into(), name.into());
     }
     members.insert("until".into(), until.to_string().into());
-    if let Some(ids) = listed {
-        members.insert("agents".into(), ids.into());
+    if let Some((name, ids)) = listed {
+        members.insert(name.into(), ids.into());
     }
     let raw = Json::Object(members).to_string();
     sink.owned(None, raw.as_str(), |raw, inner| {
@@ -201,25 +201,59 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
     });
 }
 
-/// The ids in a whole list of a pool's agents.
-fn agents_listed(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<Vec<i64>> {
-    const WHOLE: [&str; 5] =
-        ["includecapabilities", "includeassignedrequest", "includelastcompletedrequest", "api-version", ""];
-    let query = address.url.as_deref()?.split_once('?').map_or("", |(_, query)| query);
-    let names = || query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-    let is_list = address.pool_id.is_some() && address.path.ends_with("/agents");
-    if !is_list || names().any(|name| !WHOLE.contains(&name.to_ascii_lowercase().as_str())) {
-        return None;
-    }
-    let ids = drawn.iter().filter_map(|fact| match &fact.body {
-        Body::Agent(agent) if agent.pool_id == address.pool_id => Some(agent.agent_id),
+/// Who is not in a list is not there: the agents of a pool, its requests that are not finished, the pools.
+/// The member of our own record that says so, and what a query may hold besides.
+const LISTED: [(&str, &str, &[&str]); 3] = [
+    (
+        "agents",
+        "agents",
+        &["includecapabilities", "includeassignedrequest", "includelastcompletedrequest", "api-version", ""],
+    ),
+    ("jobs", "open", &["$top", "%24top", "completedrequestcount", "api-version", ""]),
+    ("pools", "pools", &["api-version", ""]),
+];
+
+/// The name under which our own record of a source says whom a whole list had.
+fn list_of(source: &str) -> Option<&'static str> {
+    LISTED.iter().find(|(own, ..)| *own == source).map(|(_, name, _)| *name)
+}
+
+/// Whether an address asks for all there is of its source.
+fn asks_for_all(address: &Address, source: &str) -> bool {
+    let query = address.url.as_deref().and_then(|url| url.split_once('?')).map_or("", |(_, query)| query);
+    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default().to_ascii_lowercase());
+    let may = LISTED.iter().find(|(own, ..)| *own == source).map_or(&[][..], |(.., may)| may);
+    names.into_iter().all(|name| may.contains(&name.as_str()))
+}
+
+/// The source that an address lists: agents, pools or jobs.
+fn source_of(address: &Address) -> Option<&'static str> {
+    match address.pool_id {
+        Some(_) if address.names("jobrequests") => Some("jobs"),
+        Some(_) if address.path.ends_with("/agents") => Some("agents"),
+        None if address.path.ends_with("distributedtask/pools") => Some("pools"),
         _ => None,
-    });
-    let ids: Vec<i64> = ids.collect();
-    // A record that could not be read is an agent all the same.
+    }
+}
+
+/// The ids in a whole list, and under which name they are kept.
+fn listed(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<(&'static str, Vec<i64>)> {
+    let source = source_of(address).filter(|source| asks_for_all(address, source))?;
+    // Of jobs also those that are over, which count as records but are not open.
+    let id = |fact: &Fact<'_>| match &fact.body {
+        Body::Agent(agent) if source == "agents" && agent.pool_id == address.pool_id => {
+            Some((agent.agent_id, true))
+        }
+        Body::Job(job) if source == "jobs" => Some((job.request_id?, job.finished.is_none())),
+        Body::Pool(pool) if source == "pools" => Some((pool.pool_id, true)),
+        _ => None,
+    };
+    let ids: Vec<(i64, bool)> = drawn.iter().filter_map(id).collect();
+    // A record that could not be read is one all the same.
     let count = Fields::parse(body).and_then(|body| int(&body, "count"));
     let all = count.map_or(!ids.is_empty() || is_empty(body), |count| count == ids.len() as i64);
-    all.then_some(ids)
+    let there = ids.into_iter().filter(|(_, there)| *there).map(|(id, _)| id).collect();
+    all.then_some((list_of(source)?, there))
 }
 
 /// Whether a body is a list of nothing.
@@ -236,13 +270,8 @@ fn spoken_for(
     is_whole: bool,
     until: Time,
 ) -> Option<Json> {
-    let jobs = address.names("jobrequests");
-    let source = match address.pool_id {
-        Some(_) if jobs => "jobs",
-        Some(_) if address.path.ends_with("/agents") => "agents",
-        None if address.path.ends_with("distributedtask/pools") => "pools",
-        _ => return None,
-    };
+    let source = source_of(address)?;
+    let jobs = source == "jobs";
     let listed = || {
         drawn.iter().filter_map(|fact| match &fact.body {
             Body::Job(job) if jobs => Some(job),
@@ -250,7 +279,9 @@ fn spoken_for(
         })
     };
     // Cut behind the newest requests: one that is older may have run and ended unseen.
-    if jobs && (address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top)) {
+    let cut = address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top);
+    // And of some agents' requests alone nothing follows for the pool.
+    if jobs && (cut || !asks_for_all(address, source)) {
         return None;
     }
     let oldest = listed().filter_map(|job| job.finished).min();
@@ -291,7 +322,8 @@ fn own(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     } else {
         let (from, pool_id) = (time(fields, "from")?, int(fields, "poolId"));
         let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
-        let listed = fields.get("agents").and_then(|ids| serde_json::from_str(ids).ok());
+        let ids = list_of(&source).and_then(|name| fields.get(name));
+        let listed = ids.and_then(|ids| serde_json::from_str(ids).ok());
         Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until, listed }), around)
     };
     if let Some(name) = fields.text("organization") {

@@ -7,7 +7,7 @@ mod look;
 mod news;
 mod pairs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Settings;
@@ -18,6 +18,7 @@ use crate::attribute::Touched;
 use crate::model::{Date, Ticks, Time};
 use crate::query::{QueryError, Session};
 use crate::store::{Lake, Lease, StoreError, Writer};
+pub(super) use news::Projects;
 use news::{Ask, Cursor};
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,7 @@ fn cursor(lake: &Lake) -> Cursor {
 }
 
 /// Which ids names of projects stood for when that was last looked at.
-pub(super) fn projects(lake: &Lake) -> BTreeMap<String, (i64, String)> {
+pub(super) fn projects(lake: &Lake) -> Projects {
     cursor(lake).projects
 }
 

@@ -25,8 +25,31 @@ pub(super) struct Cursor {
     known: BTreeMap<String, i64>,
     /// Until when lists of pools were heard, in ticks.
     pools_heard: BTreeMap<String, i64>,
-    /// Ids of projects by organisation and name, and when the newest event paired them.
-    pub projects: BTreeMap<String, (i64, String)>,
+    pub projects: Projects,
+}
+
+/// By organisation and name of a project the ids that the name stood for, and when an event last paired them.
+pub type Projects = BTreeMap<String, Ids>;
+
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Ids(pub BTreeMap<String, i64>);
+
+/// Lakes of before kept the newest id only.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    All(BTreeMap<String, i64>),
+    Newest(i64, String),
+}
+
+impl From<Written> for Ids {
+    fn from(written: Written) -> Ids {
+        match written {
+            Written::All(ids) => Ids(ids),
+            Written::Newest(at, id) => Ids(BTreeMap::from([(id, at)])),
+        }
+    }
 }
 
 /// A commit is named in the log within this span after the time it says.
@@ -184,6 +207,7 @@ pub(super) async fn read(
     }
     let mut touched = Touched::new(settings.tolerance, PoolsHeard::new());
     pairs::correlations(session, since.min(events), &mut touched).await?;
+    pairs::pools(session, events, &mut touched).await?;
     pairs::projects(session, since.min(events), events, &mut cursor.projects, &mut touched).await?;
     if !touched.is_empty() {
         asks.push(Ask::new(touched, events));

@@ -1,13 +1,11 @@
 //! What rows tell about each other: the job request of a correlation, the id of a project's name, since
 //! when the sighting of an agent stands.
 
-use std::collections::BTreeMap;
-
 use datafusion::arrow::array::{Array as _, AsArray as _};
 use datafusion::arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 
 use super::ReviseError;
-use super::news::{at, rows, stamp};
+use super::news::{Projects, at, rows, stamp};
 use crate::attribute::{EVER, Stamp, Touched};
 use crate::model::{Date, Time};
 use crate::pipeline::paging::NAMES_REQUEST;
@@ -47,13 +45,13 @@ pub(super) async fn correlations(
     Ok(())
 }
 
-/// Takes in the projects whose name stands for another id by what events known since `since` say; those
+/// Takes in the projects whose name stands for a further id by what events known since `since` say; those
 /// known until `seen` were looked at before.
 pub(super) async fn projects(
     session: &Session,
     since: i64,
     seen: i64,
-    ids: &mut BTreeMap<String, (i64, String)>,
+    projects: &mut Projects,
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
     let news = at(seen);
@@ -68,17 +66,34 @@ pub(super) async fn projects(
         let text = |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row);
         let occurred = batch.column(3).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let newer = (occurred.value(row), text(2, row).to_owned());
-            let slot = ids.entry(text(0, row).to_owned()).or_default();
+            let ids = &mut projects.entry(text(0, row).to_owned()).or_default().0;
             let stamp = stamp(&batch, row, seen);
+            let (id, at) = (text(2, row), occurred.value(row));
             // One known before bears on verdicts that came since, which may not know it.
-            if slot.1 != newer.1 && *slot < newer || slot.1 == newer.1 && !stamp.news {
+            if !ids.contains_key(id) || !stamp.news {
                 touched.project(text(1, row), stamp);
             }
-            if *slot < newer {
-                *slot = newer;
-            }
+            let last = ids.entry(id.to_owned()).or_insert(at);
+            *last = at.max(*last);
         }
+    }
+    Ok(())
+}
+
+/// Takes in the pools of agents whose registration became known after `seen`, where no record named the pool
+/// before: it may have been there at any time.
+pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -> Result<(), ReviseError> {
+    let sql = format!(
+        "with named as (
+           select coalesce(organization_id, organization) as org, pool_id, known, writer, seq \
+           from lake.bindings where role = 'registrant' and pool_id is not null
+         ), fresh as (select org, pool_id from named group by org, pool_id having min(known) > {})
+         select n.writer, n.seq, n.known from named n join fresh f on n.org = f.org and n.pool_id = f.pool_id
+         where n.pool_id not in (select pool_id from lake.pools where pool_id is not null and queue_id is null)",
+        at(seen)
+    );
+    for batch in rows(session, &sql).await? {
+        (0..batch.num_rows()).for_each(|row| touched.pool(EVER, stamp(&batch, row, seen)));
     }
     Ok(())
 }

@@ -277,3 +277,50 @@ async fn the_end_is_the_same_however_small_the_parts_of_a_look_are() {
         assert_eq!(*end, ends[0].3, "{max_news} news a part, crashes {crashes}");
     }
 }
+
+/// A record of the audit log about a pool that no list shows.
+fn of_pool(number: u8, action: &str, time: &str) -> String {
+    format!(
+        r#"{{"Id":"a3000000-0000-4000-8000-0000000000{number:02}","ActionId":"Library.{action}","Timestamp":"{time}","ScopeId":"{ORG}","ScopeDisplayName":"contoso (Organization)","ActorUserId":"ada","ActorDisplayName":"Ada","Data":{{"AgentId":7,"AgentName":"hidden-7","AgentPoolId":12,"AgentPoolName":"hidden"}}}}"#
+    )
+}
+
+/// What counts whenever it was told is known to a process that begins much later, and re-opens what was
+/// decided without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_and_ends_of_long_ago_count_after_a_restart() {
+    let pools = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"count":1,"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#;
+    let heard = r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-04T00:00:00Z","until":"2026-03-05T23:00:00Z"}"#;
+    let facts = [job(), pools.to_owned(), heard.to_owned()];
+    let (added, gone) = (
+        of_pool(1, "AgentAdded", "2025-11-01T10:00:00Z"),
+        of_pool(2, "AgentPoolDeleted", "2026-01-01T10:00:00Z"),
+    );
+    // Each part is taken in by a process of its own.
+    let end = async |parts: &[&[String]]| {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = lake(&folder).await;
+        for part in parts {
+            let pipeline = Pipeline::start(lake.clone(), settings());
+            for text in *part {
+                give(&pipeline.push, text).await;
+            }
+            pipeline.finish().await;
+            Reviser::take(lake.clone(), settings()).unwrap().unwrap().pass().await.unwrap();
+        }
+        let sql = "select grade from actions where action like 'Git%'";
+        let batches = news::rows(&session(&lake, &[]).unwrap(), sql).await.unwrap();
+        datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+    };
+    let (added, gone, event) = ([added], [gone], [event()]);
+    let hidden = [&added[..], &facts, &event];
+    for (parts, grade) in [
+        (&hidden[..], "narrowed"),
+        (&[&facts[..], &event, &added], "narrowed"),
+        (&[&added, &gone, &facts, &event], "sole"),
+        (&[&facts, &event, &added, &gone], "sole"),
+    ] {
+        let end = end(parts).await;
+        assert!(end.contains(grade), "{grade} expected of {} parts: {end}", parts.len());
+    }
+}

@@ -1,0 +1,85 @@
+//! When a request was over whose own end was never told, by what else is known of its agent and pool.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::job::JobKnown;
+use crate::model::{Ticks, Time};
+
+/// An agent renews its lock on a request while it works, and loses the request when the lock expires: so an
+/// abandoned one may have been left this long before its `finishTime`. In a recorded request `lockedUntil`
+/// is ten minutes after `receiveTime`.
+const LOCK: Ticks = Ticks::seconds(10 * 60);
+
+/// Whether a job ran in a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ran {
+    Not,
+    /// It began before, and nothing tells that it still ran nor that it was over.
+    Perhaps,
+    Surely,
+}
+
+/// What bounds requests from outside.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// By pool and moment the requests that were open; `None` where it is only known that none was missed.
+    lists: HashMap<i64, BTreeMap<Time, Option<Box<[i64]>>>>,
+    /// By the pool and id of an agent when it took which request: it works at one at a time.
+    taken: HashMap<(Option<i64>, i64), BTreeSet<(Time, usize)>>,
+}
+
+impl Ends {
+    /// Takes in which requests of a pool were open at a moment.
+    pub fn listed(&mut self, pool: i64, at: Time, open: Option<&[i64]>) {
+        let slot = self.lists.entry(pool).or_default().entry(at).or_default();
+        // Of two lists of one moment the one that names its requests says more.
+        if slot.is_none() {
+            *slot = open.map(Box::from);
+        }
+    }
+
+    /// Enters when an agent took a job; entering it again is harmless.
+    pub fn take(&mut self, index: usize, job: &JobKnown) {
+        if let (Some(agent), Some((from, _)), Some(_)) = (job.job.agent_id, job.span(), job.job.request_id) {
+            self.taken.entry((job.job.pool_id, agent)).or_default().insert((from, index));
+        }
+    }
+
+    /// When the agent of a job took the next one. `began` is when a job began, as is known now.
+    pub fn next(&self, job: &JobKnown, from: Time, began: impl Fn(usize) -> Option<Time>) -> Option<Time> {
+        let taken = self.taken.get(&(job.job.pool_id, job.job.agent_id?))?;
+        let later = taken.range((from + Ticks(1), 0)..);
+        later.filter(|(at, index)| began(*index) == Some(*at)).map(|(at, _)| *at).next()
+    }
+
+    /// Whether a job that began at `from`, of which no record tells the end, and which was over by `by` at
+    /// the latest, ran in a span.
+    pub fn ran(&self, job: &JobKnown, from: Time, by: Option<Time>, span: (Time, Time)) -> Ran {
+        if by.is_some_and(|by| by < span.0) {
+            return Ran::Not;
+        }
+        let lists = job.job.pool_id.and_then(|pool| self.lists.get(&pool));
+        let has = |open: &Option<Box<[i64]>>| {
+            open.as_ref().is_none_or(|open| job.job.request_id.is_some_and(|id| open.contains(&id)))
+        };
+        let before = lists.and_then(|lists| lists.range(..=span.0).next_back());
+        let over = |(at, open): (&Time, _)| *at > from.max(job.open) && !has(open);
+        if job.abandoned().is_none() && before.is_some_and(over) {
+            return Ran::Not;
+        }
+        let after = lists.and_then(|lists| lists.range(span.1..).next());
+        let sure = match job.abandoned() {
+            Some(expiry) => span.1 + LOCK <= expiry,
+            None => job.open >= span.1 || after.is_some_and(|(_, open)| has(open)),
+        };
+        if sure { Ran::Surely } else { Ran::Perhaps }
+    }
+
+    pub fn absorb(&mut self, other: Ends) {
+        for (pool, lists) in other.lists {
+            for (at, open) in lists {
+                self.listed(pool, at, open.as_deref());
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The pools of one organisation over time, and when their job requests were heard.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::coverage::Spans;
+use super::newest::Source;
+use crate::model::{Pool, Time};
+
+#[derive(Default)]
+pub(super) struct Pools {
+    /// Name, and the record that gave it.
+    names: BTreeMap<i64, (Option<String>, Source)>,
+    /// When a pool was made, where a record says so.
+    made: HashMap<i64, Time>,
+    /// When the audit log has it deleted; ids are not used again.
+    deleted: HashMap<i64, Time>,
+    /// Pools that a list had: of others a list that lacks them says nothing, as it has only what its reader
+    /// may see.
+    seen: HashSet<i64>,
+    /// Whole lists.
+    lists: BTreeMap<Time, Box<[i64]>>,
+    /// When the list of pools was heard.
+    heard: Spans,
+    /// When the job requests of a pool were heard.
+    jobs_heard: HashMap<i64, Spans>,
+}
+
+impl Pools {
+    /// Takes in a record of a pool; `is_listed` where it is one of a list of pools.
+    pub fn learn(&mut self, pool: &Pool, source: Source, is_listed: bool) {
+        // Pools of deployment groups are in a list of their own.
+        if is_listed && pool.pool_type.as_deref() != Some("deployment") {
+            self.seen.insert(pool.pool_id);
+        }
+        if let Some(made) = pool.created {
+            self.made(pool.pool_id, made);
+        }
+        let slot = self.names.entry(pool.pool_id).or_insert((None, source));
+        if pool.name.is_some() && (slot.0.is_none() || slot.1 <= source) {
+            *slot = (pool.name.clone(), source);
+        }
+    }
+
+    /// Takes in that some record names a pool.
+    pub fn named(&mut self, pool: i64, name: Option<&str>, source: Source) {
+        let slot = self.names.entry(pool).or_insert((None, source));
+        if slot.0.is_none() && name.is_some() {
+            *slot = (name.map(str::to_owned), source);
+        }
+    }
+
+    pub fn made(&mut self, pool: i64, at: Time) {
+        let slot = self.made.entry(pool).or_insert(at);
+        *slot = at.min(*slot);
+    }
+
+    pub fn deleted(&mut self, pool: i64, at: Time) {
+        let slot = self.deleted.entry(pool).or_insert(at);
+        *slot = at.min(*slot);
+    }
+
+    /// Takes in that the list of pools was heard, and which it had if it was whole.
+    pub fn heard(&mut self, from: Time, until: Time, listed: Option<&[i64]>) {
+        self.heard.add(from, until);
+        if let Some(ids) = listed {
+            self.seen.extend(ids);
+            self.lists.insert(until, Box::from(ids));
+        }
+    }
+
+    pub fn jobs_heard(&mut self, pool: i64, from: Time, until: Time) {
+        self.jobs_heard.entry(pool).or_default().add(from, until);
+    }
+
+    pub fn name(&self, pool: i64) -> Option<&str> {
+        self.names.get(&pool)?.0.as_deref()
+    }
+
+    /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
+    /// even known which pools there are.
+    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<i64>> {
+        if self.heard.last().is_none_or(|last| last < from) {
+            return None;
+        }
+        let deaf = |pool: &i64| !self.jobs_heard.get(pool).is_some_and(|spans| spans.hold(from, until));
+        let known = self.names.keys().chain(self.seen.iter().filter(|pool| !self.names.contains_key(pool)));
+        let mut unheard: Vec<i64> =
+            known.copied().filter(|pool| deaf(pool) && self.was_there(*pool, from, until)).collect();
+        unheard.sort_unstable();
+        Some(unheard)
+    }
+
+    /// Whether a pool may have been there in a span: it was made by then, not deleted before, and not away
+    /// from the lists on both sides of it.
+    fn was_there(&self, pool: i64, from: Time, until: Time) -> bool {
+        let made = self.made.get(&pool).is_none_or(|made| *made <= until);
+        let deleted = self.deleted.get(&pool).is_some_and(|at| *at < from);
+        let lacks = |list: Option<(&Time, &Box<[i64]>)>| list.map(|(_, ids)| !ids.contains(&pool));
+        let before = lacks(self.lists.range(..=from).next_back());
+        let after = lacks(self.lists.range(until..).next());
+        let away = before == Some(true) && after != Some(false) && self.seen.contains(&pool);
+        // One that was made later is in no list before.
+        made && !deleted && !away
+    }
+
+    pub fn absorb(&mut self, other: Pools) {
+        for (pool, (name, source)) in other.names {
+            self.named(pool, name.as_deref(), source);
+        }
+        other.made.into_iter().for_each(|(pool, at)| self.made(pool, at));
+        other.deleted.into_iter().for_each(|(pool, at)| self.deleted(pool, at));
+        self.seen.extend(other.seen);
+        self.lists.extend(other.lists);
+        self.heard.absorb(other.heard);
+        for (pool, spans) in other.jobs_heard {
+            self.jobs_heard.entry(pool).or_default().absorb(spans);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Jobs of which no record tells the end, and requests that more than one agent had.
+
+use super::*;
+
+/// What a list of some requests showed at a moment.
+fn seen(at: &str, job: &str) -> String {
+    capture(
+        "distributedtask/pools/11/jobrequests?agentId=1",
+        at,
+        &format!(r#"{{"count":1,"value":[{job}]}}"#),
+    )
+}
+
+fn capture(path: &str, at: &str, body: &str) -> String {
+    format!(
+        r#"{{"url":"https://dev.azure.com/contoso/_apis/{path}","observed":"2026-03-05T{at}Z","status":200,"body":{body}}}"#
+    )
+}
+
+/// The requests that were open in the whole list of a moment, which speaks for the time since `from`.
+fn listed(from: &str, at: &str, open: &str) -> String {
+    format!(
+        r#"{{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-05T{from}Z","until":"2026-03-05T{at}Z","open":[{open}]}}"#
+    )
+}
+
+/// What is said of the build identity's deed at a moment.
+fn at(time: &str, facts: &[String]) -> (Executor, Grade, Option<i64>, bool) {
+    let v = verdict(&[&[pools()], facts, &[event("X.Y", "build", time, "{}")]].concat());
+    (v.executor, v.grade, v.agent.and_then(|agent| agent.id), v.provisional)
+}
+
+const CLIENT: (Executor, Grade, Option<i64>, bool) = (Executor::Client, Grade::NotAgent, None, false);
+
+fn sole(agent: i64) -> (Executor, Grade, Option<i64>, bool) {
+    (Executor::Agent, Grade::Sole, Some(agent), false)
+}
+
+fn unsure(provisional: bool) -> (Executor, Grade, Option<i64>, bool) {
+    (Executor::Unknown, Grade::Narrowed, None, provisional)
+}
+
+#[test]
+fn a_request_that_left_the_lists_runs_no_longer() {
+    let facts = [
+        seen("10:01:00", &job(1, 7, 1, "10:00:00", None)),
+        listed("09:00:00", "10:20:00", "1"),
+        listed("10:20:00", "10:40:00", ""),
+        listed("10:40:00", "11:00:00", "9"),
+    ];
+    assert_eq!(at("10:10:00", &facts), sole(1));
+    assert_eq!(at("10:30:00", &facts), unsure(true));
+    assert_eq!(at("10:50:00", &facts), CLIENT);
+}
+
+#[test]
+fn an_agent_is_done_with_a_request_when_it_takes_the_next() {
+    let facts = [
+        heard(),
+        seen("10:01:00", &job(1, 7, 1, "10:00:00", None)),
+        job(2, 8, 1, "10:30:00", Some("10:35:00")),
+    ];
+    assert_eq!(at("10:20:00", &facts), sole(1));
+    assert_eq!(at("10:40:00", &facts), CLIENT);
+    // Another agent says nothing of this one.
+    let facts = [heard(), facts[1].clone(), job(2, 8, 2, "10:30:00", Some("10:35:00"))];
+    assert_eq!(at("10:40:00", &facts), sole(1));
+}
+
+#[test]
+fn no_job_outlives_its_run() {
+    let run = r#"{"id":7,"buildNumber":"n.7","status":"completed","finishTime":"2026-03-05T10:30:00Z","definition":{"id":30,"name":"ci"}}"#;
+    let run = capture("build/builds/7", "11:00:00", run);
+    let facts = [heard(), seen("10:01:00", &job(1, 7, 1, "10:00:00", None)), run];
+    assert_eq!((at("10:20:00", &facts), at("10:40:00", &facts)), (sole(1), CLIENT));
+}
+
+#[test]
+fn a_timeline_tells_the_end_of_what_began_with_its_record() {
+    let told = |start: &str, end: &str| {
+        let record = format!(
+            r#"{{"records":[{{"id":"7f000000-0000-4000-8000-000000000001","parentId":null,"type":"Job","name":"Compile","workerName":"agent-1","state":"completed","startTime":"2026-03-05T{start}Z","finishTime":"2026-03-05T{end}Z"}}]}}"#
+        );
+        capture("build/builds/7/timeline", "11:00:00", &record)
+    };
+    let open = seen("10:01:00", &job(1, 7, 1, "10:00:00", None));
+    let lists = [listed("09:00:00", "10:02:00", "1"), listed("10:02:00", "11:00:00", "")];
+    let with = |told: String| [&lists[..], &[open.clone(), told]].concat();
+    let own = with(told("10:00:05", "10:30:00"));
+    assert_eq!((at("10:20:00", &own), at("10:40:00", &own)), (sole(1), CLIENT));
+    // A later attempt has the same id: by its end this one was over, but maybe long before.
+    let later = with(told("10:20:00", "10:30:00"));
+    assert_eq!((at("10:25:00", &later), at("10:40:00", &later)), (unsure(true), CLIENT));
+}
+
+#[test]
+fn an_agent_may_have_left_a_request_before_its_lock_expired() {
+    let lost = job(1, 7, 1, "10:00:00", Some("10:30:00")).replace("succeeded", "abandoned");
+    let facts = [heard(), lost];
+    assert_eq!(at("10:10:00", &facts), sole(1));
+    assert_eq!(at("10:25:00", &facts), unsure(false));
+    assert_eq!(at("10:31:00", &facts), CLIENT);
+}
+
+#[test]
+fn a_request_given_to_another_agent_remembers_the_first() {
+    let first = job(1, 7, 1, "10:00:00", None);
+    let second = job(1, 7, 2, "10:20:00", Some("10:30:00"));
+    let facts = [heard(), seen("10:01:00", &first), second];
+    assert_eq!((at("10:10:00", &facts), at("10:25:00", &facts)), (sole(1), sole(2)));
+    assert_eq!(at("10:40:00", &facts), CLIENT);
+    let named = |data: &str| {
+        let v = verdict(&[&[pools()], &facts[..], &[event("X.Y", "service", "10:31:00", data)]].concat());
+        (v.grade, v.candidates.len(), v.agent.and_then(|agent| agent.id))
+    };
+    assert_eq!(named(r#"{"RequestId":1}"#), (Grade::Run, 2, None));
+    let timed = r#"{"RequestId":1,"StartTime":"2026-03-05T10:21:00Z","FinishTime":"2026-03-05T10:29:00Z"}"#;
+    assert_eq!(named(timed), (Grade::Exact, 1, Some(2)));
+}
+
+#[test]
+fn a_hook_is_no_timeline() {
+    let hook = |state: &str| {
+        format!(
+            r#"{{"id":"8a000000-0000-4000-8000-00000000000{}","eventType":"ms.vss-pipelines.job-state-changed-event","publisherId":"pipelines","createdDate":"2026-03-05T10:10:05Z","resource":{{"job":{{"id":"7f000000-0000-4000-8000-000000000001","name":"Compile","state":"{state}","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z"}},"run":{{"id":7,"name":"n.7"}},"pipeline":{{"id":30,"name":"ci"}}}},"resourceContainers":{{"collection":{{"id":"{ORG}"}}}}}}"#,
+            state.len() % 10
+        )
+    };
+    let used = event(
+        "Library.ServiceConnectionExecuted",
+        "service",
+        "10:10:02",
+        r#"{"OwnerId":7,"PlanType":"Build","ConnectionId":"c","StartTime":"2026-03-05T10:01:00Z","FinishTime":"2026-03-05T10:09:00Z"}"#,
+    );
+    let v = verdict(&[pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00")), hook("completed"), used]);
+    // A job without an agent may have run beside it.
+    assert_eq!(v.grade, Grade::Run);
+    assert!(!v.evidence.iter().any(|e| e.says.contains("timeline")), "{:?}", v.evidence);
+    assert!(v.evidence.iter().any(|e| e.says.contains("service hook")), "{:?}", v.evidence);
+}
+
+#[test]
+fn of_two_jobs_that_one_agent_had_one_after_the_other_the_agent_is_sure() {
+    let two = |agent: i64| {
+        let jobs =
+            [job(1, 7, 1, "10:00:00", Some("10:05:01")), job(2, 8, agent, "10:05:03", Some("10:09:00"))];
+        verdict(&[&[pools(), heard()], &jobs[..], &[event("X.Y", "build", "10:05:02", "{}")]].concat())
+    };
+    let v = two(1);
+    assert_eq!((v.grade, v.agent.and_then(|a| a.id), v.job, v.run), (Grade::Sole, Some(1), None, None));
+    assert!(v.missing.iter().any(|m| m.contains("one after the other")), "{:?}", v.missing);
+    let v = two(2);
+    assert_eq!((v.grade, v.agent, v.candidates.len()), (Grade::Narrowed, None, 2));
+}
+
+#[test]
+fn a_job_without_an_agent_has_a_token_as_well() {
+    let record = r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000009","parentId":null,"type":"Job","name":"Call","workerName":null,"state":"completed","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:20:00Z"}]}"#;
+    let bare = capture(&format!("{SHOP}/_apis/build/builds/9/timeline"), "11:00:00", record)
+        .replace("_apis/5b", "5b");
+    let told = |facts: &[String], time: &str| {
+        let v = verdict(&[&[pools(), heard()], facts, &[event("X.Y", "build", time, "{}")]].concat());
+        (v.executor, v.grade, v.agent.is_some())
+    };
+    let with = [bare, job(1, 7, 1, "10:00:00", Some("10:10:00"))];
+    assert_eq!(told(&with, "10:05:00"), (Executor::Unknown, Grade::Narrowed, false));
+    assert_eq!(told(&with[..1], "10:05:00"), (Executor::Unknown, Grade::None, false));
+    assert_eq!(told(&with, "10:30:00"), (Executor::Client, Grade::NotAgent, false));
+}

@@ -1,0 +1,174 @@
+//! To which project a build identity belongs, which pools there were, and which run a name means.
+
+use super::*;
+
+const STORE: &str = "5b000000-0000-4000-8000-000000000002";
+
+/// An audit record of another id.
+fn other(number: u8, text: &str) -> String {
+    text.replace(
+        "a1000000-0000-4000-8000-000000000001",
+        &format!("a1000000-0000-4000-8000-0000000000{number:02x}"),
+    )
+}
+
+fn running() -> [String; 3] {
+    [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00"))]
+}
+
+#[test]
+fn a_name_that_two_projects_had_names_neither() {
+    // The one that is called otherwise now keeps its build identity, which may keep its name.
+    let before = other(2, &event("X.Y", "person", "08:00:00", "{}")).replace(SHOP, STORE);
+    let after = other(3, &event("X.Y", "person", "09:00:00", "{}"));
+    let told = |more: &[String], last: String| {
+        verdict(&[&running()[..], &[before.clone(), after.clone()], more, &[last]].concat())
+    };
+    let plain = event("X.Y", "build", "10:05:00", "{}");
+    let v = told(&[], plain.clone());
+    assert_eq!((v.grade, v.agent.is_some(), v.candidates.len()), (Grade::Narrowed, false, 1));
+    assert!(v.missing.iter().any(|m| m.contains("2 projects that were called shop")), "{:?}", v.missing);
+    // The descriptor of its picture says which, and so does Graph under its id.
+    use base64::Engine as _;
+    let descriptor = |project: &str| {
+        let text = format!("{ORG}:Build:{project}");
+        format!("svc.{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(text))
+    };
+    let pictured = |project: &str| {
+        let url =
+            format!("https://dev.azure.com/contoso/_apis/GraphProfile/MemberAvatars/{}", descriptor(project));
+        plain.replace(r#""Data":"#, &format!(r#""ActorImageUrl":"{url}","Data":"#))
+    };
+    let graph = |project: &str| {
+        format!(
+            r#"{{"url":"https://vssps.dev.azure.com/contoso/_apis/graph/users","observed":"2026-03-05T07:00:00Z","status":200,"body":{{"value":[{{"subjectKind":"user","domain":"Build","principalName":"{project}","origin":"vsts","originId":"5a000000-0000-4000-8000-000000000001","displayName":"shop Build Service (contoso)","descriptor":"{}"}}]}}}}"#,
+            descriptor(project)
+        )
+    };
+    for (project, executor, grade) in
+        [(SHOP, Executor::Agent, Grade::Sole), (STORE, Executor::Client, Grade::NotAgent)]
+    {
+        let v = told(&[], pictured(project));
+        assert_eq!((v.executor, v.grade), (executor, grade), "{project} by picture");
+        let v = told(&[graph(project)], plain.clone());
+        assert_eq!((v.executor, v.grade), (executor, grade), "{project} by Graph");
+    }
+    // The collection's one, whatever it is called.
+    let v = told(&[], pictured(ORG).replace("shop Build Service (contoso)", "builds"));
+    assert_eq!((v.executor, v.grade), (Executor::Agent, Grade::Sole));
+}
+
+#[test]
+fn who_is_in_a_browser_is_no_build_identity() {
+    let text = event("X.Y", "build", "10:05:00", "{}").replace("SessionToken_Unscoped", "AAD_Cookie");
+    let v = verdict(&[&running()[..], &[text]].concat());
+    assert_eq!((v.executor, v.grade), (Executor::Human, Grade::NotAgent));
+}
+
+#[test]
+fn a_pool_that_only_the_audit_log_names_may_have_run_another_job() {
+    let pool = |action: &str, at: &str| {
+        let data = r#"{"AgentPoolId":12,"AgentPoolName":"hidden","AgentId":5,"AgentName":"a"}"#;
+        other(action.len() as u8, &event(action, "person", at, data))
+    };
+    let told = |more: &[String]| {
+        let v = verdict(&[&running()[..], more, &[event("X.Y", "build", "10:05:00", "{}")]].concat());
+        (v.grade, v.missing.iter().any(|m| m.contains("hidden (12)")))
+    };
+    for (action, at) in [("Library.AgentPoolCreated", "09:00:00"), ("Library.AgentAdded", "11:00:00")] {
+        assert_eq!(told(&[pool(action, at)]), (Grade::Narrowed, true), "{action}");
+    }
+    let (created, deleted) = ("Library.AgentPoolCreated", "Library.AgentPoolDeleted");
+    // Made later, or deleted before; deleted afterwards.
+    assert_eq!(told(&[pool(created, "11:00:00")]), (Grade::Sole, false));
+    assert_eq!(told(&[pool(created, "09:00:00"), pool(deleted, "10:00:00")]), (Grade::Sole, false));
+    assert_eq!(told(&[pool(created, "09:00:00"), pool(deleted, "11:00:00")]), (Grade::Narrowed, true));
+}
+
+#[test]
+fn a_pool_that_left_the_lists_need_not_be_heard() {
+    let list = |at: &str, ids: &[i64]| {
+        let all: Vec<String> =
+            ids.iter().map(|id| format!(r#"{{"id":{id},"name":"p{id}","poolType":"automation"}}"#)).collect();
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T{at}Z","status":200,"body":{{"count":{},"value":[{}]}}}}"#,
+            ids.len(),
+            all.join(",")
+        )
+    };
+    let told = |lists: &[String]| {
+        let [_, heard, job] = running();
+        verdict(&[&[heard, job], lists, &[event("X.Y", "build", "10:05:00", "{}")]].concat()).grade
+    };
+    assert_eq!(told(&[list("08:00:00", &[11, 12]), list("11:00:00", &[11, 12])]), Grade::Narrowed);
+    assert_eq!(
+        told(&[list("08:00:00", &[11, 12]), list("09:00:00", &[11]), list("11:00:00", &[11])]),
+        Grade::Sole
+    );
+    // Between the two lists it may have been there still, or already.
+    assert_eq!(told(&[list("08:00:00", &[11, 12]), list("11:00:00", &[11])]), Grade::Narrowed);
+    assert_eq!(told(&[list("08:00:00", &[11]), list("11:00:00", &[11, 12])]), Grade::Narrowed);
+    // Not then.
+    assert_eq!(
+        told(&[list("08:00:00", &[11]), list("10:30:00", &[11]), list("11:00:00", &[11, 12])]),
+        Grade::Sole
+    );
+}
+
+#[test]
+fn the_name_of_a_run_alone_does_not_choose_the_nearest() {
+    let run = |request: i64, run: i64, pipeline: &str, from: &str, until: &str| {
+        job(request, run, request, from, Some(until))
+            .replace(&format!(r#""name":"n.{run}""#), r#""name":"n""#)
+            .replace(r#""id":30,"name":"ci""#, &format!(r#""id":{},"name":"{pipeline}""#, 30 + request))
+    };
+    let jobs = [
+        run(1, 7, "ci", "09:00:00", "09:10:00"),
+        run(2, 8, "cd", "10:00:00", "10:10:00"),
+        run(3, 9, "late", "10:30:00", "10:40:00"),
+    ];
+    let told = |data: &str| {
+        let done = event("Pipelines.DeploymentJobCompleted", "service", "10:10:02", data);
+        let v = verdict(&[&[pools(), heard()], &jobs[..], &[done]].concat());
+        (v.grade, v.candidates.len())
+    };
+    assert_eq!(told(r#"{"RunName":"n","PlanType":"Build"}"#), (Grade::Narrowed, 2));
+    assert_eq!(told(r#"{"RunName":"n","PlanType":"Build","PipelineName":"CD"}"#), (Grade::Sole, 1));
+    let timed = r#"{"RunName":"n","StartTime":"2026-03-05T10:00:00Z","FinishTime":"2026-03-05T10:10:00Z"}"#;
+    assert_eq!(told(timed), (Grade::Sole, 1));
+}
+
+#[test]
+fn a_number_without_its_plan_type_may_be_a_build_or_a_release() {
+    let release = job(2, 7, 2, "10:00:00", Some("10:10:00")).replace("Build\"", "Release\"");
+    let used = event(
+        "Library.ServiceConnectionExecuted",
+        "service",
+        "10:05:00",
+        r#"{"OwnerId":7,"ConnectionId":"c"}"#,
+    );
+    let told = |jobs: &[String]| {
+        let v = verdict(&[&[pools(), heard()], jobs, std::slice::from_ref(&used)].concat());
+        (v.grade, v.candidates.len())
+    };
+    let build = job(1, 7, 1, "10:00:00", Some("10:10:00"));
+    assert_eq!(told(&[build.clone(), release]), (Grade::Narrowed, 2));
+    assert_eq!(told(&[build]), (Grade::Run, 1));
+}
+
+#[test]
+fn a_run_may_have_had_more_jobs_in_a_pool_that_was_not_heard() {
+    let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), job(2, 7, 2, "10:00:00", Some("10:10:00"))];
+    let used = event(
+        "Library.ServiceConnectionExecuted",
+        "service",
+        "10:05:00",
+        r#"{"OwnerId":7,"PlanType":"Build","ConnectionId":"c"}"#,
+    );
+    let told = |facts: &[String]| {
+        let v = verdict(&[facts, &jobs[..], std::slice::from_ref(&used)].concat());
+        (v.grade, v.blind, v.provisional)
+    };
+    assert_eq!(told(&[pools(), heard()]), (Grade::Run, false, false));
+    assert_eq!(told(&[pools()]), (Grade::Run, true, true));
+}
