@@ -19,13 +19,18 @@ pub(super) enum Ran {
     Surely,
 }
 
+/// The requests that were open when their pool was listed; `None` where it is only known that none was missed.
+type Open = Option<Box<[i64]>>;
+
+/// The pool and id of an agent.
+type At = (Option<i64>, i64);
+
 /// What bounds requests from outside.
 #[derive(Default)]
 pub(super) struct Ends {
-    /// By pool and moment the requests that were open; `None` where it is only known that none was missed.
-    lists: HashMap<i64, BTreeMap<Time, Option<Box<[i64]>>>>,
-    /// By the pool and id of an agent when it took which request: it works at one at a time.
-    taken: HashMap<(Option<i64>, i64), BTreeSet<(Time, usize)>>,
+    lists: HashMap<i64, BTreeMap<Time, Open>>,
+    /// When an agent took which request: it works at one at a time.
+    taken: HashMap<At, BTreeSet<(Time, usize)>>,
 }
 
 impl Ends {
@@ -59,7 +64,7 @@ impl Ends {
             return Ran::Not;
         }
         let lists = job.job.pool_id.and_then(|pool| self.lists.get(&pool));
-        let has = |open: &Option<Box<[i64]>>| {
+        let has = |open: &Open| {
             open.as_ref().is_none_or(|open| job.job.request_id.is_some_and(|id| open.contains(&id)))
         };
         let before = lists.and_then(|lists| lists.range(..=span.0).next_back());
