@@ -110,14 +110,20 @@ impl Agents {
 
     /// The version before another one, where that had another key or machine.
     pub fn replaced(&self, agent: &Agent, at: Source) -> Option<(&Agent, Source)> {
-        let differs = |a: &Agent| {
-            let key = matches!((&a.key_fingerprint, &agent.key_fingerprint), (Some(a), Some(b)) if a != b);
-            key || matches!((&a.machine, &agent.machine), (Some(a), Some(b)) if a != b)
-        };
         let before = self.versions.get(&agent.agent_id)?.range(..at).rev();
         let (source, before) =
-            before.filter(|(_, a)| a.pool_id == agent.pool_id).find(|(_, a)| differs(a))?;
+            before.filter(|(_, a)| a.pool_id == agent.pool_id).find(|(_, a)| differs(agent, a))?;
         Some((before, *source))
+    }
+
+    /// The first version after another one and by a moment that has another key or machine.
+    pub fn replaced_by(&self, agent: &Agent, at: Source, until: Time) -> Option<(&Agent, Source)> {
+        let until = Source { known: until, hash: RecordHash([0xff; 32]) };
+        let after =
+            self.versions.get(&agent.agent_id)?.range(at..).take_while(|(source, _)| **source <= until);
+        let mut after = after.filter(|(_, a)| a.pool_id == agent.pool_id);
+        let (source, after) = after.find(|(_, a)| differs(agent, a))?;
+        Some((after, *source))
     }
 
     /// Whether an agent was seen just like that before on the same day, and was not gone meanwhile.
@@ -181,6 +187,12 @@ impl Agents {
             }
         }
     }
+}
+
+/// Whether two versions are known to have different keys or machines.
+fn differs(one: &Agent, other: &Agent) -> bool {
+    let key = matches!((&one.key_fingerprint, &other.key_fingerprint), (Some(a), Some(b)) if a != b);
+    key || matches!((&one.machine, &other.machine), (Some(a), Some(b)) if a != b)
 }
 
 /// Whether a record of an agent is its pool's, and not that of a deployment group.

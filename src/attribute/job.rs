@@ -23,6 +23,8 @@ pub(super) struct JobKnown {
     pub source: Source,
     /// When it was last seen with an agent and without an end.
     pub open: Time,
+    /// When it was first seen with a result, though without an end.
+    pub closed: Option<Time>,
     /// What a timeline adds, when one has this job.
     pub timeline: Option<Told>,
     /// The records that fields are from, each with how far it saw the job.
@@ -61,6 +63,7 @@ impl JobKnown {
             project_id: None,
             source,
             open: Time::default(),
+            closed: None,
             timeline: None,
             records: Vec::new(),
             from: [0; FIELDS],
@@ -78,7 +81,9 @@ impl JobKnown {
         if self.records.contains(&rank) {
             return;
         }
-        if job.finished.is_none() && (job.agent_id.is_some() || job.agent_name.is_some()) {
+        if job.finished.is_none() && job.result.is_some() {
+            self.closed = Some(self.closed.map_or(source.known, |first| first.min(source.known)));
+        } else if job.finished.is_none() && (job.agent_id.is_some() || job.agent_name.is_some()) {
             self.open = self.open.max(source.known);
         }
         // Most jobs are told of once or twice.

@@ -249,7 +249,7 @@ impl Jobs {
         let key = job.job.run_id.map(|run| (is_release(job.job.plan_type.as_deref()), run));
         let of_run = key.and_then(|key| self.runs.get(&key)?.0.finished).filter(|at| *at >= began);
         let told = job.timeline.as_ref().and_then(|told| told.by);
-        [job.abandoned(), next, given_away, of_run, told].into_iter().flatten().min()
+        [job.abandoned(), job.closed, next, given_away, of_run, told].into_iter().flatten().min()
     }
 
     /// Jobs that can have been running then, and whether each surely did; `project` `None` means in all
@@ -307,6 +307,7 @@ impl Jobs {
                 let own = &mut self.all[index];
                 if own.job.agent_id == known.job.agent_id {
                     own.open = own.open.max(known.open);
+                    own.closed = [own.closed, known.closed].into_iter().flatten().min();
                 }
             }
         }

@@ -43,7 +43,7 @@ impl Seen {
         } else {
             self.complete = Some(asked);
         }
-        let open = |job: &&Json| !job["finishTime"].is_string();
+        let open = |job: &&Json| !job["finishTime"].is_string() && !job["result"].is_string();
         let open = jobs.iter().filter(open);
         self.open = open
             .filter_map(|job| Some((job["requestId"].as_i64()?, job["assignTime"].is_string())))

@@ -172,6 +172,14 @@ impl<'e, 'k> Case<'e, 'k> {
                     format!("the agent was replaced: it was on {machine} with {key} key before"),
                 );
             }
+            let until = self.event.occurred + self.tolerance.clock;
+            if let Some((after, source)) = known.agents.replaced_by(agent, source, until) {
+                let machine = after.machine.as_deref().unwrap_or("a machine not named");
+                self.cite(
+                    source,
+                    format!("the agent was replaced since it took the job: it is on {machine} now"),
+                );
+            }
             if let Some(client) = &agent.client_id {
                 self.identity(client, seen.name.clone(), "listener", "listener");
             }
@@ -218,6 +226,11 @@ impl<'e, 'k> Case<'e, 'k> {
         self.verdict.agent = Some(seen);
     }
 
+    /// Whether the operator stated anything.
+    pub fn has_statements(&self) -> bool {
+        self.known.has_statements() || self.tenant.has_statements()
+    }
+
     /// When an agent took a job.
     fn taken(&self, job: &Job) -> Time {
         job.received.or(job.assigned).unwrap_or(self.event.occurred)
@@ -227,7 +240,7 @@ impl<'e, 'k> Case<'e, 'k> {
     /// organisation, and those of none.
     pub fn statements(&self, job: &Job, at: Time) -> Vec<&'k (Statement, Source)> {
         // Most lakes have no inventory, and every event asks.
-        if !self.known.has_statements() && !self.tenant.has_statements() {
+        if !self.has_statements() {
             return Vec::new();
         }
         let (machine, pool) = (self.known.agents.machine(job, at), self.known.pool_of(job));
@@ -277,7 +290,7 @@ impl<'e, 'k> Case<'e, 'k> {
     }
 
     /// The address of the request itself: a record that a service wrote comes from the service.
-    fn own_address(&self) -> Option<&'e str> {
+    pub fn own_address(&self) -> Option<&'e str> {
         let event: &'e Event<'e> = self.event;
         let service = matches!(event.actor_kind, ActorKind::Service | ActorKind::AgentPoolService);
         event.ip.as_deref().filter(|ip| !service && ip.parse::<core::net::IpAddr>().is_ok())

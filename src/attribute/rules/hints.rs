@@ -61,10 +61,31 @@ pub(super) fn sign_in(case: &mut Case<'_, '_>) {
     });
 }
 
-/// Agents that had been registered from the address of the request. A NAT shares one among many.
+/// Agents at work to which the inventory gives the address of the request, and agents that had been
+/// registered from it. A NAT shares one among many.
 pub(super) fn address(case: &mut Case<'_, '_>) {
-    let Some(ip) = case.event.ip.as_deref() else { return };
     let known = case.known;
+    if let Some(ip) = case.own_address().filter(|_| case.has_statements()) {
+        let at = case.event.occurred;
+        let jobs = known.jobs.running(None, at, case.tolerance.clock);
+        for (job, _) in jobs {
+            let mut stated = case.statements(&job.job, at);
+            stated.retain(|(statement, _)| statement.has_address(ip));
+            for (statement, source) in &stated {
+                let says = format!("the inventory gives {} the address {ip}", statement.whom());
+                case.under("address", |case| case.cite(*source, says));
+            }
+            let listed = case
+                .verdict
+                .candidates
+                .iter()
+                .any(|c| c.job_id == job.job.job_id && c.run_id == job.job.run_id);
+            if !stated.is_empty() && !listed {
+                case.candidate(job, format!("the inventory gives its agent the address {ip}"));
+            }
+        }
+    }
+    let Some(ip) = case.event.ip.as_deref() else { return };
     let by = case.event.occurred + case.tolerance.clock;
     let agents = known.agents.at_address(ip, by);
     if let Some((first, source)) = agents.first() {

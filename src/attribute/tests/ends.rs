@@ -100,6 +100,13 @@ fn an_agent_may_have_left_a_request_before_its_lock_expired() {
     assert_eq!(at("10:10:00", &facts), sole(1));
     assert_eq!(at("10:25:00", &facts), unsure(false));
     assert_eq!(at("10:31:00", &facts), CLIENT);
+    // A result without an end: it was over when that was seen.
+    let open = job(1, 7, 1, "10:00:00", None);
+    let lost = open.replace(r#""hostId""#, r#""result":"abandoned","hostId""#);
+    let lists = [listed("09:00:00", "10:02:00", "1"), listed("10:02:00", "11:00:00", "")];
+    let facts = [&lists[..], &[seen("10:01:00", &open), seen("10:20:00", &lost)]].concat();
+    assert_eq!((at("10:01:30", &facts), at("10:15:00", &facts)), (sole(1), unsure(true)));
+    assert_eq!(at("10:30:00", &facts), CLIENT);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! To which project a build identity belongs, which pools there were, and which run a name means.
+//! To which project a build identity belongs, which pools there were, which run a name means, which agent
+//! an address or a version.
 
 use super::*;
 
@@ -171,4 +172,36 @@ fn a_run_may_have_had_more_jobs_in_a_pool_that_was_not_heard() {
     };
     assert_eq!(told(&[pools(), heard()]), (Grade::Run, false, false));
     assert_eq!(told(&[pools()]), (Grade::Run, true, true));
+}
+
+#[test]
+fn a_token_used_from_an_address_of_the_inventory_leads_to_the_agents_at_work_there() {
+    let used = event("Git.X", "pat", "10:05:00", "{}")
+        .replace(r#""UserAgent""#, r#""IpAddress":"203.0.113.9","UserAgent""#);
+    let told = |pattern: &str| {
+        let other = job(2, 8, 2, "10:00:00", Some("10:10:00"));
+        let lines = [&running()[..], &[other, stated(pattern, "203.0.113.0/24"), used.clone()]].concat();
+        let v = verdict(&lines);
+        (v.grade, v.candidates.iter().filter_map(|c| c.agent_id).collect::<Vec<_>>())
+    };
+    assert_eq!(told("agent-1"), (Grade::Corroborated, vec![1]));
+    assert_eq!(told("agent-*"), (Grade::Corroborated, vec![1, 2]));
+    assert_eq!(told("other"), (Grade::None, vec![]));
+}
+
+#[test]
+fn an_agent_that_was_replaced_while_its_job_ran_is_said_to_have_been() {
+    let listed = |at: &str, machine: &str| {
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T{at}Z","status":200,"body":{{"count":1,"value":[{{"id":1,"name":"agent-1","version":"4","osDescription":"Linux","systemCapabilities":{{"Agent.ComputerName":"{machine}"}}}}]}}}}"#
+        )
+    };
+    let told = |second: &str| {
+        let lists = [listed("09:00:00", "vm"), listed(second, "kali")];
+        let lines = [&running()[..], &lists, &[event("X.Y", "build", "10:05:00", "{}")]].concat();
+        let v = verdict(&lines);
+        assert_eq!(v.agent.unwrap().machine.as_deref(), Some("vm"));
+        v.evidence.iter().any(|e| e.says.contains("it is on kali now"))
+    };
+    assert!(told("10:03:00") && !told("10:06:00"));
 }

@@ -244,7 +244,9 @@ fn listed(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<(&'static
         Body::Agent(agent) if source == "agents" && agent.pool_id == address.pool_id => {
             Some((agent.agent_id, true))
         }
-        Body::Job(job) if source == "jobs" => Some((job.request_id?, job.finished.is_none())),
+        Body::Job(job) if source == "jobs" => {
+            Some((job.request_id?, job.finished.is_none() && job.result.is_none()))
+        }
         Body::Pool(pool) if source == "pools" => Some((pool.pool_id, true)),
         _ => None,
     };
