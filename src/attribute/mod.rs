@@ -42,7 +42,7 @@ pub struct Tolerance {
 
 impl Default for Tolerance {
     fn default() -> Tolerance {
-        Tolerance { clock: Ticks::seconds(5), window: Ticks::days(2) }
+        Tolerance { clock: Ticks::seconds(5), window: Ticks::days(1) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What bears on some days and is of none of them: jobs that ran through them, agents seen before and after, pools.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use datafusion::arrow::array::AsArray as _;
-use datafusion::arrow::datatypes::Date32Type;
+use datafusion::arrow::array::{Array as _, AsArray as _};
+use datafusion::arrow::datatypes::{Date32Type, Int64Type};
 
 use super::stored::{agents, each_batch, quoted, session};
 use crate::attribute::Engine;
@@ -15,33 +15,86 @@ use crate::store::Lake;
 /// How far back a job that still runs is looked for.
 const LONGEST_JOB_DAYS: i32 = 40;
 
-/// Days and keys of the records of jobs that ran through all of a span, which no day in it tells of: they
-/// have a record from before it, and their end is after it or not known.
+/// Days and keys of the records of jobs that ran into a span of days, or out of it, and have a record that is
+/// of none of them: they began before its end, and their end is after it or not known.
 pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Date, String)>, QueryError> {
     let (from, until) = (lo.start(), hi.start());
     let (earliest, latest) = (lo.plus_days(-LONGEST_JOB_DAYS), hi.plus_days(LONGEST_JOB_DAYS));
     let around = format!("j.date between date '{earliest}' and date '{latest}'");
-    // An agent works at one request at a time: one whose end was never told was over when its agent took
-    // the next, which need not be of these days either.
     let (org, began) = ("coalesce(j.organization_id, j.organization)", "coalesce(j.received, j.assigned)");
+    let session = session(lake, &[])?;
+    let mut through = Vec::new();
     let sql = format!(
-        "with through as (
-           select {org} as org, j.request_id, min({began}) as began, max(j.finished) as ended,
-             j.pool_id, min(j.agent_id) as agent_id, max(j.agent_id) as last_agent_id
-           from lake.jobs j where {around} and j.request_id is not null
-           group by {org}, j.request_id, j.pool_id
-           having min({began}) < '{from}' and (max(j.finished) is null or max(j.finished) >= '{until}')
-         ), over as (
-           select t.org, t.request_id from through t
-           join lake.jobs j on {org} = t.org and j.pool_id = t.pool_id and j.agent_id = t.agent_id
-           where {around} and t.ended is null and t.agent_id = t.last_agent_id
-             and j.request_id <> t.request_id and {began} > t.began and {began} < '{from}'
-         )
-         select j.date, j.key from lake.jobs j join through t on {org} = t.org and j.request_id = t.request_id
-         left join over o on o.org = t.org and o.request_id = t.request_id
-         where {around} and o.request_id is null"
+        "select {org}, j.request_id, max(j.finished) is null, min(j.date), max(j.date) from lake.jobs j
+         where {around} and j.request_id is not null group by {org}, j.request_id
+         having min({began}) < '{until}' and (max(j.finished) is null or max(j.finished) >= '{until}')"
     );
-    dated_keys(&session(lake, &[])?, &sql).await
+    each_batch(&session, &sql, |batch| {
+        let requests = batch.column(1).as_primitive::<Int64Type>();
+        let (first, last) =
+            (batch.column(3).as_primitive::<Date32Type>(), batch.column(4).as_primitive::<Date32Type>());
+        let (orgs, open) = (batch.column(0).as_string::<i32>(), batch.column(2).as_boolean());
+        through.extend((0..batch.num_rows()).map(|row| Through {
+            organization: orgs.is_valid(row).then(|| orgs.value(row).to_owned()),
+            request: requests.value(row),
+            is_open: open.value(row),
+            days: (Date(first.value(row)), Date(last.value(row))),
+        }));
+    })
+    .await?;
+    through.retain(|job| job.days.0 < lo || job.days.1 >= hi);
+    let mut over = HashSet::new();
+    for some in through.chunks(500) {
+        let open: Vec<String> =
+            some.iter().filter(|job| job.is_open).map(|job| job.request.to_string()).collect();
+        if open.is_empty() {
+            continue;
+        }
+        // An agent works at one request at a time: one whose end was never told was over when its agent
+        // took the next, which need not be of these days either.
+        let sql = format!(
+            "with open as (
+               select {org} as org, j.request_id, min({began}) as began, min(j.pool_id) as pool_id,
+                 min(j.agent_id) as agent_id
+               from lake.jobs j where {around} and j.request_id in ({})
+               group by {org}, j.request_id having min(j.agent_id) = max(j.agent_id)
+             )
+             select distinct o.org, o.request_id from open o
+             join lake.jobs j on {org} = o.org and j.pool_id = o.pool_id and j.agent_id = o.agent_id
+             where {around} and j.request_id <> o.request_id and {began} > o.began and {began} < '{from}'",
+            open.join(",")
+        );
+        each_batch(&session, &sql, |batch| {
+            let (orgs, requests) =
+                (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
+            over.extend((0..batch.num_rows()).map(|row| (orgs.value(row).to_owned(), requests.value(row))));
+        })
+        .await?;
+    }
+    through.retain(|job| !over.contains(&(job.organization.clone().unwrap_or_default(), job.request)));
+    let mut keys = Vec::new();
+    for some in through.chunks(500) {
+        let requests: Vec<String> = some.iter().map(|job| job.request.to_string()).collect();
+        let first = some.iter().map(|job| job.days.0).min().unwrap_or(lo);
+        let last = some.iter().map(|job| job.days.1).max().unwrap_or(hi);
+        let sql = format!(
+            "select j.date, j.key from lake.jobs j \
+             where j.date between date '{first}' and date '{last}' and j.request_id in ({})",
+            requests.join(",")
+        );
+        keys.extend(dated_keys(&session, &sql).await?);
+    }
+    Ok(keys)
+}
+
+/// A request that ran into a span of days or out of it.
+struct Through {
+    organization: Option<String>,
+    request: i64,
+    /// Whether no record tells its end.
+    is_open: bool,
+    /// The first and the last day of its records.
+    days: (Date, Date),
 }
 
 /// Days and keys of the records that lists of pools ever had: they count whenever they came.

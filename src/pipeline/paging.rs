@@ -122,7 +122,7 @@ impl Attributor {
 
     async fn tell(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
         let (lo, hi) = match (days.first(), days.last()) {
-            (Some(first), Some(last)) => (first.plus_days(-self.reach), last.plus_days(self.reach)),
+            (Some(first), Some(last)) => (first.plus_days(-self.reach), last.plus_days(self.reach + 1)),
             _ => return Ok(()),
         };
         let facts = self.unheard(lake.files("facts"), days);
