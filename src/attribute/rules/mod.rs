@@ -4,6 +4,7 @@
 //! raised a record is a question of its own, answered before all of them.
 
 mod actors;
+mod builds;
 mod case;
 mod hints;
 mod occupied;
@@ -12,8 +13,8 @@ mod work;
 use super::Tolerance;
 use super::known::Known;
 use crate::model::{Event, Verdict};
+pub(super) use builds::home_project;
 use case::Case;
-pub(super) use occupied::home_project;
 
 /// Whether a rule settled the case.
 #[derive(PartialEq)]
@@ -38,7 +39,7 @@ const RULES: [Rule; 10] = [
     ("run_names", work::run_names),
     ("server_job", actors::server_job),
     ("browser", actors::browser),
-    ("build_identity", occupied::build_identity),
+    ("build_identity", builds::build_identity),
     ("application", occupied::application),
     ("credential", occupied::credential),
 ];
