@@ -64,11 +64,13 @@ impl Ends {
             return Ran::Not;
         }
         let lists = job.job.pool_id.and_then(|pool| self.lists.get(&pool));
-        let has = |open: &Open| {
-            open.as_ref().is_none_or(|open| job.job.request_id.is_some_and(|id| open.contains(&id)))
+        // Where it is only known that no list missed one, it was open if nothing else has it over.
+        let has = |open: &Open| match open {
+            Some(open) => job.job.request_id.is_some_and(|id| open.contains(&id)),
+            None => by.is_none(),
         };
         let before = lists.and_then(|lists| lists.range(..=span.0).next_back());
-        let over = |(at, open): (&Time, _)| *at > from.max(job.open) && !has(open);
+        let over = |(at, open): (&Time, &Open)| *at > from.max(job.open) && open.is_some() && !has(open);
         if job.abandoned().is_none() && before.is_some_and(over) {
             return Ran::Not;
         }
@@ -78,6 +80,16 @@ impl Ends {
             None => job.open >= span.1 || after.is_some_and(|(_, open)| has(open)),
         };
         if sure { Ran::Surely } else { Ran::Perhaps }
+    }
+
+    /// The lists on both sides of a span, when the later one lacks a request of the earlier one that was not
+    /// over in between.
+    pub fn lost(&self, pool: i64, span: (Time, Time), is_over: impl Fn(i64) -> bool) -> Option<(Time, Time)> {
+        let lists = self.lists.get(&pool)?;
+        let (before, open) = lists.range(..=span.0).next_back()?;
+        let (after, still) = lists.range(span.1..).next()?;
+        let (open, still) = (open.as_ref()?, still.as_ref()?);
+        open.iter().any(|id| !still.contains(id) && !is_over(*id)).then_some((*before, *after))
     }
 
     pub fn absorb(&mut self, other: Ends) {

@@ -247,6 +247,12 @@ impl Known {
         self.uses.get(connection).into_iter().flatten().map(|(source, usage)| (usage, *source))
     }
 
+    /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
+    /// even known which pools there are.
+    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<i64>> {
+        self.pools.unheard(from, until, |pool| self.jobs.lost(pool, from, until))
+    }
+
     /// Takes over everything another body of knowledge holds.
     pub fn absorb(&mut self, other: Known) {
         self.jobs.absorb(other.jobs);

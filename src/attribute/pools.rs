@@ -77,12 +77,23 @@ impl Pools {
     }
 
     /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
-    /// even known which pools there are.
-    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<i64>> {
+    /// even known which pools there are. `lost` gives the lists between which one lost a request: if they
+    /// claim all the time between them, their claim is not to be trusted.
+    pub fn unheard(
+        &self,
+        from: Time,
+        until: Time,
+        lost: impl Fn(i64) -> Option<(Time, Time)>,
+    ) -> Option<Vec<i64>> {
         if self.heard.last().is_none_or(|last| last < from) {
             return None;
         }
-        let deaf = |pool: &i64| !self.jobs_heard.get(pool).is_some_and(|spans| spans.hold(from, until));
+        let deaf = |pool: &i64| {
+            let Some(spans) = self.jobs_heard.get(pool).filter(|spans| spans.hold(from, until)) else {
+                return true;
+            };
+            lost(*pool).is_some_and(|(before, after)| spans.hold(before, after))
+        };
         let known = self.names.keys().chain(self.seen.iter().filter(|pool| !self.names.contains_key(pool)));
         let mut unheard: Vec<i64> =
             known.copied().filter(|pool| deaf(pool) && self.was_there(*pool, from, until)).collect();

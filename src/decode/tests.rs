@@ -227,6 +227,7 @@ fn a_list_of_requests_that_may_be_cut_does_not_say_that_its_pool_was_heard() {
     assert!(!heard("?$top=1", ""));
     assert!(!heard("", r#""continuation":"9","#));
     assert!(!heard("?continuationToken=9", ""));
+    assert!(!heard("?agentId=9", ""), "of an agent's requests nothing follows for the pool");
 }
 
 #[test]

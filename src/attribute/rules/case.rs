@@ -365,7 +365,7 @@ impl<'e, 'k> Case<'e, 'k> {
 
     /// What keeps a negative from being certain: pools that were not heard around the event.
     pub fn deaf(&mut self, from: Time, until: Time) -> bool {
-        match self.known.pools.unheard(from, until) {
+        match self.known.unheard(from, until) {
             None => {
                 self.missing("the list of pools was not heard, so other agents may have been at work: collect the organisation over REST, or ingest recorded lists of its pools and their job requests");
                 true

@@ -54,16 +54,35 @@ fn a_request_that_left_the_lists_runs_no_longer() {
 }
 
 #[test]
+fn lists_that_lost_a_request_may_lack_others() {
+    let facts = |from: &str| {
+        let elsewhere = job(1, 7, 1, "10:00:00", None).replace(SHOP, &SHOP.replace("01", "09"));
+        let own = job(2, 8, 2, "10:00:00", Some("11:00:00"));
+        let lists = [listed("09:00:00", "10:20:00", "1,2"), listed(from, "10:40:00", "2")];
+        let more = [seen("10:01:00", &elsewhere), seen("11:01:00", &own), listed("10:40:00", "11:10:00", "")];
+        [&lists[..], &more].concat()
+    };
+    assert_eq!(at("10:10:00", &facts("10:20:00")), sole(2));
+    // The list claims that nothing is missing since the one before, and request 1 is.
+    let v = at("10:30:00", &facts("10:20:00"));
+    assert_eq!((v.1, v.2, v.3), (Grade::Narrowed, None, true));
+    assert_eq!(at("10:50:00", &facts("10:20:00")), sole(2));
+    // This one claims the last minutes only: the other was over before.
+    assert_eq!(at("10:38:00", &facts("10:35:00")), sole(2));
+}
+
+#[test]
 fn an_agent_is_done_with_a_request_when_it_takes_the_next() {
     let facts = [
         heard(),
+        listed("09:00:00", "10:25:00", "1"),
         seen("10:01:00", &job(1, 7, 1, "10:00:00", None)),
         job(2, 8, 1, "10:30:00", Some("10:35:00")),
     ];
-    assert_eq!(at("10:20:00", &facts), sole(1));
+    assert_eq!((at("10:20:00", &facts), at("10:28:00", &facts)), (sole(1), unsure(true)));
     assert_eq!(at("10:40:00", &facts), CLIENT);
     // Another agent says nothing of this one.
-    let facts = [heard(), facts[1].clone(), job(2, 8, 2, "10:30:00", Some("10:35:00"))];
+    let facts = [&facts[..3], &[job(2, 8, 2, "10:30:00", Some("10:35:00"))]].concat();
     assert_eq!(at("10:40:00", &facts), sole(1));
 }
 
@@ -71,7 +90,8 @@ fn an_agent_is_done_with_a_request_when_it_takes_the_next() {
 fn no_job_outlives_its_run() {
     let run = r#"{"id":7,"buildNumber":"n.7","status":"completed","finishTime":"2026-03-05T10:30:00Z","definition":{"id":30,"name":"ci"}}"#;
     let run = capture("build/builds/7", "11:00:00", run);
-    let facts = [heard(), seen("10:01:00", &job(1, 7, 1, "10:00:00", None)), run];
+    let list = listed("09:00:00", "10:25:00", "1");
+    let facts = [heard(), list, seen("10:01:00", &job(1, 7, 1, "10:00:00", None)), run];
     assert_eq!((at("10:20:00", &facts), at("10:40:00", &facts)), (sole(1), CLIENT));
 }
 
@@ -84,8 +104,7 @@ fn a_timeline_tells_the_end_of_what_began_with_its_record() {
         capture("build/builds/7/timeline", "11:00:00", &record)
     };
     let open = seen("10:01:00", &job(1, 7, 1, "10:00:00", None));
-    let lists = [listed("09:00:00", "10:02:00", "1"), listed("10:02:00", "11:00:00", "")];
-    let with = |told: String| [&lists[..], &[open.clone(), told]].concat();
+    let with = |told: String| [heard(), open.clone(), told];
     let own = with(told("10:00:05", "10:30:00"));
     assert_eq!((at("10:20:00", &own), at("10:40:00", &own)), (sole(1), CLIENT));
     // A later attempt has the same id: by its end this one was over, but maybe long before.
@@ -113,7 +132,7 @@ fn an_agent_may_have_left_a_request_before_its_lock_expired() {
 fn a_request_given_to_another_agent_remembers_the_first() {
     let first = job(1, 7, 1, "10:00:00", None);
     let second = job(1, 7, 2, "10:20:00", Some("10:30:00"));
-    let facts = [heard(), seen("10:01:00", &first), second];
+    let facts = [heard(), listed("09:00:00", "10:15:00", "1"), seen("10:01:00", &first), second];
     assert_eq!((at("10:10:00", &facts), at("10:25:00", &facts)), (sole(1), sole(2)));
     assert_eq!(at("10:40:00", &facts), CLIENT);
     let named = |data: &str| {

@@ -287,7 +287,10 @@ fn spoken_for(
         return None;
     }
     let oldest = listed().filter_map(|job| job.finished).min();
-    let speaks = oldest.is_some() || jobs && is_whole && (listed().next().is_some() || is_empty(body));
+    // One that was asked for no finished request does not show that there was none.
+    let url = address.url.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let all = is_whole && !url.split(['?', '&']).any(|pair| pair == "completedrequestcount=0");
+    let speaks = oldest.is_some() || jobs && all && (listed().next().is_some() || is_empty(body));
     let from = if speaks { idle_since(oldest, until) } else { until };
     let mut members = serde_json::Map::new();
     members.insert("heard".into(), source.into());
