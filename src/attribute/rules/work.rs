@@ -95,9 +95,11 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
             let from = from.unwrap_or_else(|| began(&named, until));
             let deaf = case.deaf(from, until);
             let alone = !deaf && spaces.len() == 1 && only_agents(case, run, from, until);
-            (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
-            let grade = if alone { Grade::Sole } else { Grade::Run };
-            one(case, job, format!("{says}; one of its jobs fits what it says and when"), grade)
+            let says = format!("{says}; one of its jobs fits what it says and when");
+            match alone {
+                true => one(case, job, says, Grade::Sole),
+                false => some_of_run(case, &[job], says),
+            }
         }
         ([], []) => some_of_run(case, &jobs, says),
         ([], named) => some_of_run(case, named, says),
@@ -151,21 +153,17 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
         let says = format!("the record names run {name} of its pipeline");
         match fitting.as_slice() {
             [] if jobs.is_empty() => case.missing(format!("no job request of a run named {name} is known")),
-            [] => return some_of_run(case, &jobs, says),
+            [] => case.missing(format!("no job request of a run named {name} is known that ran then")),
             [job] => {
                 let (from, until) = span(case);
                 let from = from.unwrap_or_else(|| began(&named, until));
-                let deaf = case.deaf(from, until);
-                let grade = if deaf { Grade::Run } else { Grade::Sole };
-                (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
-                return one(
-                    case,
-                    job,
-                    format!("{says}; one job of that stage and name fits its time"),
-                    grade,
-                );
+                let says = format!("{says}; one job of that stage and name fits its time");
+                return match case.deaf(from, until) {
+                    true => some_of_name(case, &[job], says),
+                    false => one(case, job, says, Grade::Sole),
+                };
             }
-            jobs => return some_of_run(case, jobs, says),
+            jobs => return some_of_name(case, jobs, says),
         }
     }
     // The record reports a job's work and the job is not known: no guess, and not "the service".
@@ -201,10 +199,13 @@ fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     }
     for job in jobs {
         case.candidate(job, says.clone());
-        case.cite(job.source, format!("{} belongs to the run", job.title()));
+        case.cite(job.source, job.course());
     }
     case.doubt_all(jobs);
-    case.missing("which of the jobs of the run it was");
+    case.missing(match jobs {
+        [_] => "whether another job of the run did it",
+        _ => "which of the jobs of the run it was",
+    });
     Step::Decided
 }
 
@@ -215,6 +216,16 @@ fn some_of_run(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Ste
     let deaf = case.deaf(from, until);
     (case.verdict.blind, case.verdict.provisional) = (deaf, deaf);
     several(case, jobs, says)
+}
+
+/// Several jobs of what a run's name leads to: in a pool that was not heard there may be another run of it.
+fn some_of_name(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
+    let step = some_of_run(case, jobs, says);
+    if case.verdict.blind && case.verdict.grade == Grade::Run {
+        case.verdict.grade = Grade::Narrowed;
+        case.verdict.run = None;
+    }
+    step
 }
 
 fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {

@@ -158,9 +158,13 @@ fn a_hook_is_no_timeline() {
         "10:10:02",
         r#"{"OwnerId":7,"PlanType":"Build","ConnectionId":"c","StartTime":"2026-03-05T10:01:00Z","FinishTime":"2026-03-05T10:09:00Z"}"#,
     );
-    let v = verdict(&[pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00")), hook("completed"), used]);
+    let with = |event: String| {
+        verdict(&[pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00")), hook("completed"), event])
+    };
     // A job without an agent may have run beside it.
-    assert_eq!(v.grade, Grade::Run);
+    let v = with(used);
+    assert_eq!((v.grade, v.agent), (Grade::Run, None));
+    let v = with(event("X.Y", "build", "10:05:00", "{}"));
     assert!(!v.evidence.iter().any(|e| e.says.contains("timeline")), "{:?}", v.evidence);
     assert!(v.evidence.iter().any(|e| e.says.contains("service hook")), "{:?}", v.evidence);
 }
