@@ -40,6 +40,8 @@ pub(super) struct Told {
     pub attempt: Option<i64>,
     pub source: Source,
     pub is_hook: bool,
+    /// Which agent it names.
+    pub agent_name: Option<String>,
     /// The first end after its beginning: it may be that of a later attempt, under the same id.
     pub by: Option<Time>,
     /// That end, where it is of what began when this did.
@@ -206,6 +208,7 @@ impl JobKnown {
             attempt: chosen.job.attempt,
             source: chosen.source,
             is_hook: chosen.is_hook,
+            agent_name: chosen.job.agent_name.clone(),
             by: first.map(|(end, _)| end),
             finished: first.filter(|(_, start)| start.is_some_and(at_once)).map(|(end, _)| end),
         });
@@ -224,6 +227,7 @@ impl JobKnown {
         match (self.job.request_id, self.name(), self.job.run_id) {
             (Some(request), _, _) => format!("job request {request}"),
             (None, Some(name), Some(run)) => format!("job {name} of run {run}"),
+            (None, None, Some(run)) => format!("run {run}"),
             _ => "a job".to_owned(),
         }
     }
@@ -237,6 +241,7 @@ impl JobKnown {
         };
         let abandoned = if self.abandoned().is_some() { " (the expiry of its lock)" } else { "" };
         match self.span() {
+            _ if self.never_ran() => format!("{title} was given to {agent} and taken back before it ran"),
             Some((from, Some(until))) => {
                 format!("{title} ran on {agent} from {} to {}{abandoned}", from.brief(), until.brief())
             }
@@ -247,9 +252,15 @@ impl JobKnown {
         }
     }
 
+    /// Whether it was taken back before its agent received it.
+    pub fn never_ran(&self) -> bool {
+        let taken_back = ["canceled", "skipped"].map(Some).contains(&self.job.result.as_deref());
+        taken_back && self.job.received.is_none()
+    }
+
     /// From when it ran, and until when if that is known. A job that no agent took has none.
     pub fn span(&self) -> Option<(Time, Option<Time>)> {
-        let from = self.job.received.or(self.job.assigned)?;
+        let from = self.job.received.or(self.job.assigned).filter(|_| !self.never_ran())?;
         Some((from, self.job.finished.map(|f| f.max(from))))
     }
 
@@ -273,6 +284,16 @@ impl JobKnown {
 /// Which of the two id spaces a plan type belongs to.
 pub(super) fn is_release(plan_type: Option<&str>) -> bool {
     plan_type.is_some_and(|t| t.eq_ignore_ascii_case("release"))
+}
+
+/// The id spaces that a number of a plan type may be of: whether of releases. Without either's plan type it
+/// may be of both.
+pub(super) fn spaces(plan_type: Option<&str>) -> &'static [bool] {
+    match plan_type {
+        Some(plan) if is_release(Some(plan)) => &[true],
+        Some(plan) if plan.eq_ignore_ascii_case("build") => &[false],
+        _ => &[false, true],
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ends::{Ends, Ran};
 use super::job::{JobKnown, Timed, is_release};
-use super::newest::{Newest, Source, fold, newest};
+use super::newest::{Newest, Source, newest};
 use super::occupancy::Occupancy;
 use crate::model::{Job, Run, Ticks, Time};
 
@@ -35,6 +35,8 @@ pub(super) struct Jobs {
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
     told: HashMap<(i64, String, Option<i64>), usize>,
     pub runs: Newest<(bool, i64), Run>,
+    /// Runs that succeeded, as what was at work where no job of theirs is known.
+    bare_runs: HashMap<(bool, i64), usize>,
     /// Runs of a name, which is not unique.
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
 }
@@ -48,11 +50,27 @@ impl Jobs {
         }
     }
 
-    pub fn run(&mut self, run: &Run, source: Source) {
+    pub fn run(&mut self, run: &Run, project: Option<&str>, source: Source) {
         let Some(id) = run.run_id else { return };
         let key = (run.run_kind == "release", id);
         if let Some(name) = &run.name {
             self.runs_named.entry(name.clone()).or_default().insert(key);
+        }
+        // One that succeeded had jobs, though none may be known.
+        let succeeded =
+            run.result.as_deref().is_some_and(|result| result.to_ascii_lowercase().contains("succeeded"));
+        if let (true, Some(started), Some(finished)) = (succeeded, run.started, run.finished) {
+            let job = Job {
+                run_id: Some(id),
+                run_name: run.name.clone(),
+                plan_type: key.0.then(|| "Release".to_owned()),
+                received: Some(started),
+                finished: Some(finished),
+                ..Job::default()
+            };
+            let index = *self.bare_runs.entry(key).or_insert(self.all.len());
+            self.tell(index, &job, project, source);
+            self.agentless.enter(index, &self.all[index], None);
         }
         newest(&mut self.runs, key, run, source);
     }
@@ -144,7 +162,7 @@ impl Jobs {
         for index in self.by_job.get(&(run, id.clone())).cloned().unwrap_or_default() {
             self.apply_timeline(index);
         }
-        if is_hook || job.received.is_none() {
+        if job.received.is_none() {
             return;
         }
         let index = *self.told.entry((run, id, job.attempt)).or_insert(self.all.len());
@@ -162,9 +180,10 @@ impl Jobs {
 
     fn occupy(&mut self, index: usize) {
         let next = self.projects.len() as u32;
-        let project = self.all[index].project_id.clone();
-        let project = project.map(|p| *self.projects.entry(p).or_insert(next));
-        self.occupancy.enter(index, &self.all[index], project);
+        // A job whose project is not known may be of any.
+        let project = self.all[index].project_id.clone().unwrap_or_default();
+        let project = *self.projects.entry(project).or_insert(next);
+        self.occupancy.enter(index, &self.all[index], Some(project));
         self.ends.take(index, &self.all[index]);
     }
 
@@ -173,7 +192,11 @@ impl Jobs {
         if job.job.request_id.is_some() {
             return true;
         }
-        let (Some(run), Some(id)) = (job.job.run_id, job.job.job_id.clone()) else { return false };
+        let Some(run) = job.job.run_id else { return false };
+        let Some(id) = job.job.job_id.clone() else {
+            let release = is_release(job.job.plan_type.as_deref());
+            return !self.by_run.contains_key(&(release, run)) && !self.timeline_of.contains_key(&run);
+        };
         let requests = self.by_job.get(&(run, id)).into_iter().flatten();
         !requests.map(|index| &self.all[*index]).any(|request| request.is(&job.job))
     }
@@ -228,6 +251,9 @@ impl Jobs {
 
     /// Whether a job ran in a span, give or take `slack`. One of which no time is known may have.
     pub fn ran(&self, job: &JobKnown, from: Time, until: Time, slack: Ticks) -> Ran {
+        if job.never_ran() {
+            return Ran::Not;
+        }
         let Some((began, _)) = job.span() else { return Ran::Perhaps };
         let span = (from - slack, until + slack);
         if began > span.1 {
@@ -253,20 +279,25 @@ impl Jobs {
     }
 
     /// Jobs that can have been running then, and whether each surely did; `project` `None` means in all
-    /// projects. A project of which no job was ever seen has none.
+    /// projects.
     pub fn running(&self, project: Option<&str>, at: Time, slack: Ticks) -> Vec<(&JobKnown, Ran)> {
-        let scope = match project {
-            None => None,
-            Some(id) => match self.projects.get(id) {
-                Some(index) => Some(*index),
-                None => return Vec::new(),
-            },
+        let mut around = match project {
+            None => self.occupancy.around(None, at),
+            Some(id) => {
+                let scopes = [id, ""].into_iter().filter_map(|id| self.projects.get(id));
+                scopes.flat_map(|scope| self.occupancy.around(Some(*scope), at)).collect()
+            }
         };
-        let mut out: Vec<(&JobKnown, Ran)> = self
-            .occupancy
-            .around(scope, at)
+        around.sort_unstable();
+        around.dedup();
+        let of_scope = |job: &&JobKnown| {
+            let own = job.project_id.as_deref();
+            project.is_none() || own.is_none() || own == project
+        };
+        let mut out: Vec<(&JobKnown, Ran)> = around
             .into_iter()
             .map(|i| &*self.all[i])
+            .filter(of_scope)
             .map(|job| (job, self.ran(job, at, at, slack)))
             .filter(|(job, ran)| *ran != Ran::Not && self.counts(job))
             .collect();
@@ -286,7 +317,8 @@ impl Jobs {
         self.ends.lost(pool, (from, until), is_over)
     }
 
-    /// Jobs without an agent that can have been running then, by the timelines of their runs.
+    /// What can have been running then of which no agent is known: jobs on the server, by the timelines of their
+    /// runs, jobs that only a service hook told of, and runs of which no job is known.
     pub fn agentless(&self, project: Option<&str>, at: Time, slack: Ticks) -> Vec<&JobKnown> {
         let of_run = |job: &JobKnown| {
             let jobs = self.by_run(is_release(job.job.plan_type.as_deref()), job.job.run_id?);
@@ -297,11 +329,28 @@ impl Jobs {
             project.is_none() || own.is_none_or(|own| project == Some(own.as_str()))
         };
         let all = self.agentless.around(None, at).into_iter().map(|index| &*self.all[index]);
-        let bare = all.filter(|job| job.job.agent_name.is_none() && self.counts(job));
+        // A hook names no agent where the timeline does.
+        let named = |job: &JobKnown| {
+            let key = job.job.run_id.zip(job.job.job_id.clone());
+            let told = key.and_then(|key| self.timelines.get(&key)).into_iter().flatten();
+            told.filter(|told| !told.is_hook && job.is(&told.job)).any(|told| told.job.agent_name.is_some())
+        };
+        let bare = all.filter(|job| job.job.agent_name.is_none() && self.counts(job) && !named(job));
         let mut out: Vec<&JobKnown> =
             bare.filter(|job| self.ran(job, at, at, slack) != Ran::Not && is_in(job)).collect();
         out.sort_by_key(|job| job.source);
         out
+    }
+
+    /// Whether a timeline has a job, and not a hook alone.
+    pub fn is_in_timeline(&self, job: &JobKnown) -> bool {
+        let key = job.job.run_id.zip(job.job.job_id.clone());
+        key.and_then(|key| self.timelines.get(&key)).is_some_and(|all| all.iter().any(|told| !told.is_hook))
+    }
+
+    /// Whether a job of this project was ever seen.
+    pub fn is_project(&self, id: &str) -> bool {
+        self.projects.contains_key(id)
     }
 
     /// How many are held.
@@ -313,6 +362,9 @@ impl Jobs {
     pub fn absorb(&mut self, other: Jobs) {
         let (requests, told): (Vec<_>, Vec<_>) =
             other.all.iter().partition(|known| known.job.request_id.is_some());
+        let projects =
+            other.bare_runs.iter().map(|(key, index)| (*key, other.all[*index].project_id.clone()));
+        let projects: HashMap<_, _> = projects.collect();
         for known in requests {
             self.learn(&known.job, known.project_id.as_deref(), known.source, false);
             for index in known.job.request_id.map(|request| self.had(request)).unwrap_or_default() {
@@ -338,7 +390,10 @@ impl Jobs {
             self.timeline_record(&known.job, known.project_id.as_deref(), known.source, false);
         }
         self.ends.absorb(other.ends);
-        fold(&mut self.runs, other.runs);
+        for (key, (run, source)) in other.runs {
+            let project = projects.get(&key).cloned().flatten();
+            self.run(&run, project.as_deref(), source);
+        }
         for (name, runs) in other.runs_named {
             self.runs_named.entry(name).or_default().extend(runs);
         }

@@ -67,7 +67,7 @@ impl Known {
                 let is_hook = fact.kind.starts_with("hook.");
                 self.jobs.learn(job, fact.project_id.as_deref(), source, is_hook);
             }
-            Body::Run(run) => self.jobs.run(run, source),
+            Body::Run(run) => self.jobs.run(run, fact.project_id.as_deref(), source),
             Body::Agent(agent) => {
                 if let Some(pool) = agent.pool_id {
                     self.pools.named(pool, None, source);
@@ -93,7 +93,13 @@ impl Known {
             }
             Body::Stated(statement) => self.stated(statement, source),
             Body::Holding(holding) => self.listings.learn(holding, fact.observed),
-            Body::Queue(_) | Body::Permissions(_) | Body::Other => {}
+            // A queue may be of a pool that the list of pools does not show to its reader.
+            Body::Queue(queue) => {
+                if let Some(pool) = queue.pool_id {
+                    self.pools.named(pool, None, source);
+                }
+            }
+            Body::Permissions(_) | Body::Other => {}
         }
     }
 
@@ -213,6 +219,11 @@ impl Known {
     /// The ids of the projects that had this name, which may be one after another.
     pub fn projects_named(&self, name: &str) -> Vec<&str> {
         self.project_ids.get(name).into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
+    }
+
+    /// Whether an id is known to be a project's.
+    pub fn is_project(&self, id: &str) -> bool {
+        self.jobs.is_project(id) || self.project_ids.values().any(|ids| ids.contains_key(id))
     }
 
     /// The build identity that Graph has under the id of an event's actor, with the record of it.

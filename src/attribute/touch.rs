@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
-use super::job::is_release;
+use super::job::{is_release, spaces};
 use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
 use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
@@ -136,9 +136,10 @@ impl Touched {
         match &fact.body {
             Body::Job(job) => self.job(job, by),
             Body::Run(run) => {
-                // No job of it runs on.
+                // No job of it runs on; and it was at work, though no job of it may be known.
                 if let Some(end) = run.finished {
                     self.heard.add(end - clock, LAST, by);
+                    self.moments.add(run.started.unwrap_or(end) - clock, end + clock, by);
                 }
                 if let Some(id) = run.run_id {
                     self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported", by);
@@ -158,7 +159,7 @@ impl Touched {
                 }
             }
             // Another pool: what was the only job heard of may have had company there.
-            Body::Pool(_) if fact.kind == "pool" => {
+            Body::Pool(_) | Body::Queue(_) if fact.kind == "pool" || matches!(fact.body, Body::Queue(_)) => {
                 self.moments.add(fact.observed - window, fact.observed + window, by);
             }
             Body::Identity(identity) => {
@@ -367,13 +368,14 @@ impl Touched {
         let given = self.tellers.given(stamp);
         let at = event.occurred;
         let hints = &event.hints;
-        let release = is_release(hints.plan_type.as_deref());
+        let plan = hints.plan_type.as_deref();
+        let release = is_release(plan);
         let text = |t: &Option<crate::model::Text<'_>>| t.as_deref().map(str::to_owned);
         let marks = [
             hints.request_id.map(Mark::Request),
             hints.run_id.map(|run| Mark::Run(release, run)),
-            // Without its plan type a number may be either's.
-            hints.run_id.filter(|_| hints.plan_type.is_none()).map(|run| Mark::Run(true, run)),
+            // It may be of the other id space as well.
+            hints.run_id.filter(|_| spaces(plan).contains(&!release)).map(|run| Mark::Run(!release, run)),
             standing.run_id.map(|run| Mark::Run(standing.run_kind == Some("release"), run)),
             text(&hints.run_name).map(Mark::RunName),
             text(&hints.plan_id).map(Mark::Plan),

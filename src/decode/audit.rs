@@ -286,7 +286,7 @@ pub(super) fn event<'a>(members: &Members<'a>, place: Place<'a>) -> Result<Event
         area: members.text(Member::Area),
         category: members.text(Member::Category).map(category),
         actor_kind,
-        build_scope: build_scope.filter(|_| actor_kind == ActorKind::ProjectBuildService).map(Cow::Owned),
+        build_scope: build_scope.map(Cow::Owned),
         actor_id,
         actor_cuid,
         actor_name,
@@ -453,5 +453,6 @@ fn build_scope(image_url: &str) -> Option<String> {
     let text =
         base64::engine::general_purpose::STANDARD_NO_PAD.decode(descriptor.trim_end_matches('=')).ok()?;
     let scope = std::str::from_utf8(&text).ok()?.split_once(":Build:")?.1;
-    canonical(scope).map(|scope| scope.into_owned())
+    // It may be cut short.
+    crate::model::is_guid(scope).then(|| scope.to_ascii_lowercase())
 }

@@ -33,7 +33,7 @@ pub struct Event<'a> {
     pub actor_cuid: Option<Text<'a>>,
     pub actor_name: Option<Text<'a>>,
     pub actor_kind: ActorKind,
-    /// Of a project's build identity the project, where its descriptor says it.
+    /// Of a build identity the project or collection, where its descriptor says it.
     pub build_scope: Option<Text<'a>>,
     pub actor_upn: Option<Text<'a>>,
     /// The Entra application (client) id when a service principal or managed identity acted.
@@ -130,9 +130,9 @@ impl ActorKind {
     }
 }
 
-/// Whether an authentication mechanism is a cookie of the web pages.
+/// Whether an authentication mechanism is a cookie of the web pages. `UserAuthToken` may be one, or not.
 pub fn is_cookie(mechanism: &str) -> bool {
-    ["AAD_Cookie", "FedAuth", "UserAuthToken"].iter().any(|cookie| mechanism.starts_with(cookie))
+    ["AAD_Cookie", "FedAuth"].iter().any(|cookie| mechanism.starts_with(cookie))
 }
 
 /// The same text, free of what it borrowed from.

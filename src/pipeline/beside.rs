@@ -97,10 +97,10 @@ struct Through {
     days: (Date, Date),
 }
 
-/// Days and keys of the records that lists of pools ever had: they count whenever they came.
+/// Days and keys of the records of pools and queues that lists ever had: they count whenever they came.
 pub(super) async fn pools(lake: &Lake, part: FileSet) -> Result<Vec<(Date, String)>, QueryError> {
     let sql =
-        "select cast(observed as date), key from lake.pools where queue_id is null and key like 'pool/%'";
+        "select cast(observed as date), key from lake.pools where queue_id is not null or key like 'pool/%'";
     dated_keys(&session(lake, &[part])?, sql).await
 }
 

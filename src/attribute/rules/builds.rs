@@ -22,11 +22,18 @@ enum Scope {
 /// necessarily the home of the pipeline.
 fn scope(case: &mut Case<'_, '_>) -> Option<Scope> {
     let event = case.event;
-    if event.actor_kind == ActorKind::CollectionBuildService {
-        return Some(Scope::Collection);
+    let of_collection = event.actor_kind == ActorKind::CollectionBuildService;
+    let builds = of_collection || event.actor_kind == ActorKind::ProjectBuildService;
+    if let Some(scope) = event.build_scope.as_deref().filter(|_| builds) {
+        // A project may be called like the collection's identity; a collection is no project.
+        return Some(match of_collection && !case.known.is_project(scope) {
+            true => Scope::Collection,
+            false => Scope::Project(scope.to_owned()),
+        });
     }
-    if let Some(project) = event.build_scope.as_deref() {
-        return Some(Scope::Project(project.to_owned()));
+    if of_collection {
+        let shared = case.known.projects_named("Project Collection");
+        return Some(if shared.is_empty() { Scope::Collection } else { Scope::OneOf(Vec::new()) });
     }
     let named = event.actor_kind == ActorKind::ProjectBuildService;
     let may_be = named || event.actor_kind == ActorKind::User && !is_browser(event);
@@ -68,12 +75,14 @@ struct AtWork<'k> {
     jobs: Vec<&'k JobKnown>,
     /// Whether each of them surely ran.
     ran: Vec<Ran>,
-    /// Jobs on the server, which have a token and no agent.
+    /// What has a token and no agent that is known.
     bare: Vec<&'k JobKnown>,
     /// Whether a pool was not heard.
     deaf: bool,
     /// Whether it is not certain whose jobs these are.
     unresolved: bool,
+    /// Whether a record that tells an agent may come yet.
+    open: bool,
 }
 
 impl<'k> AtWork<'k> {
@@ -86,9 +95,11 @@ impl<'k> AtWork<'k> {
         let (at, slack, known) = (case.event.occurred, case.tolerance.clock, &case.known.jobs);
         let running = projects.iter().flat_map(|project| known.running(*project, at, slack));
         let (jobs, ran) = running.unzip();
-        let bare = projects.iter().flat_map(|project| known.agentless(*project, at, slack)).collect();
+        let bare = projects.iter().flat_map(|project| known.agentless(*project, at, slack));
+        let bare: Vec<&JobKnown> = bare.collect();
         let deaf = case.deaf(at - slack, at + slack);
-        AtWork { jobs, ran, bare, deaf, unresolved: matches!(scope, Scope::OneOf(_)) }
+        let open = deaf || bare.iter().any(|job| !known.is_in_timeline(job));
+        AtWork { jobs, ran, bare, deaf, unresolved: matches!(scope, Scope::OneOf(_)), open }
     }
 
     /// Whether nothing but these jobs can have done it, all of them having run.
@@ -113,8 +124,13 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
     let at_work = AtWork::of(case, &scope);
     for job in &at_work.bare {
         let title = job.title();
-        case.cite(job.source, format!("{title} ran on the server, without an agent"));
-        case.missing(format!("whether it was {title}, which ran on the server and has a token as well"));
+        if case.known.jobs.is_in_timeline(job) {
+            case.cite(job.source, format!("{title} ran on the server, without an agent"));
+            case.missing(format!("whether it was {title}, which ran on the server and has a token as well"));
+        } else {
+            case.cite(job.source, format!("{title} was at work"));
+            case.missing(format!("which agent {title} was at work on: no job request of it is known"));
+        }
     }
     case.cite_event("the actor is a build identity, which all jobs of its scope share");
     list(case, &at_work.jobs, "it was running at that moment in the scope of the build identity");
@@ -145,7 +161,7 @@ fn none_at_work(case: &mut Case<'_, '_>, at_work: &AtWork<'_>) {
     }
     case.verdict.executor = Executor::Unknown;
     case.verdict.grade = Grade::None;
-    (case.verdict.blind, case.verdict.provisional) = (at_work.deaf, at_work.deaf);
+    (case.verdict.blind, case.verdict.provisional) = (at_work.deaf, at_work.open);
     if at_work.bare.is_empty() {
         case.missing("any job of the scope that ran at that moment");
     }
@@ -157,7 +173,7 @@ fn several(case: &mut Case<'_, '_>, at_work: &AtWork<'_>) {
     case.verdict.grade = Grade::Narrowed;
     case.verdict.blind = at_work.deaf;
     let unsettled = unsettled(case, at_work);
-    case.verdict.provisional = at_work.deaf || unsettled;
+    case.verdict.provisional = at_work.open || unsettled;
     let first = &jobs[0].job;
     if first.run_id.is_some()
         && jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type)

@@ -105,10 +105,15 @@ impl<'e, 'k> Case<'e, 'k> {
         self.agent_of(job);
         self.cite(job.source, job.course());
         if let Some(told) = &job.timeline {
-            let says = if told.is_hook {
-                "a service hook told of a job of this run and id; it names no agent"
-            } else {
-                "the timeline of the run has this job on the same agent"
+            let says = match &told.agent_name {
+                Some(name) if job.job.agent_name.is_none() => {
+                    format!("the timeline of the run has this job on {name}")
+                }
+                Some(_) => "the timeline of the run has this job on the same agent".to_owned(),
+                None if told.is_hook => {
+                    "a service hook told of a job of this run and id; it names no agent".to_owned()
+                }
+                None => "the timeline of the run has this job".to_owned(),
             };
             self.cite(told.source, says);
         }

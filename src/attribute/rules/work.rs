@@ -3,25 +3,29 @@
 use super::Step;
 use super::case::Case;
 use crate::attribute::ends::Ran;
-use crate::attribute::job::{JobKnown, is_release};
-use crate::model::{Event, Executor, Grade, Time};
+use crate::attribute::job::{JobKnown, is_release, spaces};
+use crate::model::{ActorKind, Event, Executor, Grade, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
 /// (it was queued, retained, deleted) are about the run, not done by it.
 const WORK: [&str; 3] =
     ["Library.ServiceConnectionExecuted", "Pipelines.DeploymentJobCompleted", "Release.DeploymentCompleted"];
 
+/// Whether the ids and names in a record are of the job whose work it reports. In what a person or a job does
+/// they are what it was done to: a release that was deleted, a request that was cancelled.
 fn reports_work(event: &Event<'_>) -> bool {
     let hints = &event.hints;
+    let names_job = hints.request_id.is_some() || hints.job_id.is_some();
     WORK.iter().any(|w| event.action.eq_ignore_ascii_case(w))
-        || hints.request_id.is_some()
-        || hints.job_id.is_some()
-        || hints.plan_type.is_some() && hints.run_id.is_some()
+        || names_job && event.actor_kind == ActorKind::Service
 }
 
 /// A request id, or a job id with its plan or run, is one job.
 pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
+    if !reports_work(case.event) {
+        return Step::Next;
+    }
     if let Some(request) = hints.request_id {
         let says = format!("the record names job request {request}");
         let all = case.known.jobs.by_request(request);
@@ -63,19 +67,16 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
 pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
     let Some(run) = hints.run_id.filter(|_| reports_work(case.event)) else { return Step::Next };
-    // Builds and releases are numbered apart: without its plan type a number may be either's.
-    let spaces = match hints.plan_type.as_deref() {
-        Some(plan) => vec![is_release(Some(plan))],
-        None => vec![false, true],
-    };
+    // Builds and releases are numbered apart.
+    let spaces = spaces(hints.plan_type.as_deref());
     let jobs: Vec<&JobKnown> =
         spaces.iter().flat_map(|release| case.known.jobs.by_run(*release, run)).collect();
-    let kind = match spaces.as_slice() {
+    let kind = match spaces {
         [true] => "release",
         [false] => "build",
         _ => "build or release",
     };
-    for release in &spaces {
+    for release in spaces {
         if let Some((known, source)) = case.known.jobs.runs.get(&(*release, run)) {
             let kind = if *release { "release" } else { "build" };
             case.cite(*source, format!("{kind} {run} is {}", known.name.as_deref().unwrap_or("known")));
@@ -157,7 +158,7 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
             [job] => {
                 let (from, until) = span(case);
                 let from = from.unwrap_or_else(|| began(&named, until));
-                let says = format!("{says}; one job of that stage and name fits its time");
+                let says = format!("{says}; one of its jobs fits what it says and when");
                 return match case.deaf(from, until) {
                     true => some_of_name(case, &[job], says),
                     false => one(case, job, says, Grade::Sole),
@@ -242,7 +243,8 @@ fn named_jobs<'k>(event: &Event<'_>, jobs: &[&'k JobKnown]) -> Vec<&'k JobKnown>
     let name = event.hints.job_name.as_deref();
     let fits = |j: &JobKnown| {
         let in_stage = stage.is_none_or(|s| j.job.stage.as_deref().is_none_or(|t| same(s, t)));
-        let names = [j.name(), j.job.identifier.as_deref()];
+        let told = j.timeline.as_ref().and_then(|told| told.name.as_deref());
+        let names = [j.job.name.as_deref(), told, j.job.identifier.as_deref()];
         let is_named = name.is_none_or(|n| {
             names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t)))
         });

@@ -229,7 +229,8 @@ fn asks_for_all(address: &Address, source: &str) -> bool {
 /// The source that an address lists: agents, pools or jobs.
 fn source_of(address: &Address) -> Option<&'static str> {
     match address.pool_id {
-        Some(_) if address.names("jobrequests") => Some("jobs"),
+        // A request of its own has an address below it.
+        Some(_) if address.path.ends_with("/jobrequests") => Some("jobs"),
         Some(_) if address.path.ends_with("/agents") => Some("agents"),
         None if address.path.ends_with("distributedtask/pools") => Some("pools"),
         _ => None,
@@ -282,8 +283,12 @@ fn spoken_for(
     };
     // Cut behind the newest requests: one that is older may have run and ended unseen.
     let cut = address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top);
+    // A request that could not be read is one all the same.
+    let count = Fields::parse(body).and_then(|body| int(&body, "count"));
+    let lacks = listed().any(|job| job.request_id.is_none())
+        || count.is_some_and(|count| count != listed().count() as i64);
     // And of some agents' requests alone nothing follows for the pool.
-    if jobs && (cut || !asks_for_all(address, source)) {
+    if jobs && (cut || lacks || !asks_for_all(address, source)) {
         return None;
     }
     let oldest = listed().filter_map(|job| job.finished).min();
