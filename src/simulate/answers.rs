@@ -113,18 +113,20 @@ impl World {
                 own.deployment_pools()
             }
             ["_apis", "distributedtask", "pools"] => own.pools(at),
-            ["_apis", "distributedtask", "pools", id, "agents"] if place(id) => list(own.others_in(id.parse().ok()?, at)),
+            ["_apis", "distributedtask", "pools", id, "agents"] if place(id) => {
+                list(own.others_in(id.parse().ok()?, at))
+            }
             ["_apis", "distributedtask", "pools", id, "jobrequests"] if place(id) => {
                 own.requests_of_place(id.parse().ok()?, at, top)
             }
             ["_apis", "distributedtask", "pools", "13", "agents"] => list(vec![own.target()]),
             ["_apis", "distributedtask", "pools", "13", "jobrequests"] => own.requests_of_targets(at),
             ["_apis", "distributedtask", "pools", id, "agents"] => own.agents(pool(id)?, at),
-            ["_apis", "distributedtask", "pools", id, "jobrequests"] => {
-                own.requests(pool(id)?, at, top)
-            }
+            ["_apis", "distributedtask", "pools", id, "jobrequests"] => own.requests(pool(id)?, at, top),
             ["_apis", "distributedtask", "elasticpools"] => own.elastic_pools(),
-            ["_apis", "distributedtask", "elasticpools", id, "nodes"] if place(id) => list(own.other_nodes(at)),
+            ["_apis", "distributedtask", "elasticpools", id, "nodes"] if place(id) => {
+                list(own.other_nodes(at))
+            }
             ["_apis", "distributedtask", "elasticpools", id, "nodes"] => own.nodes(pool(id)?, at),
             ["_apis", "distributedtask", "agentclouds"] => list(Vec::new()),
             ["_apis", "projects"] => own.projects(),

@@ -47,7 +47,10 @@ impl Builder {
         let own = || self.others.iter().filter(|job| job.pool == pool && job.queued <= at);
         let last = own().filter(|job| job.finished <= from).max_by_key(|job| job.finished);
         let since = own().filter(|job| job.finished > from);
-        last.into_iter().chain(since).map(|job| (job.queued, job.request, self.other_request(job, at))).collect()
+        last.into_iter()
+            .chain(since)
+            .map(|job| (job.queued, job.request, self.other_request(job, at)))
+            .collect()
     }
 
     /// Who is in a pool, besides those that the plan counts.

@@ -256,8 +256,7 @@ impl Builder {
         };
         let mut records: Vec<Json> = last
             .map(|job| {
-                let mut of_job =
-                    record(&job.job_id(), (job.stage, job.name), job.received, job.finished);
+                let mut of_job = record(&job.job_id(), (job.stage, job.name), job.received, job.finished);
                 of_job["workerName"] = json!(job.agent.1);
                 of_job["attempt"] = json!(job.attempt);
                 if job.finished <= at {

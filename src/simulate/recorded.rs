@@ -17,7 +17,11 @@ impl Builder {
     pub(super) fn captures(&self) -> Vec<String> {
         let mut out = Vec::new();
         for hour in (0..=2 * self.plan.days as i64).map(|half| half * 12) {
-            out.push(self.capture(self.at(hour * 3600), "_apis/distributedtask/pools", self.pools(self.at(hour * 3600))));
+            out.push(self.capture(
+                self.at(hour * 3600),
+                "_apis/distributedtask/pools",
+                self.pools(self.at(hour * 3600)),
+            ));
         }
         for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
             let regular = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.plan.day));
@@ -30,7 +34,9 @@ impl Builder {
                 let mut jobs = vec![self.request(&last, self.at(day as i64 * 86_400))];
                 let of_day = self.jobs_of(day).iter().filter(|j| j.pool == pool && j.queued < until);
                 jobs.extend(of_day.map(|j| self.request(j, until)));
-                jobs.extend(self.others_since(*pool_id, last.finished, until).into_iter().map(|(_, _, job)| job));
+                jobs.extend(
+                    self.others_since(*pool_id, last.finished, until).into_iter().map(|(_, _, job)| job),
+                );
                 let path = format!("_apis/distributedtask/pools/{pool_id}/jobrequests");
                 out.push(self.capture(until, &path, list(jobs)));
             }

@@ -56,9 +56,9 @@ impl Builder {
                 let late = self.dice.roll(60) as i64;
                 let start = self.at(day * 86_400 + start + late);
                 let length = 70 + self.dice.roll((step / 2).clamp(1, 500) as u64) as i64;
-                let kind = (nth + day + nth / KINDS as i64) as usize % KINDS;
+                let kind = (nth + day + nth / KINDS as i64) as usize + self.plan.seed as usize;
                 let home = self.dice.roll(self.plan.projects as u64) as usize;
-                self.happens(kind, home, start, length);
+                self.happens(kind % KINDS, home, start, length);
             }
             self.endless(day);
             self.passing_by(day);
@@ -69,7 +69,14 @@ impl Builder {
 
     /// Jobs in pools that come and go, while nothing regular runs.
     fn passing_by(&mut self, day: i64) {
-        for (second, pool) in [(49_000, FLEETING), (63_100, FLEETING), (63_700, BURST), (64_300, FLEETING), (50_000, OLD), (54_000, OLD)] {
+        for (second, pool) in [
+            (49_000, FLEETING),
+            (63_100, FLEETING),
+            (63_700, BURST),
+            (64_300, FLEETING),
+            (50_000, OLD),
+            (54_000, OLD),
+        ] {
             let at = self.at(day * 86_400 + second);
             let there = self.places().iter().any(|place| place.id == pool && place.is_there(at));
             if there {
@@ -152,7 +159,14 @@ impl Builder {
     }
 
     /// The build identity of a job's project at work for it.
-    fn acts(&mut self, job: &OtherJob, at: Time, actor: Actor, target: usize, action: &'static str) -> String {
+    fn acts(
+        &mut self,
+        job: &OtherJob,
+        at: Time,
+        actor: Actor,
+        target: usize,
+        action: &'static str,
+    ) -> String {
         let run = &self.other_runs[job.run];
         let (release, id) = (run.release, run.id);
         let data = json!({"VariableGroupId": 9, "RepoName": "web", "Type": "Vsts"});
@@ -241,7 +255,13 @@ impl Builder {
         let run = self.new_run(false, home, "matrix");
         let mut jobs = Vec::new();
         for (nth, name) in ["Test linux", "Test windows", "Test mac"].into_iter().enumerate() {
-            jobs.push(self.new_job(run, HOSTED, ("Test", name), at + Ticks::seconds(nth as i64), length + 7)?);
+            jobs.push(self.new_job(
+                run,
+                HOSTED,
+                ("Test", name),
+                at + Ticks::seconds(nth as i64),
+                length + 7,
+            )?);
         }
         for job in &jobs {
             self.works(job);
@@ -371,7 +391,13 @@ impl Builder {
         self.others[name] = job.clone();
         if let Some(taken) = taken {
             let early = OtherJob { agent: first, ..job.clone() };
-            self.acts(&early, taken + Ticks::seconds(length / 2), build_service(home), home, "Library.VariableGroupModified");
+            self.acts(
+                &early,
+                taken + Ticks::seconds(length / 2),
+                build_service(home),
+                home,
+                "Library.VariableGroupModified",
+            );
         }
         self.works(&job);
         self.used(&job);
@@ -413,6 +439,14 @@ impl Builder {
         self.works(&job);
         self.tells_use(&job, 2, Some(span), None);
         self.used(&job);
+        if !release {
+            // It is named after the job without an agent.
+            let server = OtherJob { name: "Notify", received: span.0, finished: span.1, ..job };
+            self.deployed(&server, 3, &[]);
+            if let Some(event) = self.events.last_mut() {
+                event.truth = None;
+            }
+        }
         Some(())
     }
 
