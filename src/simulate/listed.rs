@@ -42,15 +42,11 @@ impl Builder {
         self.places().iter().any(|place| place.id == pool && place.is_there(at))
     }
 
-    /// The requests of a pool that did not end before a moment, and the last one that did; as of another.
+    /// The requests of a pool that did not end before a moment, as of another.
     pub(super) fn others_since(&self, pool: i64, from: Time, at: Time) -> Vec<(Time, i64, Json)> {
-        let own = || self.others.iter().filter(|job| job.pool == pool && job.queued <= at);
-        let last = own().filter(|job| job.finished <= from).max_by_key(|job| job.finished);
-        let since = own().filter(|job| job.finished > from);
-        last.into_iter()
-            .chain(since)
-            .map(|job| (job.queued, job.request, self.other_request(job, at)))
-            .collect()
+        let since =
+            self.others.iter().filter(|job| job.pool == pool && job.queued <= at && job.finished > from);
+        since.map(|job| (job.queued, job.request, self.other_request(job, at))).collect()
     }
 
     /// Who is in a pool, besides those that the plan counts.
@@ -176,7 +172,11 @@ impl Builder {
         }
     }
 
-    fn place_listing(&self, pool: i64, from: Time, at: Time) -> String {
+    /// The requests of a pool of a day, from the last one that ended before: so the list speaks for the night.
+    fn place_listing(&self, pool: i64, start: Time, at: Time) -> String {
+        let before = self.others.iter().filter(|job| job.pool == pool && job.finished <= start);
+        let last = before.map(|job| job.finished).max();
+        let from = last.map_or(start, |last| last - Ticks(1));
         let jobs = self.others_since(pool, from, at).into_iter().map(|(_, _, job)| job).collect();
         self.capture(at, &format!("_apis/distributedtask/pools/{pool}/jobrequests"), list(jobs))
     }

@@ -74,7 +74,9 @@ impl Builder {
 
     /// The last job before a day, by which a pool's list speaks for the night.
     fn last_before(&self, day: usize, pool: usize) -> Job {
-        let last = day.checked_sub(1).and_then(|d| self.jobs_of(d).iter().rev().find(|j| j.pool == pool));
+        let last = day
+            .checked_sub(1)
+            .and_then(|d| self.jobs_of(d).iter().filter(|j| j.pool == pool).max_by_key(|j| j.finished));
         last.cloned().unwrap_or_else(|| self.nightly(pool))
     }
 

@@ -292,6 +292,11 @@ impl Builder {
         let (done, truth) = (last.finished + Ticks::seconds(2), Some(last.agent.1));
         self.event(done, "Release.DeploymentCompleted", 5, service(), Some(home), data, details, truth);
         self.is_of_run(true, own.id);
+        // And a procedure of the server does what no job did.
+        let data = json!({"CallerProcedure": "prc_UpdateGroupMembership", "Updates": []});
+        let details = "1 member was removed".to_owned();
+        let at = done + Ticks::seconds(30);
+        self.event(at, "Group.UpdateGroupMembership.Remove", 2, service(), None, data, details, None);
         Some(())
     }
 
@@ -300,11 +305,14 @@ impl Builder {
         let run = self.new_run(false, home, "flaky");
         let first = self.new_job(run, POOLS[0].0, ("Deploy", "Rollout"), at, length)?;
         let later = first.finished + Ticks::seconds(10 + length / 3);
-        let second = self.new_job(run, POOLS[0].0, ("Deploy", "Rollout"), later, length)?;
+        // Another agent than the first takes it.
+        let next = self.free(POOLS[0].0, first.queued, later + Ticks::seconds(length))?;
+        let mut second = self.new_job(run, POOLS[0].0, ("Deploy", "Rollout"), later, length)?;
+        second.agent = next.clone();
         for job in &mut self.others {
             match job.request {
                 request if request == first.request => job.result = "failed",
-                request if request == second.request => job.attempt = 2,
+                request if request == second.request => (job.attempt, job.agent) = (2, next.clone()),
                 _ => {}
             }
         }

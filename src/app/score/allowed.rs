@@ -159,10 +159,7 @@ impl Allowed {
             let homes = self.projects.get(home).filter(|_| word("actor_kind") != "collection_build_service");
             let fits = |job: &&Job| {
                 let in_scope = homes.is_none_or(|homes| homes.contains(&job.project));
-                in_scope
-                    && !job.agent.is_empty()
-                    && job.from <= at + self.slack
-                    && job.until + self.slack >= at
+                in_scope && job.from <= at + self.slack && job.until + self.slack >= at
             };
             (days.filter(fits).collect(), (at - self.slack, at + self.slack))
         } else {
@@ -179,8 +176,11 @@ impl Allowed {
         let is_whole = !by_number || fitting.iter().all(|job| !job.release && seen(job.run));
         let sure =
             fitting.iter().all(|job| !job.agent.is_empty() && span.1 <= job.sure + self.slack + self.slack);
-        let is_determined =
-            agents.len() == 1 && is_whole && (names_job && is_work || sure && self.all_heard(span.0, span.1));
+        let is_determined = fitting.len() == 1
+            && agents.len() == 1
+            && is_whole
+            && (names_job && is_work && fitting[0].request.is_some()
+                || sure && self.all_heard(span.0, span.1));
         Found { agents, is_determined }
     }
 
