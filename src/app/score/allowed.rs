@@ -327,15 +327,18 @@ fn merged(rows: &[Object]) -> Vec<Job> {
     jobs
 }
 
+/// When and on which agent a job of a run was, by the run's kind and number and the job's id.
+type Spans = HashMap<(bool, i64, String), Vec<(Time, Time, String)>>;
+
 /// Bounds what no record ends: by the next holder of the request, by the timeline of its run, by the next
 /// job of its agent, by a list that lacks it. What a timeline tells of a request is not told twice.
 fn close(jobs: &mut Vec<Job>, heard: &[List]) {
     let mut by_agent: HashMap<(Option<i64>, String), Vec<Time>> = HashMap::new();
     let mut by_request: HashMap<i64, Vec<(Time, String)>> = HashMap::new();
-    let mut told: HashMap<(i64, String), Vec<(Time, Time, String)>> = HashMap::new();
-    let mut requested: HashMap<(i64, String), Vec<(Time, Time, String)>> = HashMap::new();
+    let mut told = Spans::new();
+    let mut requested = Spans::new();
     for job in jobs.iter() {
-        let (key, entry) = ((job.run, job.id.clone()), (job.from, job.until, job.agent.clone()));
+        let (key, entry) = ((job.release, job.run, job.id.clone()), (job.from, job.until, job.agent.clone()));
         match job.request {
             Some(request) => {
                 by_agent.entry((job.pool, job.agent.clone())).or_default().push(job.from);
@@ -355,7 +358,7 @@ fn close(jobs: &mut Vec<Job>, heard: &[List]) {
         if job.until < NEVER {
             continue;
         }
-        let of_run = told.get(&(job.run, job.id.clone())).filter(|_| !job.release).into_iter().flatten();
+        let of_run = told.get(&(job.release, job.run, job.id.clone())).into_iter().flatten();
         let own = of_run.filter(|(from, until, agent)| {
             *agent == job.agent && *until < NEVER && from.0.abs_diff(job.from.0) < Ticks::seconds(60).0 as u64
         });
@@ -374,7 +377,7 @@ fn close(jobs: &mut Vec<Job>, heard: &[List]) {
         (job.until, job.sure) = (next.min(unlisted), job.open);
     }
     jobs.retain(|job| {
-        let requests = requested.get(&(job.run, job.id.clone())).into_iter().flatten();
+        let requests = requested.get(&(job.release, job.run, job.id.clone())).into_iter().flatten();
         let mut same = requests
             .filter(|(from, until, agent)| *agent == job.agent && *from <= job.until && job.from <= *until);
         job.request.is_some() || job.agent.is_empty() || same.next().is_none()
