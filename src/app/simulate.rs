@@ -71,7 +71,8 @@ async fn until_stopped(world: World, seed: u64, address: &str) -> Result<u8, Fai
     Ok(code)
 }
 
-/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson` and `truth.ndjson`.
+/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson`, `truth.ndjson`, and in
+/// `forged.ndjson` records that bear the id of another and come after it.
 fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
     let fail = |e: std::io::Error| Failure::of(format!("write the recordings to `{}`", out.display()), e);
     std::fs::create_dir_all(out).map_err(fail)?;
@@ -86,10 +87,12 @@ fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
     lines("truth.ndjson", &truth)?;
     let mut audit = create("audit.ndjson")?;
     deliver(world, seed, &mut audit).and_then(|()| audit.flush()).map_err(fail)?;
+    let forged: Vec<String> = world.forged().iter().map(|event| spelt(event, Spelling::EventGrid)).collect();
+    lines("forged.ndjson", &forged)?;
     ask::print(
         format!(
             "{} audit events with {} answers of the REST API and {} hooks in {out}\n\
-             agentrail --lake {out}/lake ingest {out}/facts.ndjson {out}/hooks.ndjson {out}/audit.ndjson\n\
+             agentrail --lake {out}/lake ingest {out}/facts.ndjson {out}/hooks.ndjson {out}/audit.ndjson {out}/forged.ndjson\n\
              agentrail --lake {out}/lake score --truth {out}/truth.ndjson\n",
             world.events().len(),
             world.captures().len(),
@@ -101,7 +104,7 @@ fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
 }
 
 /// The audit events as deliveries are: out of order, some twice, in every spelling. Some come late, those
-/// of some hours at the very end, and after all of them records that bear the id of another.
+/// of some hours at the very end.
 fn deliver(world: &World, seed: u64, out: &mut impl std::io::Write) -> std::io::Result<()> {
     const SPELLINGS: [Spelling; 4] =
         [Spelling::EventGrid, Spelling::Rest, Spelling::Export, Spelling::LogAnalytics];
@@ -134,6 +137,11 @@ fn deliver(world: &World, seed: u64, out: &mut impl std::io::Write) -> std::io::
             }
         }
     }
-    late.iter().rev().try_for_each(|index| write(&events[*index], index + 2))?;
-    world.forged().iter().enumerate().try_for_each(|(turn, event)| write(event, turn))
+    late.iter().rev().try_for_each(|index| write(&events[*index], index + 2))
+}
+
+fn spelt(event: &SimEvent, spelling: Spelling) -> String {
+    let mut line = Vec::new();
+    event.write(spelling, &mut line);
+    String::from_utf8_lossy(&line).into_owned()
 }
