@@ -209,23 +209,29 @@ impl Allowed {
             let plain = |text: &str| text.replace(' ', "_").to_lowercase();
             own.is_empty() || said.as_ref().is_none_or(|said| plain(said) == plain(own))
         };
-        let fits = |job: &&Job| {
-            let in_time =
-                job.from <= until + self.slack && from.is_none_or(|from| job.until + self.slack >= from);
-            let is_named = request.is_none_or(|request| job.request == Some(request))
-                && id.as_ref().is_none_or(|id| *id == job.id)
-                && plan.as_ref().is_none_or(|plan| job.plan.is_empty() || *plan == job.plan)
-                && run.is_none_or(|run| run == job.run)
-                && run_name.as_ref().is_none_or(|name| *name == job.run_name)
-                && pipeline.is_none_or(|p| job.pipeline.is_none_or(|own| own == p || run.is_some()))
-                && (run.is_some() || same(&pipeline_name, &job.pipeline_name));
-            let is_job = same(&stage, &job.stage)
-                && (job.names.iter().all(String::is_empty)
-                    || job.names.iter().any(|own| !own.is_empty() && same(&name, own)));
-            let of_kind = job.release == release || request.is_some() || id.is_some();
-            let of_project = job.project.is_empty() || project.is_empty() || job.project == project;
-            in_time && is_named && is_job && of_kind && of_project
+        // Times and numbers first: names are compared for the few that are left.
+        let in_time = |job: &&Job| {
+            job.from <= until + self.slack && from.is_none_or(|from| job.until + self.slack >= from)
         };
+        let of_number = |job: &&Job| {
+            request.is_none_or(|request| job.request == Some(request))
+                && run.is_none_or(|run| run == job.run)
+                && (job.release == release || request.is_some() || id.is_some())
+                && pipeline.is_none_or(|p| job.pipeline.is_none_or(|own| own == p || run.is_some()))
+        };
+        let of_id = |job: &&Job| {
+            id.as_ref().is_none_or(|id| *id == job.id)
+                && plan.as_ref().is_none_or(|plan| job.plan.is_empty() || *plan == job.plan)
+                && run_name.as_ref().is_none_or(|name| *name == job.run_name)
+                && (job.project.is_empty() || project.is_empty() || job.project == project)
+        };
+        let is_named = |job: &&Job| {
+            (run.is_some() || same(&pipeline_name, &job.pipeline_name))
+                && same(&stage, &job.stage)
+                && (job.names.iter().all(String::is_empty)
+                    || job.names.iter().any(|own| !own.is_empty() && same(&name, own)))
+        };
+        let fits = |job: &&Job| in_time(job) && of_number(job) && of_id(job) && is_named(job);
         let fitting: Vec<&Job> = days.filter(fits).collect();
         let began = fitting.iter().map(|job| job.from).min().unwrap_or(until).min(until);
         (fitting, (from.unwrap_or(began), until))
