@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Failure, ask, service};
 use crate::cli::Simulate;
 use crate::model::Ticks;
-use crate::simulate::{Moods, Plan, Spelling, World, serve};
+use crate::simulate::{Moods, Plan, SimEvent, Spelling, World, serve};
 use crate::source::clock::{Clock as _, System};
 
 /// Actions of a build job that name no job; with the reports of its deployment that is what a run gives.
@@ -26,6 +26,7 @@ pub(super) async fn run(asked: &Simulate) -> Result<u8, Failure> {
         days: asked.days.max(1),
         seed: asked.seed,
         outages: true,
+        varied: true,
         ..Plan::demo()
     };
     let plan = match asked.serve {
@@ -70,7 +71,8 @@ async fn until_stopped(world: World, seed: u64, address: &str) -> Result<u8, Fai
     Ok(code)
 }
 
-/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson` and `truth.ndjson`.
+/// Writes `facts.ndjson` (recorded REST traffic), `hooks.ndjson`, `audit.ndjson`, `truth.ndjson`, and in
+/// `forged.ndjson` records that bear the id of another and come after it.
 fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
     let fail = |e: std::io::Error| Failure::of(format!("write the recordings to `{}`", out.display()), e);
     std::fs::create_dir_all(out).map_err(fail)?;
@@ -81,14 +83,16 @@ fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
     };
     lines("facts.ndjson", world.captures())?;
     lines("hooks.ndjson", world.hooks())?;
-    let truth: Vec<String> = world.events().iter().map(crate::simulate::SimEvent::truth_line).collect();
+    let truth: Vec<String> = world.events().iter().map(SimEvent::truth_line).collect();
     lines("truth.ndjson", &truth)?;
     let mut audit = create("audit.ndjson")?;
     deliver(world, seed, &mut audit).and_then(|()| audit.flush()).map_err(fail)?;
+    let forged: Vec<String> = world.forged().iter().map(|event| spelt(event, Spelling::EventGrid)).collect();
+    lines("forged.ndjson", &forged)?;
     ask::print(
         format!(
             "{} audit events with {} answers of the REST API and {} hooks in {out}\n\
-             agentrail --lake {out}/lake ingest {out}/facts.ndjson {out}/hooks.ndjson {out}/audit.ndjson\n\
+             agentrail --lake {out}/lake ingest {out}/facts.ndjson {out}/hooks.ndjson {out}/audit.ndjson {out}/forged.ndjson\n\
              agentrail --lake {out}/lake score --truth {out}/truth.ndjson\n",
             world.events().len(),
             world.captures().len(),
@@ -99,29 +103,45 @@ fn write(world: &World, seed: u64, out: &Path) -> Result<u8, Failure> {
     )
 }
 
-/// The audit events as deliveries are: out of order, some twice, in every spelling.
+/// The audit events as deliveries are: out of order, some twice, in every spelling. Some come late, those
+/// of some hours at the very end.
 fn deliver(world: &World, seed: u64, out: &mut impl std::io::Write) -> std::io::Result<()> {
     const SPELLINGS: [Spelling; 4] =
         [Spelling::EventGrid, Spelling::Rest, Spelling::Export, Spelling::LogAnalytics];
+    let events = world.events();
     let mut line = Vec::new();
-    let mut write = |index: usize, turn: usize| -> std::io::Result<()> {
+    let mut write = |event: &SimEvent, turn: usize| -> std::io::Result<()> {
         line.clear();
-        world.events()[index].write(SPELLINGS[turn % 4], &mut line);
+        event.write(SPELLINGS[turn % 4], &mut line);
         line.push(b'\n');
         out.write_all(&line)
     };
-    for start in (0..world.events().len()).step_by(500) {
-        let size = (world.events().len() - start).min(500);
+    let hour = |event: &SimEvent| event.occurred.0.div_euclid(Ticks::seconds(3600).0);
+    let mut late = Vec::new();
+    for start in (0..events.len()).step_by(500) {
+        let size = (events.len() - start).min(500);
         // A stride without a common factor visits each once, far from its place.
         let stride = [211, 307, 401, 463][seed as usize % 4];
         let order = |i: usize| if size == 500 { i * stride % 500 } else { i };
         for i in 0..size {
             let index = start + order(i);
-            write(index, index + seed as usize)?;
+            let event = &events[index];
+            // In one hour of 31 the stream is silent; what it missed is sent again when it is back.
+            if (hour(event) + seed as i64) % 31 == 9 || index % 71 == 3 {
+                late.push(index);
+                continue;
+            }
+            write(event, index + seed as usize)?;
             if index % 50 == 7 {
-                write(index, index + 1 + seed as usize)?;
+                write(event, index + 1 + seed as usize)?;
             }
         }
     }
-    Ok(())
+    late.iter().rev().try_for_each(|index| write(&events[*index], index + 2))
+}
+
+fn spelt(event: &SimEvent, spelling: Spelling) -> String {
+    let mut line = Vec::new();
+    event.write(spelling, &mut line);
+    String::from_utf8_lossy(&line).into_owned()
 }

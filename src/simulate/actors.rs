@@ -63,3 +63,13 @@ pub(super) fn build_service(project: usize) -> Actor {
 pub(super) fn thief() -> Actor {
     Actor { ip: Some("192.0.2.66".to_owned()), user_agent: "python-requests/2.32".to_owned(), ..token() }
 }
+
+/// Whose jobs are those of all projects.
+pub(super) fn collection_service() -> Actor {
+    Actor {
+        name: format!("Project Collection Build Service ({})", ORGANIZATION.1),
+        upn: ORGANIZATION.0.to_owned(),
+        id: ORGANIZATION.0.replace("5b", "5a"),
+        ..build_service(0)
+    }
+}

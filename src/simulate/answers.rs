@@ -100,6 +100,9 @@ impl World {
         let own = &self.own;
         let parts: Vec<&str> = path.split('/').collect();
         let pool = |id: &str| POOLS.iter().position(|(pool, _)| id.parse() == Ok(*pool));
+        let top = value(query, "$top").and_then(|top| top.parse().ok()).unwrap_or(usize::MAX);
+        let place = |id: &str| id.parse().is_ok_and(|id| own.is_place(id, at));
+        let other = |id: &str| own.other_run(false, id.parse().ok()?);
         let home = |id: &str| (0..own.plan.projects).find(|home| project(*home).0 == id);
         let run = |id: &str| {
             let run = usize::try_from(id.parse::<i64>().ok()? - super::world::Builder::run_id(0)).ok()?;
@@ -109,15 +112,21 @@ impl World {
             ["_apis", "distributedtask", "pools"] if value(query, "poolType") == Some("deployment") => {
                 own.deployment_pools()
             }
-            ["_apis", "distributedtask", "pools"] => own.pools(),
+            ["_apis", "distributedtask", "pools"] => own.pools(at),
+            ["_apis", "distributedtask", "pools", id, "agents"] if place(id) => {
+                list(own.others_in(id.parse().ok()?, at))
+            }
+            ["_apis", "distributedtask", "pools", id, "jobrequests"] if place(id) => {
+                own.requests_of_place(id.parse().ok()?, at, top)
+            }
             ["_apis", "distributedtask", "pools", "13", "agents"] => list(vec![own.target()]),
             ["_apis", "distributedtask", "pools", "13", "jobrequests"] => own.requests_of_targets(at),
             ["_apis", "distributedtask", "pools", id, "agents"] => own.agents(pool(id)?, at),
-            ["_apis", "distributedtask", "pools", id, "jobrequests"] => {
-                let top = value(query, "$top").and_then(|top| top.parse().ok()).unwrap_or(usize::MAX);
-                own.requests(pool(id)?, at, top)
-            }
+            ["_apis", "distributedtask", "pools", id, "jobrequests"] => own.requests(pool(id)?, at, top),
             ["_apis", "distributedtask", "elasticpools"] => own.elastic_pools(),
+            ["_apis", "distributedtask", "elasticpools", id, "nodes"] if place(id) => {
+                list(own.other_nodes(at))
+            }
             ["_apis", "distributedtask", "elasticpools", id, "nodes"] => own.nodes(pool(id)?, at),
             ["_apis", "distributedtask", "agentclouds"] => list(Vec::new()),
             ["_apis", "projects"] => own.projects(),
@@ -126,6 +135,11 @@ impl World {
             [_, "_apis", "distributedtask", "deploymentgroups", "1", "targets"] => own.targets(),
             [id, "_apis", "serviceendpoint", "endpoints"] => own.endpoints(home(id)?),
             [_, "_apis", "serviceendpoint", _, "executionhistory"] => own.uses(at),
+            [_, "_apis", "build", "builds", id, "timeline"] if other(id).is_some() => {
+                own.other_build(other(id)?, at)?;
+                own.other_timeline(other(id)?, at)
+            }
+            [_, "_apis", "build", "builds", id] if other(id).is_some() => own.other_build(other(id)?, at)?,
             [_, "_apis", "build", "builds", id, "timeline"] => {
                 own.build(run(id)?, at)?;
                 own.timeline(run(id)?, at)

@@ -25,6 +25,8 @@ pub(super) struct Actor {
     pub auth: Option<String>,
     pub ip: Option<String>,
     pub user_agent: String,
+    /// Address of a picture, which ends in the subject descriptor; most records have none.
+    pub image: Option<String>,
 }
 
 /// One event, with the agent that truly did it.
@@ -35,6 +37,8 @@ pub struct SimEvent {
     pub action: &'static str,
     /// The agent that did it, in truth; `None` when no agent did.
     pub truth: Option<String>,
+    /// Whether a release, and the number of the run whose work it is, in truth, where it is a run's.
+    pub run: Option<(bool, i64)>,
     pub(super) area: &'static str,
     /// Index into the REST contract's enumeration.
     pub(super) category: usize,
@@ -45,6 +49,8 @@ pub struct SimEvent {
     pub(super) correlation: String,
     pub(super) data: Json,
     pub(super) details: String,
+    /// Members of the REST form that this record is without: null in some spellings, absent in others.
+    pub(super) lacks: &'static [&'static str],
 }
 
 const ZERO: &str = "00000000-0000-0000-0000-000000000000";
@@ -66,13 +72,21 @@ impl SimEvent {
 
     /// The truth of it, as a line of JSON.
     pub fn truth_line(&self) -> String {
-        json!({"event_id": self.id, "executor": self.executor(), "agent": self.truth}).to_string()
+        let kind = self.run.map(|(release, _)| if release { "release" } else { "build" });
+        let run = self.run.map(|(_, id)| id);
+        json!({"event_id": self.id, "executor": self.executor(), "agent": self.truth, "run_kind": kind, "run_id": run}).to_string()
     }
 
     /// Appends the record in a spelling, as one line without its break.
     pub fn write(&self, spelling: Spelling, out: &mut Vec<u8>) {
         let record = match spelling {
-            Spelling::Rest => self.rest(),
+            Spelling::Rest => {
+                let mut record = self.rest();
+                if let Json::Object(members) = &mut record {
+                    members.retain(|name, _| !self.lacks.contains(&name.as_str()));
+                }
+                record
+            }
             Spelling::Export => {
                 self.pascal(self.row_key(), json!(CATEGORIES[self.category]), json!("Organization"))
             }
@@ -127,7 +141,7 @@ impl SimEvent {
             Some((id, name)) => (json!(id), json!(name)),
             None => (json!(ZERO), Json::Null),
         };
-        json!({
+        let mut record = json!({
             "id": self.row_key(), "correlationId": self.correlation, "activityId": self.correlation,
             "actorCUID": self.cuid(), "actorUserId": or_zero(&self.actor.id), "actorClientId": or_zero(&self.actor.client_id),
             "actorUPN": self.actor.upn, "authenticationMechanism": self.actor.auth,
@@ -136,8 +150,10 @@ impl SimEvent {
             "scopeId": self.organization.0, "projectId": project, "projectName": project_name,
             "ipAddress": self.actor.ip, "userAgent": self.actor.user_agent, "actionId": self.action, "data": self.data,
             "details": self.details, "area": self.area, "category": CATEGORIES[self.category].to_lowercase(),
-            "categoryDisplayName": CATEGORIES[self.category], "actorDisplayName": self.actor.name, "actorImageUrl": null,
-        })
+            "categoryDisplayName": CATEGORIES[self.category], "actorDisplayName": self.actor.name, "actorImageUrl": self.actor.image,
+        });
+        self.lacks.iter().for_each(|name| record[*name] = Json::Null);
+        record
     }
 
     fn pascal(&self, id: String, category: Json, scope_type: Json) -> Json {

@@ -6,12 +6,15 @@
 mod actors;
 mod answers;
 mod audit;
+mod listed;
+mod others;
 mod present;
 mod reach;
 mod recorded;
 #[cfg(feature = "io")]
 mod rest;
 mod trouble;
+mod variety;
 mod world;
 
 pub use answers::{Manner, Moods, Reply, Request};

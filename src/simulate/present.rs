@@ -4,24 +4,23 @@ use serde_json::{Value as Json, json};
 
 use super::actors::person;
 use super::guid;
+use super::others::TARGETS;
 use super::world::{Builder, CONNECTION, DEPLOYER, Job, ORGANIZATION, PAT, POOLS, REGISTRAR, project};
 use crate::model::{Ticks, Time};
 
 /// Finished requests are listed for so long.
 const REMEMBERED: Ticks = Ticks::days(7);
-/// The pool behind a deployment group; lists of pools leave it out unless it is asked for.
-const TARGETS: i64 = 13;
 
 pub(super) fn list(items: Vec<Json>) -> Json {
     json!({"count": items.len(), "value": items})
 }
 
 impl Builder {
-    pub(super) fn pools(&self) -> Json {
+    pub(super) fn pools(&self, at: Time) -> Json {
         let pools = POOLS.iter().map(|(id, name)| {
             json!({"id": id, "name": name, "isHosted": false, "poolType": "automation", "size": self.plan.agents, "isLegacy": false})
         });
-        list(pools.collect())
+        list(pools.chain(self.places_at(at)).collect())
     }
 
     pub(super) fn deployment_pools(&self) -> Json {
@@ -57,7 +56,7 @@ impl Builder {
                 "createdOn": since.to_string(), "systemCapabilities": {"Agent.ComputerName": machine(run).1, "Agent.OS": "Linux"},
             })
         });
-        list(regular.chain(machines).collect())
+        list(regular.chain(machines).chain(self.others_in(POOLS[pool].0, at)).collect())
     }
 
     /// Machines of the scale set that are there: the run they came for, and since when.
@@ -86,7 +85,7 @@ impl Builder {
         list(vec![json!({
             "poolId": id, "azureId": format!("/subscriptions/1/resourceGroups/ci/providers/Microsoft.Compute/virtualMachineScaleSets/{name}"),
             "recycleAfterEachUse": true, "maxCapacity": 9, "desiredIdle": 1, "osType": "linux", "state": "online",
-        })])
+        })].into_iter().chain(self.other_elastic_pools()).collect())
     }
 
     /// The requests of a pool, the newest first, at most `top` of them.
@@ -94,9 +93,15 @@ impl Builder {
         let nightly = self.nightly(pool);
         let jobs = std::iter::once(&nightly).chain(&self.jobs);
         let listed = |job: &&Job| job.pool == pool && job.queued <= at && job.finished + REMEMBERED > at;
-        let mut jobs: Vec<&Job> = jobs.filter(listed).collect();
-        jobs.sort_by_key(|job| std::cmp::Reverse(job.request));
-        list(jobs.into_iter().take(top).map(|job| self.request(job, at)).collect())
+        let jobs: Vec<&Job> = jobs.filter(listed).collect();
+        let regular = jobs.into_iter().map(|job| (job.queued, job.request, self.request(job, at)));
+        let others = self.others_since(POOLS[pool].0, at - REMEMBERED, at);
+        newest(regular.chain(others).collect(), top)
+    }
+
+    /// The requests of a pool of another kind.
+    pub(super) fn requests_of_place(&self, pool: i64, at: Time, top: usize) -> Json {
+        newest(self.others_since(pool, at - REMEMBERED, at), top)
     }
 
     /// The jobs of a run that have begun.
@@ -146,7 +151,9 @@ impl Builder {
     }
 
     pub(super) fn queues(&self, home: usize) -> Json {
-        let queues = POOLS.iter().enumerate().map(|(nth, (id, name))| {
+        let places = self.places();
+        let others = places.iter().map(|place| (place.id, place.name));
+        let queues = POOLS.into_iter().chain(others).enumerate().map(|(nth, (id, name))| {
             json!({"id": 100 * home + nth, "name": name, "projectId": project(home).0, "pool": {"id": id, "name": name}})
         });
         list(queues.collect())
@@ -171,7 +178,9 @@ impl Builder {
     }
 
     pub(super) fn targets(&self) -> Json {
-        list(vec![json!({"id": 5, "tags": ["web"], "agent": self.target()})])
+        let targets = self.other_targets();
+        let one = || vec![json!({"id": 5, "tags": ["web"], "agent": self.target()})];
+        list(if targets.is_empty() { one() } else { targets })
     }
 
     pub(super) fn target(&self) -> Json {
@@ -299,6 +308,12 @@ impl Builder {
             finished: start + Ticks::seconds(400),
         }
     }
+}
+
+/// The newest of requests, at most so many.
+fn newest(mut requests: Vec<(Time, i64, Json)>, top: usize) -> Json {
+    requests.sort_by_key(|(queued, request, _)| std::cmp::Reverse((*queued, *request)));
+    list(requests.into_iter().take(top).map(|(_, _, request)| request).collect())
 }
 
 /// Id and name of the machine that the scale set has for a run.

@@ -47,6 +47,11 @@ fn service(project_id: &str) -> String {
     encoded("svc", &format!("{}:Build:{project_id}", ORGANIZATION.0))
 }
 
+/// The address of the picture of a build identity: of a project, or with the organisation's id of all.
+pub(super) fn picture(scope: &str) -> String {
+    format!("https://dev.azure.com/{}/_apis/GraphProfile/MemberAvatars/{}", ORGANIZATION.1, service(scope))
+}
+
 impl Builder {
     pub(super) fn users(&self) -> Json {
         let ada = person();

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::guid;
 use super::present::list;
-use super::world::{Builder, ORGANIZATION, POOLS, project};
+use super::world::{Builder, Job, ORGANIZATION, POOLS, project};
 use crate::model::Time;
 
 impl Builder {
@@ -17,17 +17,26 @@ impl Builder {
     pub(super) fn captures(&self) -> Vec<String> {
         let mut out = Vec::new();
         for hour in (0..=2 * self.plan.days as i64).map(|half| half * 12) {
-            out.push(self.capture(self.at(hour * 3600), "_apis/distributedtask/pools", self.pools()));
+            out.push(self.capture(
+                self.at(hour * 3600),
+                "_apis/distributedtask/pools",
+                self.pools(self.at(hour * 3600)),
+            ));
         }
         for (pool, (pool_id, _)) in POOLS.iter().enumerate() {
-            let agents = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.plan.day)).collect();
+            let regular = (0..self.plan.agents).map(|agent| self.agent(pool, agent, self.plan.day));
+            let agents = regular.chain(self.others_in(*pool_id, self.at(7200))).collect();
             let path = format!("_apis/distributedtask/pools/{pool_id}/agents?includeCapabilities=true");
             out.push(self.capture(self.at(7200), &path, list(agents)));
             for (day, hour) in self.listings(pool) {
                 let until = self.at(day as i64 * 86_400 + hour * 3600);
-                let mut jobs = vec![self.last_before(day, pool)];
+                let last = self.last_before(day, pool);
+                let mut jobs = vec![self.request(&last, self.at(day as i64 * 86_400))];
                 let of_day = self.jobs_of(day).iter().filter(|j| j.pool == pool && j.queued < until);
                 jobs.extend(of_day.map(|j| self.request(j, until)));
+                jobs.extend(
+                    self.others_since(*pool_id, last.finished, until).into_iter().map(|(_, _, job)| job),
+                );
                 let path = format!("_apis/distributedtask/pools/{pool_id}/jobrequests");
                 out.push(self.capture(until, &path, list(jobs)));
             }
@@ -47,21 +56,28 @@ impl Builder {
         }
         out.extend(self.reach_captures());
         out.extend(self.trouble_captures());
+        out.extend(self.other_captures());
         out
     }
 
     /// When the job requests of a pool were listed: day, and hour of the day. Over weeks, once a day.
     fn listings(&self, pool: usize) -> Vec<(usize, i64)> {
         let hours: &[i64] = if self.plan.days == 1 { &[2, 8, 12, 16, 20, 24] } else { &[24] };
-        let heard = |day: &usize| !(self.plan.outages && (day * 7 + pool).is_multiple_of(5));
-        (0..self.plan.days).filter(heard).flat_map(|day| hours.iter().map(move |hour| (day, *hour))).collect()
+        let days = (0..self.plan.days).filter(|day| !self.is_deaf(*day, pool));
+        days.flat_map(|day| hours.iter().map(move |hour| (day, *hour))).collect()
+    }
+
+    /// Whether the job requests of a regular pool are not heard of on a day.
+    pub(super) fn is_deaf(&self, day: usize, pool: usize) -> bool {
+        self.plan.outages && (day * 7 + pool).is_multiple_of(5)
     }
 
     /// The last job before a day, by which a pool's list speaks for the night.
-    fn last_before(&self, day: usize, pool: usize) -> Json {
-        let at = self.at(day as i64 * 86_400);
-        let last = day.checked_sub(1).and_then(|d| self.jobs_of(d).iter().rev().find(|j| j.pool == pool));
-        last.map_or_else(|| self.request(&self.nightly(pool), at), |job| self.request(job, at))
+    fn last_before(&self, day: usize, pool: usize) -> Job {
+        let last = day
+            .checked_sub(1)
+            .and_then(|d| self.jobs_of(d).iter().filter(|j| j.pool == pool).max_by_key(|j| j.finished));
+        last.cloned().unwrap_or_else(|| self.nightly(pool))
     }
 
     pub(super) fn hooks(&self) -> Vec<String> {
@@ -83,6 +99,7 @@ impl Builder {
                 Some(approval.into_iter().chain([body.to_string()]))
             })
             .flatten()
+            .chain(self.other_hooks())
             .collect()
     }
 }

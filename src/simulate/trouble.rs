@@ -228,7 +228,7 @@ impl Builder {
             }
             record
         });
-        let agents: Vec<Json> = agents.collect();
+        let agents: Vec<Json> = agents.chain(self.others_in(POOLS[0].0, noon)).collect();
         let path = format!("_apis/distributedtask/pools/{}/agents?includeCapabilities=true", POOLS[0].0);
         out.push(self.capture(noon, &path, json!({"count": agents.len(), "value": agents})));
         for run in (0..self.plan.runs).filter(|run| self.is_troubled(*run)) {

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::actors::{application, build_service, person, service, token};
 use super::audit::{Actor, SimEvent};
 use super::guid;
+use super::others::{OtherJob, OtherRun};
 use crate::model::{Date, Ticks, Time};
 
 /// How large the organisation is.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub trouble: bool,
     /// Whether some deployments take ten seconds.
     pub hasty: bool,
+    /// Whether there are pools and runs of every other kind, and mishaps of all sorts.
+    pub varied: bool,
     /// First moment of the first day.
     pub day: Time,
 }
@@ -48,6 +51,7 @@ impl Plan {
             outages: false,
             trouble: false,
             hasty: false,
+            varied: false,
             day: Date::from_civil(2026, 3, 5).unwrap_or_default().start(),
         }
     }
@@ -96,10 +100,10 @@ pub(super) fn agent_data(id: i64, name: &str, pool: (i64, &str)) -> Json {
 }
 
 /// A small generator of numbers that only depend on their seed.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides.max(1)
     }
@@ -108,13 +112,21 @@ impl Dice {
 impl World {
     /// Builds the same world for the same plan.
     pub fn build(plan: &Plan) -> World {
-        let mut builder =
-            Builder { plan: plan.clone(), dice: Dice(plan.seed), events: Vec::new(), jobs: Vec::new() };
+        let mut builder = Builder {
+            plan: plan.clone(),
+            dice: Dice(plan.seed),
+            events: Vec::new(),
+            jobs: Vec::new(),
+            other_runs: Vec::new(),
+            others: Vec::new(),
+            forged: Vec::new(),
+        };
         builder.registrations();
         builder.schedule();
         let highlight = builder.work();
         builder.people();
         builder.trouble();
+        builder.variety();
         let captures = builder.captures();
         let hooks = builder.hooks();
         builder.events.sort_by_key(|e| e.occurred);
@@ -124,6 +136,11 @@ impl World {
     /// All audit events, oldest first.
     pub fn events(&self) -> &[SimEvent] {
         &self.own.events
+    }
+
+    /// Records that come after those whose id they bear, with another action or actor.
+    pub fn forged(&self) -> &[SimEvent] {
+        &self.own.forged
     }
 
     /// Recorded REST traffic: a JSON line for each answer.
@@ -144,10 +161,14 @@ impl World {
 
 pub(super) struct Builder {
     pub plan: Plan,
-    dice: Dice,
+    pub dice: Dice,
     pub events: Vec<SimEvent>,
     /// Two of each run, in the order of the runs.
     pub jobs: Vec<Job>,
+    /// Runs of every other kind, and their jobs in the order in which they were requested.
+    pub other_runs: Vec<OtherRun>,
+    pub others: Vec<OtherJob>,
+    pub forged: Vec<SimEvent>,
 }
 
 impl Builder {
@@ -159,7 +180,7 @@ impl Builder {
         format!("{}-{:02}", POOLS[pool].1, agent + 1)
     }
 
-    fn runs_a_day(&self) -> usize {
+    pub fn runs_a_day(&self) -> usize {
         self.plan.runs.div_ceil(self.plan.days.max(1)).max(1)
     }
 
@@ -199,6 +220,7 @@ impl Builder {
             occurred,
             action,
             truth,
+            run: None,
             area: action.split('.').next().unwrap_or(action),
             category,
             actor,
@@ -207,8 +229,16 @@ impl Builder {
             correlation: id.clone(),
             data,
             details,
+            lacks: &[],
         });
         id
+    }
+
+    /// Whose work the last event was.
+    pub fn is_of_run(&mut self, release: bool, id: i64) {
+        if let Some(event) = self.events.last_mut() {
+            event.run = Some((release, id));
+        }
     }
 
     pub fn registered(&self, pool: usize, agent: usize) -> Time {
@@ -292,6 +322,7 @@ impl Builder {
                         details,
                         truth.clone(),
                     );
+                    self.is_of_run(false, run_id);
                     // An action with a single job around it shows the most, best on the attacker's machine.
                     let shows =
                         !self.plan.trouble || self.is_replaced(pool, agent, received - Ticks::seconds(1800));
@@ -320,6 +351,7 @@ impl Builder {
                     details,
                     truth.clone(),
                 );
+                self.is_of_run(false, run_id);
                 let data = json!({
                     "PipelineId": pipeline, "PipelineName": format!("{project_name}-ci"), "RunName": run_name, "StageName": stage,
                     "JobName": name, "EnvironmentName": "production", "DeploymentResult": "Succeeded", "PlanType": "Build",
@@ -337,6 +369,7 @@ impl Builder {
                     details,
                     truth,
                 );
+                self.is_of_run(false, run_id);
             }
         }
         highlight

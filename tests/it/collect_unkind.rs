@@ -226,9 +226,11 @@ fn from_files(world: &World) -> BTreeMap<String, String> {
     verdicts(&scratch)
 }
 
-/// What a lake of collected days says once it has what no REST API tells: hooks, and sign-ins to Entra.
+/// What a lake of collected days says once it has what no REST API tells: hooks, sign-ins to Entra, and
+/// the operator's inventory.
 fn settle(scratch: &Scratch, world: &World) -> BTreeMap<String, String> {
-    let sign_ins = world.captures().iter().filter(|line| line.contains("SignInLogs"));
+    let is_outside = |line: &&String| line.contains("SignInLogs") || line.starts_with(r#"{"inventory""#);
+    let sign_ins = world.captures().iter().filter(is_outside);
     let lines: Vec<&str> = world.hooks().iter().chain(sign_ins).map(String::as_str).collect();
     scratch.ingest(&scratch.file("rest.ndjson", lines.join("\n") + "\n"));
     verdicts(scratch)
@@ -304,4 +306,24 @@ async fn a_day_offline_changes_no_verdict() {
     let plan = plan(3, 2);
     let at = plan.day + Ticks::seconds(9 * 3600 + 1234);
     ends_as_files_do(plan, &[Fate::KilledAt(at), Fate::Offline(Ticks::days(1))]).await;
+}
+
+/// Requests are seen at other moments than in files, so the verdicts are not the same; but they are right.
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_and_runs_of_every_kind_are_collected() {
+    let (stage, scratch) = (Stage::new(Plan { varied: true, ..plan(4, 1) }).await, Scratch::new());
+    stage.collect(&scratch, &[]).await;
+    settle(&scratch, &stage.world);
+    let score = score(&scratch, &stage.world);
+    // Work goes on over midnight, when nobody listens any more.
+    let last = end(&stage.plan) - Ticks::seconds(2 * 3600);
+    let late = stage.world.events().iter().filter(|event| event.occurred > last).count();
+    assert!(score["lost"].as_u64().unwrap() <= late as u64, "{late}: {score}");
+    for grade in ["exact", "sole", "run", "narrowed", "not_agent"] {
+        let wrong = &score["by_grade"][grade]["wrong"];
+        assert!(wrong == 0 || wrong.is_null(), "{grade}: {score}");
+    }
+    let pools = "select count(distinct pool_id) from jobs where request_id is not null";
+    assert_eq!(scratch.count(pools), 8);
+    assert!(score["determined"].as_u64().unwrap() > 60 && score["decided"] == score["determined"], "{score}");
 }
