@@ -36,7 +36,8 @@ pub(super) struct Ends {
 impl Ends {
     /// Takes in which requests of a pool were open at a moment.
     pub fn listed(&mut self, pool: i64, at: Time, open: Option<&[i64]>) {
-        let slot = self.lists.entry(pool).or_default().entry(at).or_default();
+        // As it is kept: a list comes back as its record and as the span it speaks for.
+        let slot = self.lists.entry(pool).or_default().entry(at.to_micros()).or_default();
         // Of two lists of one moment the one that names its requests says more.
         if slot.is_none() {
             *slot = open.map(Box::from);

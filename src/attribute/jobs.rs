@@ -308,12 +308,11 @@ impl Jobs {
     /// The lists of a pool on both sides of a span, when a request that an agent had left them without an end:
     /// they may lack others as well.
     pub fn lost(&self, pool: i64, from: Time, until: Time) -> Option<(Time, Time)> {
-        let open = |job: &&JobKnown| {
-            let taken = job.job.agent_id.is_some();
-            taken && job.job.finished.is_none() && job.closed.is_none()
+        let is_over = |request| {
+            let all = self.by_request(request);
+            let ended = |job: &&JobKnown| job.job.finished.is_some() || job.closed.is_some();
+            all.iter().any(ended) || all.iter().all(|job| job.job.agent_id.is_none())
         };
-        // One that was given away is over for the agent that had it first.
-        let is_over = |request| !self.by_request(request).iter().max_by_key(|job| job.open).is_some_and(open);
         self.ends.lost(pool, (from, until), is_over)
     }
 

@@ -64,7 +64,7 @@ impl Pools {
         self.heard.add(from, until);
         if let Some(ids) = listed {
             self.seen.extend(ids);
-            self.lists.insert(until, Box::from(ids));
+            self.lists.insert(until.to_micros(), Box::from(ids));
         }
     }
 
