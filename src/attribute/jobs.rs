@@ -224,6 +224,15 @@ impl Jobs {
         self.had(request).into_iter().map(|index| &*self.all[index]).collect()
     }
 
+    /// Jobs that the timeline of its run has under the id of a request, and that no request is.
+    pub fn elsewhere(&self, job: &JobKnown) -> Vec<&JobKnown> {
+        let Some((run, id)) = job.job.run_id.zip(job.job.job_id.as_deref()) else { return Vec::new() };
+        let of_run = self.by_run(is_release(job.job.plan_type.as_deref()), run).into_iter();
+        of_run
+            .filter(|told| told.job.request_id.is_none() && told.job.job_id.as_deref() == Some(id))
+            .collect()
+    }
+
     pub fn by_plan(&self, plan: &str) -> Vec<&JobKnown> {
         self.select(self.by_plan.get(plan))
     }

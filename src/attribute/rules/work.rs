@@ -28,11 +28,19 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     }
     if let Some(request) = hints.request_id {
         let says = format!("the record names job request {request}");
-        let all = case.known.jobs.by_request(request);
-        // It may have been given to one agent after another.
+        let mut all = case.known.jobs.by_request(request);
+        // It may have been given to one agent after another; until its end is known, the timeline may know
+        // of one that no list showed.
+        let open = all.first().filter(|_| all.iter().all(|job| job.job.finished.is_none()));
+        all.extend(open.map(|job| case.known.jobs.elsewhere(job)).unwrap_or_default());
         let fitting: Vec<&JobKnown> = all.iter().copied().filter(|job| overlaps(case, job)).collect();
         match (all.as_slice(), fitting.as_slice()) {
             ([], _) => case.missing(format!("job request {request} is not known")),
+            ([job], _) | (_, [job]) if job.job.received.is_none() && job.job.finished.is_none() => {
+                case.missing("whether the agent that it was given to took it up");
+                case.verdict.provisional = true;
+                return several(case, &[job], says);
+            }
             ([job], _) | (_, [job]) => return one(case, job, says, Grade::Exact),
             (_, []) => return several(case, &all, says),
             (_, fitting) => return several(case, fitting, says),
@@ -90,12 +98,12 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let says = format!("the record names {kind} {run}");
     let named = named_jobs(case.event, &jobs);
     let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
-    match (fitting.as_slice(), named.as_slice()) {
+    let step = match (fitting.as_slice(), named.as_slice()) {
         ([job], _) => {
             let (from, until) = span(case);
             let from = from.unwrap_or_else(|| began(&named, until));
             let deaf = case.deaf(from, until);
-            let alone = !deaf && spaces.len() == 1 && only_agents(case, run, from, until);
+            let alone = only_agents(case, spaces, run, from, until) && !deaf;
             let says = format!("{says}; one of its jobs fits what it says and when");
             match alone {
                 true => one(case, job, says, Grade::Sole),
@@ -105,13 +113,21 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
         ([], []) => some_of_run(case, &jobs, says),
         ([], named) => some_of_run(case, named, says),
         (fitting, _) => some_of_run(case, fitting, format!("{says}; these of its jobs ran at the time")),
+    };
+    let (from, until) = span(case);
+    let from = from.unwrap_or_else(|| began(&named, until));
+    // A job on the server may have done it, which acts for no agent.
+    if case.verdict.grade == Grade::Run && !only_agents(case, spaces, run, from, until) {
+        case.verdict.executor = Executor::Unknown;
     }
+    step
 }
 
-/// Whether the timeline of a run rules out that a job without an agent did it: no pool lists those.
-fn only_agents(case: &mut Case<'_, '_>, run: i64, from: Time, until: Time) -> bool {
+/// Whether the timeline of a run rules out that a job without an agent did it: no pool lists those. Of
+/// releases there is no timeline.
+fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, until: Time) -> bool {
     let slack = case.tolerance.clock;
-    let timeline = case.known.jobs.timeline(run);
+    let timeline = if spaces == [false] { case.known.jobs.timeline(run) } else { Vec::new() };
     let seen_after = timeline.iter().any(|told| told.source.known >= until);
     if !seen_after {
         case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));

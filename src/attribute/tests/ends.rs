@@ -145,6 +145,20 @@ fn a_request_given_to_another_agent_remembers_the_first() {
 }
 
 #[test]
+fn a_request_that_was_only_assigned_may_have_gone_to_another_agent() {
+    let named = |facts: &[String]| {
+        let v = verdict(&[facts, &[event("X.Y", "service", "10:31:00", r#"{"RequestId":1}"#)]].concat());
+        (v.grade, v.candidates.len(), v.agent.and_then(|agent| agent.id))
+    };
+    let assigned = seen("10:01:00", &job(1, 7, 1, "10:00:00", None).replace("receiveTime", "x"));
+    assert_eq!(named(std::slice::from_ref(&assigned)), (Grade::Run, 1, None));
+    assert_eq!(named(&[seen("10:02:00", &job(1, 7, 1, "10:00:00", None))]), (Grade::Exact, 1, Some(1)));
+    let record = r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000001","parentId":null,"type":"Job","name":"Compile","workerName":"agent-2","state":"completed","startTime":"2026-03-05T10:05:00Z","finishTime":"2026-03-05T10:30:00Z"}]}"#;
+    let told = capture("build/builds/7/timeline", "11:00:00", record);
+    assert_eq!(named(&[assigned, told]), (Grade::Run, 2, None));
+}
+
+#[test]
 fn a_hook_is_no_timeline() {
     let hook = |state: &str| {
         format!(
