@@ -6,6 +6,8 @@
 mod actors;
 mod answers;
 mod audit;
+#[cfg(feature = "io")]
+pub mod hubs;
 mod listed;
 mod others;
 mod present;

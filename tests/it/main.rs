@@ -15,6 +15,8 @@ mod crash;
 #[cfg(feature = "io")]
 mod hard_cases;
 #[cfg(feature = "io")]
+mod hubs;
+#[cfg(feature = "io")]
 mod lake;
 #[cfg(feature = "io")]
 mod pruning;
