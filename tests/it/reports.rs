@@ -368,6 +368,9 @@ fn drift_is_another_key_host_system_version_address_or_pipeline() {
         job(2, 31),
         event(1, "192.0.2.1"),
         event(2, "192.0.2.2"),
+        // What only one agent can have done: its pool was heard.
+        r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned(),
+        r#"{"heard":"jobs","organization":"contoso","poolId":11,"from":"2026-03-05T00:00:00Z","until":"2026-03-05T23:00:00Z"}"#.to_owned(),
     ];
     scratch.ingest(&scratch.file("drift.ndjson", lines.join("\n")));
     let drift = scratch.ok(&["report", "agent_drift", "--format", "csv"]);
