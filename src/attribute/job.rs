@@ -252,6 +252,11 @@ impl JobKnown {
         }
     }
 
+    /// Whether it was given to an agent of which it is not known that it took it up.
+    pub fn is_only_assigned(&self) -> bool {
+        self.job.agent_id.is_some() && self.job.received.is_none() && self.job.finished.is_none()
+    }
+
     /// Whether it was taken back before its agent received it.
     pub fn never_ran(&self) -> bool {
         let taken_back = ["canceled", "skipped"].map(Some).contains(&self.job.result.as_deref());

@@ -228,6 +228,15 @@ fn a_list_of_requests_that_may_be_cut_does_not_say_that_its_pool_was_heard() {
     assert!(!heard("", r#""continuation":"9","#));
     assert!(!heard("?continuationToken=9", ""));
     assert!(!heard("?agentId=9", ""), "of an agent's requests nothing follows for the pool");
+    let since = |query: &str| {
+        let body = format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/jobrequests{query}","observed":"2026-03-05T14:00:00Z","status":200,"body":{{"count":0,"value":[]}}}}"#
+        );
+        let decoded = decode(body.as_bytes(), &delivery());
+        let Some(crate::model::Body::Heard(heard)) = decoded.facts.last().map(|f| &f.body) else { panic!() };
+        (heard.until.0 - heard.from.0) / crate::model::Ticks::seconds(60).0
+    };
+    assert_eq!((since(""), since("?completedRequestCount=0")), (60, 0), "minutes spoken for");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         let fitting: Vec<&JobKnown> = all.iter().copied().filter(|job| overlaps(case, job)).collect();
         match (all.as_slice(), fitting.as_slice()) {
             ([], _) => case.missing(format!("job request {request} is not known")),
-            ([job], _) | (_, [job]) if job.job.received.is_none() && job.job.finished.is_none() => {
+            ([job], _) | (_, [job]) if job.is_only_assigned() => {
                 case.missing("whether the agent that it was given to took it up");
                 case.verdict.provisional = true;
                 return several(case, &[job], says);

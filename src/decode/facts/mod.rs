@@ -294,8 +294,9 @@ fn spoken_for(
     let oldest = listed().filter_map(|job| job.finished).min();
     // One that was asked for no finished request does not show that there was none.
     let url = address.url.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let all = is_whole && !url.split(['?', '&']).any(|pair| pair == "completedrequestcount=0");
-    let speaks = oldest.is_some() || jobs && all && (listed().next().is_some() || is_empty(body));
+    let only_open = url.split(['?', '&']).any(|pair| pair == "completedrequestcount=0");
+    let all = jobs && is_whole && (listed().next().is_some() || is_empty(body));
+    let speaks = !only_open && (oldest.is_some() || all);
     let from = if speaks { idle_since(oldest, until) } else { until };
     let mut members = serde_json::Map::new();
     members.insert("heard".into(), source.into());
