@@ -291,6 +291,12 @@ pub(super) fn is_release(plan_type: Option<&str>) -> bool {
     plan_type.is_some_and(|t| t.eq_ignore_ascii_case("release"))
 }
 
+/// Whether jobs are of one run, as far as is known.
+pub(super) fn of_one_run(jobs: &[&JobKnown]) -> bool {
+    let Some(first) = jobs.first().map(|job| &job.job) else { return false };
+    jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type)
+}
+
 /// The id spaces that a number of a plan type may be of: whether of releases. Without either's plan type it
 /// may be of both.
 pub(super) fn spaces(plan_type: Option<&str>) -> &'static [bool] {

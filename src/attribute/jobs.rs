@@ -339,21 +339,27 @@ impl Jobs {
         let all = self.agentless.around(None, at).into_iter().map(|index| &*self.all[index]);
         // A hook names no agent where the timeline does.
         let named = |job: &JobKnown| {
-            let key = job.job.run_id.zip(job.job.job_id.clone());
-            let told = key.and_then(|key| self.timelines.get(&key)).into_iter().flatten();
+            let told = self.told_of(job).iter();
             told.filter(|told| !told.is_hook && job.is(&told.job)).any(|told| told.job.agent_name.is_some())
         };
-        let bare = all.filter(|job| job.job.agent_name.is_none() && self.counts(job) && !named(job));
-        let mut out: Vec<&JobKnown> =
-            bare.filter(|job| self.ran(job, at, at, slack) != Ran::Not && is_in(job)).collect();
+        // When it ran excludes the most, and costs the least.
+        let bare = all
+            .filter(|job| job.job.agent_name.is_none() && self.ran(job, at, at, slack) != Ran::Not)
+            .filter(|job| self.counts(job) && !named(job) && is_in(job));
+        let mut out: Vec<&JobKnown> = bare.collect();
         out.sort_by_key(|job| job.source);
         out
     }
 
     /// Whether a timeline has a job, and not a hook alone.
     pub fn is_in_timeline(&self, job: &JobKnown) -> bool {
+        self.told_of(job).iter().any(|told| !told.is_hook)
+    }
+
+    /// What timelines and hooks tell of the run and id of a job.
+    fn told_of(&self, job: &JobKnown) -> &[Arc<Timed>] {
         let key = job.job.run_id.zip(job.job.job_id.clone());
-        key.and_then(|key| self.timelines.get(&key)).is_some_and(|all| all.iter().any(|told| !told.is_hook))
+        key.and_then(|key| self.timelines.get(&key)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a job of this project was ever seen.

@@ -159,7 +159,8 @@ impl Touched {
                 }
             }
             // Another pool: what was the only job heard of may have had company there.
-            Body::Pool(_) | Body::Queue(_) if fact.kind == "pool" || matches!(fact.body, Body::Queue(_)) => {
+            Body::Queue(_) => self.moments.add(fact.observed - window, fact.observed + window, by),
+            Body::Pool(_) if fact.kind == "pool" => {
                 self.moments.add(fact.observed - window, fact.observed + window, by);
             }
             Body::Identity(identity) => {
@@ -206,7 +207,7 @@ impl Touched {
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             // It may take the place of one that spoke of another time.
             Body::Stated(_) => self.moments.add(EVER, LAST, by),
-            Body::Pool(_) | Body::Queue(_) | Body::Permissions(_) | Body::Holding(_) | Body::Other => {}
+            Body::Pool(_) | Body::Permissions(_) | Body::Holding(_) | Body::Other => {}
         }
     }
 

@@ -321,12 +321,16 @@ impl Builder {
         self.used(&second);
         // By ids alone, both attempts are meant.
         let data = json!({"PlanId": self.other_plan(run), "JobId": second.job_id(), "PlanType": "Build", "JobName": second.name});
-        let details = "Deployment job Rollout completed".to_owned();
-        let (done, truth) = (second.finished + Ticks::seconds(1), Some(second.agent.1.clone()));
-        let action = "Pipelines.DeploymentJobCompleted";
-        self.event(done, action, 5, service(), Some(home), data, details, truth);
-        self.is_of_run(false, self.other_runs[run].id);
+        let details = "Deployment job Rollout completed";
+        self.named(home, &second, "Pipelines.DeploymentJobCompleted", data, details);
         Some(())
+    }
+
+    /// A record of a build's job that names the job by its ids.
+    fn named(&mut self, home: usize, job: &OtherJob, action: &'static str, data: Json, details: &str) {
+        let (done, truth) = (job.finished + Ticks::seconds(1), Some(job.agent.1.clone()));
+        self.event(done, action, 5, service(), Some(home), data, details.to_owned(), truth);
+        self.is_of_run(false, self.other_runs[job.run].id);
     }
 
     /// A run that is called as a regular one, at the same time, of another pipeline.
@@ -410,11 +414,8 @@ impl Builder {
         self.works(&job);
         self.used(&job);
         let data = json!({"ConnectionId": CONNECTION, "PlanType": "Build", "RequestId": job.request});
-        let details = "Service connection azure-production was executed".to_owned();
-        let (done, truth) = (job.finished + Ticks::seconds(1), Some(job.agent.1.clone()));
-        let action = "Library.ServiceConnectionExecuted";
-        self.event(done, action, 5, service(), Some(home), data, details, truth);
-        self.is_of_run(false, self.other_runs[run].id);
+        let details = "Service connection azure-production was executed";
+        self.named(home, &job, "Library.ServiceConnectionExecuted", data, details);
         Some(())
     }
 

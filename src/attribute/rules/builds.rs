@@ -5,7 +5,7 @@ use super::case::Case;
 use super::occupied::list;
 use super::{Step, hints};
 use crate::attribute::ends::Ran;
-use crate::attribute::job::JobKnown;
+use crate::attribute::job::{JobKnown, of_one_run};
 use crate::model::{ActorKind, Event, Executor, Grade};
 
 /// Whose jobs a build identity acts for.
@@ -174,10 +174,7 @@ fn several(case: &mut Case<'_, '_>, at_work: &AtWork<'_>) {
     case.verdict.blind = at_work.deaf;
     let unsettled = unsettled(case, at_work);
     case.verdict.provisional = at_work.open || unsettled;
-    let first = &jobs[0].job;
-    if first.run_id.is_some()
-        && jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type)
-    {
+    if jobs[0].job.run_id.is_some() && of_one_run(jobs) {
         case.run_of(jobs[0]);
     }
     case.doubt_all(jobs);

@@ -3,7 +3,7 @@
 use super::Step;
 use super::case::Case;
 use crate::attribute::ends::Ran;
-use crate::attribute::job::{JobKnown, is_release, spaces};
+use crate::attribute::job::{JobKnown, is_release, of_one_run, spaces};
 use crate::model::{ActorKind, Event, Executor, Grade, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
@@ -98,10 +98,10 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let says = format!("the record names {kind} {run}");
     let named = named_jobs(case.event, &jobs);
     let fitting: Vec<&JobKnown> = named.iter().copied().filter(|j| overlaps(case, j)).collect();
+    let (from, until) = span(case);
+    let from = from.unwrap_or_else(|| began(&named, until));
     let step = match (fitting.as_slice(), named.as_slice()) {
         ([job], _) => {
-            let (from, until) = span(case);
-            let from = from.unwrap_or_else(|| began(&named, until));
             let deaf = case.deaf(from, until);
             let alone = only_agents(case, spaces, run, from, until) && !deaf;
             let says = format!("{says}; one of its jobs fits what it says and when");
@@ -114,8 +114,6 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
         ([], named) => some_of_run(case, named, says),
         (fitting, _) => some_of_run(case, fitting, format!("{says}; these of its jobs ran at the time")),
     };
-    let (from, until) = span(case);
-    let from = from.unwrap_or_else(|| began(&named, until));
     // A job on the server may have done it, which acts for no agent.
     if case.verdict.grade == Grade::Run && !only_agents(case, spaces, run, from, until) {
         case.verdict.executor = Executor::Unknown;
@@ -208,9 +206,8 @@ fn one(case: &mut Case<'_, '_>, job: &JobKnown, says: String, grade: Grade) -> S
 fn several(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     case.cite_event(says.clone());
     case.verdict.executor = Executor::Agent;
-    let first = &jobs[0].job;
-    let one_run = jobs.iter().all(|j| j.job.run_id == first.run_id && j.job.plan_type == first.plan_type);
-    case.verdict.grade = if one_run && first.run_id.is_some() { Grade::Run } else { Grade::Narrowed };
+    let one_run = of_one_run(jobs);
+    case.verdict.grade = if one_run && jobs[0].job.run_id.is_some() { Grade::Run } else { Grade::Narrowed };
     if one_run {
         case.run_of(jobs[0]);
     }

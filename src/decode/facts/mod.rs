@@ -177,11 +177,13 @@ pub fn idle_since(oldest: Option<Time>, asked: Time) -> Time {
 pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_, '_>) {
     let until = sink.observed;
     let drawn = sink.out.facts.get(from..).unwrap_or_default();
-    let listed = listed(&sink.address, drawn, body).filter(|_| is_whole);
+    // A body may be large, and most are of no source.
+    let list = source_of(&sink.address).map(|source| Listing::of(source, body));
+    let list = list.as_ref();
+    let listed = list.and_then(|list| list.listed(&sink.address, drawn)).filter(|_| is_whole);
     let listing = || reach::listing(&sink.address, drawn, body).filter(|_| is_whole);
-    let Some(Json::Object(mut members)) =
-        spoken_for(&sink.address, drawn, body, is_whole, until).or_else(listing)
-    else {
+    let spoken = list.and_then(|list| list.spoken_for(&sink.address, drawn, is_whole, until));
+    let Some(Json::Object(mut members)) = spoken.or_else(listing) else {
         return;
     };
     if let Some(name) = sink.organization().name {
@@ -237,74 +239,84 @@ fn source_of(address: &Address) -> Option<&'static str> {
     }
 }
 
-/// The ids in a whole list, and under which name they are kept.
-fn listed(address: &Address, drawn: &[Fact<'_>], body: &str) -> Option<(&'static str, Vec<i64>)> {
-    let source = source_of(address).filter(|source| asks_for_all(address, source))?;
-    // Of jobs also those that are over, which count as records but are not open.
-    let id = |fact: &Fact<'_>| match &fact.body {
-        Body::Agent(agent) if source == "agents" && agent.pool_id == address.pool_id => {
-            Some((agent.agent_id, true))
-        }
-        Body::Job(job) if source == "jobs" => {
-            Some((job.request_id?, job.finished.is_none() && job.result.is_none()))
-        }
-        Body::Pool(pool) if source == "pools" => Some((pool.pool_id, true)),
-        _ => None,
-    };
-    let ids: Vec<(i64, bool)> = drawn.iter().filter_map(id).collect();
-    // A record that could not be read is one all the same.
-    let count = Fields::parse(body).and_then(|body| int(&body, "count"));
-    let all = count.map_or(!ids.is_empty() || is_empty(body), |count| count == ids.len() as i64);
-    let there = ids.into_iter().filter(|(_, there)| *there).map(|(id, _)| id).collect();
-    all.then_some((list_of(source)?, there))
-}
-
 /// Whether a body is a list of nothing.
 fn is_empty(body: &str) -> bool {
-    let list = Fields::parse(body).and_then(|body| body.get("value"));
-    list.and_then(|l| l.strip_prefix('[')).is_some_and(|l| l.trim_start().starts_with(']'))
+    Fields::parse(body).is_some_and(|body| lists_nothing(&body))
 }
 
-/// A source of agents, pools or jobs, and since when it speaks.
-fn spoken_for(
-    address: &Address,
-    drawn: &[Fact<'_>],
-    body: &str,
-    is_whole: bool,
-    until: Time,
-) -> Option<Json> {
-    let source = source_of(address)?;
-    let jobs = source == "jobs";
-    let listed = || {
-        drawn.iter().filter_map(|fact| match &fact.body {
-            Body::Job(job) if jobs => Some(job),
+fn lists_nothing(body: &Fields<'_>) -> bool {
+    let list = body.get("value").and_then(|l| l.strip_prefix('['));
+    list.is_some_and(|l| l.trim_start().starts_with(']'))
+}
+
+/// A body that lists a source: agents, pools or jobs.
+struct Listing {
+    source: &'static str,
+    /// How many records it says it has.
+    count: Option<i64>,
+    is_empty: bool,
+}
+
+impl Listing {
+    fn of(source: &'static str, body: &str) -> Listing {
+        let body = Fields::parse(body).unwrap_or_default();
+        Listing { source, count: int(&body, "count"), is_empty: lists_nothing(&body) }
+    }
+
+    /// The ids in a whole list, and under which name they are kept.
+    fn listed(&self, address: &Address, drawn: &[Fact<'_>]) -> Option<(&'static str, Vec<i64>)> {
+        let source = Some(self.source).filter(|source| asks_for_all(address, source))?;
+        // Of jobs also those that are over, which count as records but are not open.
+        let id = |fact: &Fact<'_>| match &fact.body {
+            Body::Agent(agent) if source == "agents" && agent.pool_id == address.pool_id => {
+                Some((agent.agent_id, true))
+            }
+            Body::Job(job) if source == "jobs" => {
+                Some((job.request_id?, job.finished.is_none() && job.result.is_none()))
+            }
+            Body::Pool(pool) if source == "pools" => Some((pool.pool_id, true)),
             _ => None,
-        })
-    };
-    // Cut behind the newest requests: one that is older may have run and ended unseen.
-    let cut = address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top);
-    // A request that could not be read is one all the same.
-    let count = Fields::parse(body).and_then(|body| int(&body, "count"));
-    let lacks = listed().any(|job| job.request_id.is_none())
-        || count.is_some_and(|count| count != listed().count() as i64);
-    // And of some agents' requests alone nothing follows for the pool.
-    if jobs && (cut || lacks || !asks_for_all(address, source)) {
-        return None;
+        };
+        let ids: Vec<(i64, bool)> = drawn.iter().filter_map(id).collect();
+        // A record that could not be read is one all the same.
+        let all = self.count.map_or(!ids.is_empty() || self.is_empty, |count| count == ids.len() as i64);
+        let there = ids.into_iter().filter(|(_, there)| *there).map(|(id, _)| id).collect();
+        all.then_some((list_of(source)?, there))
     }
-    let oldest = listed().filter_map(|job| job.finished).min();
-    // One that was asked for no finished request does not show that there was none.
-    let url = address.url.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let only_open = url.split(['?', '&']).any(|pair| pair == "completedrequestcount=0");
-    let all = jobs && is_whole && (listed().next().is_some() || is_empty(body));
-    let speaks = !only_open && (oldest.is_some() || all);
-    let from = if speaks { idle_since(oldest, until) } else { until };
-    let mut members = serde_json::Map::new();
-    members.insert("heard".into(), source.into());
-    if let Some(pool) = address.pool_id {
-        members.insert("poolId".into(), pool.into());
+
+    /// Since when it speaks for its source.
+    fn spoken_for(&self, address: &Address, drawn: &[Fact<'_>], is_whole: bool, until: Time) -> Option<Json> {
+        let jobs = self.source == "jobs";
+        let listed = || {
+            drawn.iter().filter_map(|fact| match &fact.body {
+                Body::Job(job) if jobs => Some(job),
+                _ => None,
+            })
+        };
+        // Cut behind the newest requests: one that is older may have run and ended unseen.
+        let cut = address.is_continued || address.top.is_some_and(|top| listed().count() as u64 >= top);
+        // A request that could not be read is one all the same.
+        let lacks = listed().any(|job| job.request_id.is_none())
+            || self.count.is_some_and(|count| count != listed().count() as i64);
+        // And of some agents' requests alone nothing follows for the pool.
+        if jobs && (cut || lacks || !asks_for_all(address, self.source)) {
+            return None;
+        }
+        let oldest = listed().filter_map(|job| job.finished).min();
+        // One that was asked for no finished request does not show that there was none.
+        let url = address.url.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let only_open = url.split(['?', '&']).any(|pair| pair == "completedrequestcount=0");
+        let all = jobs && is_whole && (listed().next().is_some() || self.is_empty);
+        let speaks = !only_open && (oldest.is_some() || all);
+        let from = if speaks { idle_since(oldest, until) } else { until };
+        let mut members = serde_json::Map::new();
+        members.insert("heard".into(), self.source.into());
+        if let Some(pool) = address.pool_id {
+            members.insert("poolId".into(), pool.into());
+        }
+        members.insert("from".into(), from.to_string().into());
+        Some(Json::Object(members))
     }
-    members.insert("from".into(), from.to_string().into());
-    Some(Json::Object(members))
 }
 
 /// The operator's word: of the same agents, identity and beginning the newest counts.
