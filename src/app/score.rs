@@ -108,6 +108,8 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
         let found = allowed.find(action);
         let listed = items(action, "candidates")
             .any(|c| agent.is_some() && c.get("agent_name").and_then(Json::as_str) == agent.as_deref());
+        let names_agents =
+            items(action, "candidates").any(|c| c.get("agent_name").is_some_and(Json::is_string));
         let named = action.get("agent_name").and_then(Json::as_str);
         let sure = matches!(text("grade"), "exact" | "sole");
         let claimed =
@@ -115,7 +117,8 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
         let of_run = claimed.zip(*run).is_none_or(|(claimed, run)| claimed == run);
         let right = match text("grade") {
             "exact" | "sole" => named == agent.as_deref() && text("executor") == executor && of_run,
-            "run" if agent.is_some() => listed && of_run,
+            // Of a run none of whose jobs was given to an agent yet no agent is claimed.
+            "run" if agent.is_some() => of_run && (listed || !names_agents),
             "narrowed" | "corroborated" if agent.is_some() => listed,
             "none" => true,
             _ => text("executor") == executor || text("executor") == "unknown",

@@ -1,6 +1,6 @@
 //! The agents of one organisation: their versions over time, who registered them and from where.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bindings::Binding;
@@ -14,6 +14,8 @@ pub(super) type InTime<V> = BTreeMap<(Time, RecordHash), V>;
 pub(super) struct Agents {
     /// Versions of an agent by its id, in the order of their observation.
     versions: HashMap<i64, BTreeMap<Source, Arc<Agent>>>,
+    /// Agents by the names they ever bore.
+    named: HashMap<String, BTreeSet<i64>>,
     /// Machines of a scale set, by the agent on them.
     nodes: Newest<i64, ElasticNode>,
     /// Who registered an agent, by agent id, in the order of time.
@@ -29,6 +31,9 @@ pub(super) struct Agents {
 impl Agents {
     /// Adds a sighting of an agent; what it said before or after is not held twice.
     pub fn seen(&mut self, agent: &Agent, source: Source) {
+        if let Some(name) = &agent.name {
+            self.named.entry(name.clone()).or_default().insert(agent.agent_id);
+        }
         let all = self.versions.entry(agent.agent_id).or_default();
         let beside = [all.range(..source).next_back(), all.range(source..).next()];
         let same = beside.into_iter().flatten().map(|(_, known)| known).find(|known| ***known == *agent);
@@ -103,6 +108,23 @@ impl Agents {
         same.last().map(|(s, a)| (&**a, *s))
     }
 
+    /// The agents that bore a name at a moment, as far as lists tell. A pool has one of a name at a time.
+    pub fn named(&self, name: &str, at: Time) -> Vec<&Agent> {
+        let ids = self.named.get(name).into_iter().flatten();
+        let then = ids.filter_map(|id| self.at(*id, None, at));
+        let is = |a: &Agent| a.name.as_deref() == Some(name) && a.created.is_none_or(|made| made <= at);
+        let mut all: Vec<(&Agent, Source)> = then.filter(|(agent, _)| is(agent)).collect();
+        all.sort_by_key(|(agent, _)| (agent.pool_id, agent.created, agent.agent_id));
+        // One made since it was seen last took its place.
+        let follows = |(agent, seen): (&Agent, Source), next: Option<&(&Agent, Source)>| {
+            next.is_some_and(|(next, _)| {
+                next.pool_id == agent.pool_id && next.created.is_some_and(|made| seen.known < made)
+            })
+        };
+        let left = all.iter().enumerate().filter(|(at, own)| !follows(**own, all.get(at + 1)));
+        left.map(|(_, (agent, _))| *agent).collect()
+    }
+
     /// Whether an agent was ever seen.
     pub fn is_listed(&self, agent: i64) -> bool {
         self.versions.contains_key(&agent)
@@ -172,6 +194,9 @@ impl Agents {
     pub fn absorb(&mut self, other: Agents) {
         for (agent, versions) in other.versions {
             self.versions.entry(agent).or_default().extend(versions);
+        }
+        for (name, agents) in other.named {
+            self.named.entry(name).or_default().extend(agents);
         }
         fold(&mut self.nodes, other.nodes);
         for (agent, bindings) in other.registrants {

@@ -1,5 +1,6 @@
 //! What is known of one organisation over time: its jobs and agents, pools, connections, identities.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::agents::{Agents, InTime};
@@ -127,6 +128,20 @@ impl Known {
     ) -> impl Iterator<Item = &'k (Statement, Source)> {
         let agent = job.agent_name.as_deref();
         self.statements.values().filter(move |told| told.0.is_about(agent, machine, pool, at))
+    }
+
+    /// A job of an agent that only its name tells, as timelines do: one for each agent known to have borne that
+    /// name at a moment, with its id and pool. Any other job as it is.
+    pub fn by_name<'j>(&self, job: &'j Job, at: Time) -> Vec<Cow<'j, Job>> {
+        let name = job.agent_name.as_deref().filter(|_| job.agent_id.is_none());
+        let named = name.map_or_else(Vec::new, |name| self.agents.named(name, at));
+        if named.is_empty() {
+            return vec![Cow::Borrowed(job)];
+        }
+        let as_of = |agent: &&crate::model::Agent| {
+            Cow::Owned(Job { agent_id: Some(agent.agent_id), pool_id: agent.pool_id, ..job.clone() })
+        };
+        named.iter().map(as_of).collect()
     }
 
     /// The name of a job's pool.

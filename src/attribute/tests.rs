@@ -44,6 +44,12 @@ fn job(request: i64, run: i64, agent: i64, received: &str, finished: Option<&str
     )
 }
 
+fn capture(path: &str, at: &str, body: &str) -> String {
+    format!(
+        r#"{{"url":"https://dev.azure.com/contoso/_apis/{path}","observed":"2026-03-05T{at}Z","status":200,"body":{body}}}"#
+    )
+}
+
 fn pools() -> String {
     r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned()
 }

@@ -84,8 +84,8 @@ pub struct Touched {
     near: Spans,
     marks: HashMap<Mark, (&'static str, Vec<By>)>,
     agents: HashMap<i64, Vec<Sighting>>,
-    /// Moments at which the machines of agents count that no verdict names: see `machines_count`.
-    machines: Moments,
+    /// Moments at which agents count that no verdict names by their id: see `who_is_counts`.
+    who_is: Moments,
     names: Names,
     pools_heard: PoolsHeard,
 }
@@ -313,11 +313,11 @@ impl Touched {
         }
     }
 
-    /// The operator states things by machine, and machines are told of with their agents: so whose
-    /// statements an agent falls under may be another matter since then, whoever may have acted.
-    pub fn machines_count(&mut self) {
+    /// Timelines give an agent's name only, and the operator states things by pool and machine: so which agent
+    /// that is, and whose statements it falls under, may be another matter since an agent was seen.
+    pub fn who_is_counts(&mut self) {
         for told in self.agents.values().flatten() {
-            told.by.iter().for_each(|by| self.machines.add(told.since, LAST, *by));
+            told.by.iter().for_each(|by| self.who_is.add(told.since, LAST, *by));
         }
     }
 
@@ -355,7 +355,7 @@ impl Touched {
 
     /// Whether of a day the verdicts are touched that leave open which agent it was.
     pub fn open(&self, day: Date) -> bool {
-        self.machines.spans().meet(day.start(), day.plus_days(1).start())
+        self.who_is.spans().meet(day.start(), day.plus_days(1).start())
     }
 
     /// By what events of any day are touched.
@@ -398,8 +398,8 @@ impl Touched {
         if let Some(told) = sightings.into_iter().flatten().find(bears) {
             return Some(told.why);
         }
-        if standing.agent_id.is_none() && self.machines.hold(at, given) {
-            return Some("the machine of an agent was reported, by which the inventory goes");
+        if standing.agent_id.is_none() && self.who_is.hold(at, given) {
+            return Some("an agent was seen that it may be about");
         }
         if self.moments.hold(at, given) {
             return Some("what ran or was used at that moment was reported");

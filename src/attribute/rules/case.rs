@@ -1,5 +1,7 @@
 //! One event on its way through the rules: what is asked of the known, and the verdict so far.
 
+use std::borrow::Cow;
+
 use crate::attribute::Tolerance;
 use crate::attribute::job::{JobKnown, is_release};
 use crate::attribute::known::Known;
@@ -145,12 +147,12 @@ impl<'e, 'k> Case<'e, 'k> {
 
     /// The agent of a job as it was then, with the identities it is tied to.
     fn agent_of(&mut self, job: &JobKnown) {
-        let job = &job.job;
-        if job.agent_id.is_none() && job.agent_name.is_none() {
+        if job.job.agent_id.is_none() && job.job.agent_name.is_none() {
             return;
         }
         let known = self.known;
-        let at = self.taken(job);
+        let at = self.taken(&job.job);
+        let job = &*self.told_apart(&job.job);
         let mut seen = AgentSeen {
             id: job.agent_id,
             name: job.agent_name.clone(),
@@ -177,13 +179,20 @@ impl<'e, 'k> Case<'e, 'k> {
                     format!("the agent was replaced: it was on {machine} with {key} key before"),
                 );
             }
-            let until = self.event.occurred + self.tolerance.clock;
-            if let Some((after, source)) = known.agents.replaced_by(agent, source, until) {
+            let (by, until) = (self.tolerance.clock, self.tolerance.window);
+            if let Some((after, source)) =
+                known.agents.replaced_by(agent, source, self.event.occurred + until)
+            {
                 let machine = after.machine.as_deref().unwrap_or("a machine not named");
-                self.cite(
-                    source,
-                    format!("the agent was replaced since it took the job: it is on {machine} now"),
-                );
+                let key = if after.key_fingerprint == agent.key_fingerprint { "the same" } else { "another" };
+                let says = if source.known <= self.event.occurred + by {
+                    format!("the agent was replaced since it took the job: it is on {machine} now")
+                } else {
+                    format!(
+                        "seen otherwise for the first time after that, the agent was on {machine} with {key} key"
+                    )
+                };
+                self.cite(source, says);
             }
             if let Some(client) = &agent.client_id {
                 self.identity(client, seen.name.clone(), "listener", "listener");
@@ -236,18 +245,39 @@ impl<'e, 'k> Case<'e, 'k> {
         self.known.has_statements() || self.tenant.has_statements()
     }
 
+    /// A job with the id and pool of its agent, where its record has the agent's name only and one agent bore
+    /// that then.
+    fn told_apart<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
+        match <[_; 1]>::try_from(self.known.by_name(job, self.taken(job))) {
+            Ok([one]) => one,
+            Err(_) => Cow::Borrowed(job),
+        }
+    }
+
     /// When an agent took a job.
     fn taken(&self, job: &Job) -> Time {
         job.received.or(job.assigned).unwrap_or(self.event.occurred)
     }
 
     /// The operator's statements about the agent of a job, as it was at a moment: those of its
-    /// organisation, and those of none.
+    /// organisation, and those of none. Where only its name is known, about whoever bore it.
     pub fn statements(&self, job: &Job, at: Time) -> Vec<&'k (Statement, Source)> {
+        let mut all: Vec<&'k (Statement, Source)> = self.of_each(job, at).into_iter().flatten().collect();
+        all.sort_by_key(|(_, source)| *source);
+        all.dedup_by(|one, other| std::ptr::eq(*one, *other));
+        all
+    }
+
+    /// The same, apart for each agent that the job can be of.
+    fn of_each(&self, job: &Job, at: Time) -> Vec<Vec<&'k (Statement, Source)>> {
         // Most lakes have no inventory, and every event asks.
         if !self.has_statements() {
             return Vec::new();
         }
+        self.known.by_name(job, at).iter().map(|job| self.of_one(job, at)).collect()
+    }
+
+    fn of_one(&self, job: &Job, at: Time) -> Vec<&'k (Statement, Source)> {
         let (machine, pool) = (self.known.agents.machine(job, at), self.known.pool_of(job));
         let of = |known: &'k Known| known.statements(job, machine, pool, at).collect::<Vec<_>>();
         [of(self.known), of(self.tenant)].concat()
@@ -256,14 +286,15 @@ impl<'e, 'k> Case<'e, 'k> {
     /// The statements that give the agent of a job addresses, when the request came from none of them.
     /// Only the operator's word excludes: an address that was merely seen proves no other impossible.
     fn elsewhere(&self, job: &Job) -> Option<(&'e str, Vec<Source>)> {
-        let mut stated = self.statements(job, self.taken(job));
-        stated.retain(|(statement, _)| !statement.addresses.is_empty());
-        if stated.is_empty() {
+        let mut each = self.of_each(job, self.taken(job));
+        each.iter_mut().for_each(|stated| stated.retain(|(statement, _)| !statement.addresses.is_empty()));
+        if each.is_empty() || each.iter().any(Vec::is_empty) {
             return None;
         }
         let ip = self.own_address()?;
-        let given = stated.iter().any(|(statement, _)| statement.has_address(ip));
-        (!given).then(|| (ip, stated.iter().map(|(_, source)| *source).collect()))
+        let mut stated = each.into_iter().flatten();
+        let given = stated.clone().any(|(statement, _)| statement.has_address(ip));
+        (!given).then(|| (ip, stated.by_ref().map(|(_, source)| *source).collect()))
     }
 
     /// Whether the request came from where the inventory says that the agent of a job is not: then the
@@ -325,12 +356,13 @@ impl<'e, 'k> Case<'e, 'k> {
 
     /// Lists a job among those that can have done it.
     pub fn candidate(&mut self, job: &JobKnown, why: impl Into<String>) {
+        let job = self.told_apart(&job.job);
         let candidate = Candidate {
-            agent_id: job.job.agent_id,
-            agent_name: job.job.agent_name.clone(),
-            pool_id: job.job.pool_id,
-            job_id: job.job.job_id.clone(),
-            run_id: job.job.run_id,
+            agent_id: job.agent_id,
+            agent_name: job.agent_name.clone(),
+            pool_id: job.pool_id,
+            job_id: job.job_id.clone(),
+            run_id: job.run_id,
             why: why.into(),
         };
         self.verdict.candidates.push(candidate);

@@ -11,12 +11,6 @@ fn seen(at: &str, job: &str) -> String {
     )
 }
 
-fn capture(path: &str, at: &str, body: &str) -> String {
-    format!(
-        r#"{{"url":"https://dev.azure.com/contoso/_apis/{path}","observed":"2026-03-05T{at}Z","status":200,"body":{body}}}"#
-    )
-}
-
 /// The requests that were open in the whole list of a moment, which speaks for the time since `from`.
 fn listed(from: &str, at: &str, open: &str) -> String {
     format!(

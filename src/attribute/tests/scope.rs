@@ -201,7 +201,52 @@ fn an_agent_that_was_replaced_while_its_job_ran_is_said_to_have_been() {
         let lines = [&running()[..], &lists, &[event("X.Y", "build", "10:05:00", "{}")]].concat();
         let v = verdict(&lines);
         assert_eq!(v.agent.unwrap().machine.as_deref(), Some("vm"));
-        v.evidence.iter().any(|e| e.says.contains("it is on kali now"))
+        let says = |what: &str| v.evidence.iter().any(|e| e.says.contains(what));
+        (says("it is on kali now"), says("after that, the agent was on kali"))
     };
-    assert!(told("10:03:00") && !told("10:06:00"));
+    assert_eq!([told("10:03:00"), told("10:06:00")], [(true, false), (false, true)]);
+}
+
+#[test]
+fn an_agent_that_a_timeline_names_is_the_one_that_bore_the_name_then() {
+    let record = r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000001","parentId":null,"type":"Job","name":"Compile","workerName":"agent-1","state":"completed","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:10:00Z"}]}"#;
+    let told = capture(&format!("{SHOP}/_apis/build/builds/7/timeline"), "11:00:00", record)
+        .replace("/contoso/_apis/5b", "/contoso/5b");
+    let listed = |at: &str, pool: i64, agents: &[(i64, &str)]| {
+        let one = |(id, made): &(i64, &str)| {
+            format!(
+                r#"{{"id":{id},"name":"agent-1","version":"4","osDescription":"Linux","createdOn":"2026-03-05T{made}Z"}}"#
+            )
+        };
+        let all: Vec<String> = agents.iter().map(one).collect();
+        let body = format!(r#"{{"count":{},"value":[{}]}}"#, all.len(), all.join(","));
+        capture(&format!("distributedtask/pools/{pool}/agents"), at, &body)
+    };
+    let in_pool = |ip: &str| {
+        let inventory = r#"{"inventory":{"organization":"contoso","pool":"linux","agent":"*","addresses":["10.1.0.0/16"]}}"#;
+        let event = event("X.Y", "build", "10:05:00", "{}")
+            .replace(r#""Data":"#, &format!(r#""IpAddress":"{ip}","Data":"#));
+        let list = listed("09:00:00", 11, &[(5, "08:00:00")]);
+        verdict(&[pools(), heard(), told.clone(), inventory.to_owned(), list, event])
+    };
+    let v = in_pool("10.1.2.3");
+    let agent = v.agent.unwrap();
+    assert_eq!((v.grade, agent.id, agent.pool_id), (Grade::Sole, Some(5), Some(11)));
+    assert_eq!(v.candidates[0].agent_id, Some(5));
+    // What is stated of its pool speaks of it.
+    assert_eq!(in_pool("203.0.113.9").grade, Grade::Corroborated);
+
+    let named = |lists: &[String]| {
+        let event = event("X.Y", "build", "10:05:00", "{}");
+        let v = verdict(&[&[pools(), heard(), told.clone()], lists, &[event]].concat());
+        (v.grade, v.agent.and_then(|agent| agent.id))
+    };
+    // Registered anew under its name, before and after.
+    let lists = [listed("08:30:00", 11, &[(5, "08:00:00")]), listed("09:30:00", 11, &[(6, "09:00:00")])];
+    assert_eq!(named(&lists), (Grade::Sole, Some(6)));
+    let lists = [listed("09:30:00", 11, &[(5, "08:00:00")]), listed("10:30:00", 11, &[(6, "10:20:00")])];
+    assert_eq!(named(&lists), (Grade::Sole, Some(5)));
+    // Two pools have one of the name.
+    let lists = [listed("09:30:00", 11, &[(5, "08:00:00")]), listed("09:30:00", 12, &[(6, "08:00:00")])];
+    assert_eq!(named(&lists).1, None);
 }

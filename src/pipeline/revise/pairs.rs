@@ -99,7 +99,7 @@ pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -
 }
 
 /// Of the touched agents, since when their sightings stand: where none is before an event, the first after
-/// it counts; and whether their machines count. Sightings known after `since` are read again.
+/// it counts. Sightings known after `since` are read again.
 pub(super) async fn sightings(
     session: &Session,
     since: i64,
@@ -129,9 +129,6 @@ pub(super) async fn sightings(
             touched.stands_since(agents.value(row), since);
         }
     }
-    let by_machine = "select 1 from lake.bindings where role = 'stated' and machine is not null limit 1";
-    if rows(session, by_machine).await?.iter().any(|batch| batch.num_rows() > 0) {
-        touched.machines_count();
-    }
+    touched.who_is_counts();
     Ok(())
 }
