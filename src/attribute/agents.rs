@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bindings::Binding;
-use super::newest::{Newest, Source, fold, newest};
+use super::newest::Source;
 use crate::model::{Agent, ElasticNode, Job, RecordHash, Time};
 
 /// Things in the order of time, and of their records within a moment.
@@ -16,8 +16,8 @@ pub(super) struct Agents {
     versions: HashMap<i64, BTreeMap<Source, Arc<Agent>>>,
     /// Agents by the names they ever bore.
     named: HashMap<String, BTreeSet<i64>>,
-    /// Machines of a scale set, by the agent on them.
-    nodes: Newest<i64, ElasticNode>,
+    /// Machines of scale sets as they were told of, by the agent on them.
+    nodes: HashMap<i64, BTreeMap<Source, ElasticNode>>,
     /// Who registered an agent, by agent id, in the order of time.
     registrants: HashMap<i64, InTime<Binding>>,
     /// Agents that were registered from an address, since when, and the record of that.
@@ -67,7 +67,7 @@ impl Agents {
     /// Adds what a scale set says of a machine of its.
     pub fn node(&mut self, node: &ElasticNode, source: Source) {
         if let Some(agent) = node.agent_id {
-            newest(&mut self.nodes, agent, node, source);
+            self.nodes.entry(agent).or_default().insert(source, node.clone());
         }
     }
 
@@ -87,7 +87,9 @@ impl Agents {
     }
 
     /// The version of an agent in force at a moment: of those seen since it was registered last, the
-    /// last one by then, else the first after. A machine seen before that may be another's.
+    /// last one by then, else the first after; one seen after that says it has been online since before, and
+    /// since the last one was seen, is the one: an agent tells of its machine when it connects. A machine seen
+    /// before that may be another's.
     pub fn at(&self, agent: i64, pool: Option<i64>, at: Time) -> Option<(&Agent, Source)> {
         let versions = self.versions.get(&agent)?;
         // A deployment group says less of its machine than the pool behind it.
@@ -99,7 +101,14 @@ impl Agents {
         let since = |s: &Source| registered.is_none_or(|from| s.known >= from);
         let mut by_then = versions.range(..=Source { known: at, hash: RecordHash([0xff; 32]) }).rev();
         let before = by_then.find(|(_, a)| fits(a)).filter(|(s, _)| since(s));
-        let (found, agent) = before.or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a)))?;
+        let next =
+            versions.range(Source { known: at, hash: RecordHash([0xff; 32]) }..).find(|(_, a)| fits(a));
+        let online = next.filter(|(_, a)| {
+            let connected = a.status_changed.filter(|_| a.status.as_deref() == Some("online"));
+            connected.is_some_and(|then| then <= at && before.is_none_or(|(s, _)| s.known < then))
+        });
+        let (found, agent) =
+            online.or(before).or_else(|| versions.iter().find(|(s, a)| since(s) && fits(a)))?;
         // Seen like that again is no news: the first such sighting of its day counts, as later ones may
         // not be kept. Earlier days are not asked: they need not be in memory.
         let day = found.known.date();
@@ -158,16 +167,19 @@ impl Agents {
         **last == *agent && seen.known.date() == source.known.date() && stayed
     }
 
-    /// The machine of a scale set that an agent is on, as it was told last.
-    pub fn node_of(&self, agent: i64) -> Option<&(ElasticNode, Source)> {
-        self.nodes.get(&agent)
+    /// The machine of a scale set that an agent was on at a moment: as it was told last by then, else first
+    /// after.
+    pub fn node_of(&self, agent: i64, at: Time) -> Option<(&ElasticNode, Source)> {
+        let all = self.nodes.get(&agent)?;
+        let by_then = all.range(..=Source { known: at, hash: RecordHash([0xff; 32]) }).next_back();
+        by_then.or_else(|| all.iter().next()).map(|(source, node)| (node, *source))
     }
 
     /// The machine that the agent of a job was on at a moment.
     pub fn machine(&self, job: &Job, at: Time) -> Option<&str> {
         let id = job.agent_id?;
         let listed = self.at(id, job.pool_id, at).and_then(|(agent, _)| agent.machine.as_deref());
-        listed.or_else(|| self.nodes.get(&id)?.0.machine.as_deref())
+        listed.or_else(|| self.node_of(id, at)?.0.machine.as_deref())
     }
 
     /// Who registered an agent, the newest registration by then first.
@@ -198,7 +210,9 @@ impl Agents {
         for (name, agents) in other.named {
             self.named.entry(name).or_default().extend(agents);
         }
-        fold(&mut self.nodes, other.nodes);
+        for (agent, nodes) in other.nodes {
+            self.nodes.entry(agent).or_default().extend(nodes);
+        }
         for (agent, bindings) in other.registrants {
             self.registrants.entry(agent).or_default().extend(bindings);
         }

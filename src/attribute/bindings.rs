@@ -59,17 +59,20 @@ pub fn bindings_of_event(event: &Event<'_>) -> Vec<Binding> {
     }]
 }
 
-/// The token that an event reports as made or changed: what it is called, whose it is, what it may do.
+/// The token that an event reports as made, changed or revoked: what it is called, whose it is, what it may do,
+/// and since when, or until when, it is so.
 pub fn token_of_event(event: &Event<'_>) -> Option<Identity> {
     let id = event.hints.authorization_id.as_ref().filter(|_| event.action.starts_with("Token."))?;
     let owned = |t: &Option<Cow<'_, str>>| t.as_deref().map(str::to_owned);
+    let (at, ends) = (Some(event.occurred.to_micros()), event.action.contains("Revoke"));
     Some(Identity {
         kind: "pat".to_owned(),
         id: id.to_string(),
         name: owned(&event.hints.token_name),
         principal_name: owned(&event.hints.token_owner).or_else(|| owned(&event.actor_name)),
-        scopes: owned(&event.hints.token_scopes),
-        valid_from: event.action.contains("Create").then_some(event.occurred.to_micros()),
+        scopes: owned(&event.hints.token_scopes).filter(|text| text.contains(char::is_alphanumeric)),
+        valid_from: at.filter(|_| !ends),
+        valid_until: at.filter(|_| ends),
         ..Identity::default()
     })
 }

@@ -35,7 +35,7 @@ pub(super) struct Jobs {
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
     told: HashMap<(i64, String, Option<i64>), usize>,
     pub runs: Newest<(bool, i64), Run>,
-    /// Runs that succeeded, as what was at work where no job of theirs is known.
+    /// Runs that started, as what was at work where no job of theirs is known.
     bare_runs: HashMap<(bool, i64), usize>,
     /// Runs of a name, which is not unique.
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
@@ -56,16 +56,16 @@ impl Jobs {
         if let Some(name) = &run.name {
             self.runs_named.entry(name.clone()).or_default().insert(key);
         }
-        // One that succeeded had jobs, though none may be known.
-        let succeeded =
-            run.result.as_deref().is_some_and(|result| result.to_ascii_lowercase().contains("succeeded"));
-        if let (true, Some(started), Some(finished)) = (succeeded, run.started, run.finished) {
+        // One that started had jobs, though none may be known, however it ended; one that is under way had them
+        // until it was seen so.
+        let under_way = || Some(source.known).filter(|_| run.result.is_none());
+        if let (Some(started), Some(finished)) = (run.started, run.finished.or_else(under_way)) {
             let job = Job {
                 run_id: Some(id),
                 run_name: run.name.clone(),
                 plan_type: key.0.then(|| "Release".to_owned()),
                 received: Some(started),
-                finished: Some(finished),
+                finished: Some(finished.max(started)),
                 ..Job::default()
             };
             let index = *self.bare_runs.entry(key).or_insert(self.all.len());

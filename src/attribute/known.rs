@@ -9,6 +9,7 @@ use super::jobs::Jobs;
 use super::listings::Listings;
 use super::newest::{Newest, Source, fold, newest};
 use super::pools::Pools;
+use super::tokens::Tokens;
 use crate::model::{
     Body, Connection, ConnectionUse, Event, Fact, Heard, Identity, Job, Key, RecordHash, SignIn, Statement,
     Time,
@@ -41,6 +42,7 @@ pub(super) struct Known {
     /// Uses of a service connection, by its id.
     uses: HashMap<String, BTreeMap<Source, ConnectionUse>>,
     pub identities: Newest<String, Identity>,
+    pub tokens: Tokens,
     /// Tokens that Entra issued, by application.
     sign_ins: HashMap<String, InTime<(SignIn, Source)>>,
     /// Who held which resource.
@@ -87,7 +89,7 @@ impl Known {
             Body::Identity(identity) => self.identity(identity, source),
             Body::Heard(heard) => self.heard(heard),
             Body::SignIn(sign_in) => {
-                if let Some(application) = &sign_in.application_id {
+                if let Some(application) = sign_in.application_id.as_ref().filter(|_| opens(sign_in)) {
                     let all = self.sign_ins.entry(application.clone()).or_default();
                     all.insert((fact.when(), fact.hash), ((**sign_in).clone(), source));
                 }
@@ -177,7 +179,7 @@ impl Known {
             return;
         }
         if let Some(token) = token {
-            newest(&mut self.identities, token.id.clone(), &token, source);
+            self.tokens.learn(&token, source);
         }
         if let Some((request, correlation)) = request {
             self.correlate(Key::of(correlation), Correlated { request, hash: event.hash, one: true });
@@ -211,6 +213,9 @@ impl Known {
     }
 
     pub fn identity(&mut self, identity: &Identity, source: Source) {
+        if identity.kind == "pat" {
+            return self.tokens.learn(identity, source);
+        }
         // Audit records name a build identity by its storage key.
         let key = identity.object_id.as_ref().filter(|_| is_build_identity(identity));
         let ids = [Some(&identity.id), identity.application_id.as_ref(), identity.cuid.as_ref(), key];
@@ -286,6 +291,7 @@ impl Known {
         self.pools.absorb(other.pools);
         fold(&mut self.connections, other.connections);
         fold(&mut self.identities, other.identities);
+        self.tokens.absorb(other.tokens);
         for (name, ids) in other.project_ids {
             ids.iter().for_each(|(id, at)| self.project(&name, *at, id));
         }
@@ -305,6 +311,15 @@ impl Known {
         self.told_events.extend(other.told_events);
         self.told_facts.extend(other.told_facts);
     }
+}
+
+/// Azure DevOps as a resource of Entra.
+const AZURE_DEVOPS: &str = "499b84ac-1321-427f-aa17-267ca6975798";
+
+/// Whether a sign-in gave a token for Azure DevOps, as far as it says.
+fn opens(sign_in: &SignIn) -> bool {
+    sign_in.result.as_deref().is_none_or(|result| result.trim() == "0")
+        && sign_in.resource_id.as_deref().is_none_or(|resource| resource == AZURE_DEVOPS)
 }
 
 /// Whether Graph has an identity as that of the builds of a project or collection.

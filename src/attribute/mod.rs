@@ -20,6 +20,7 @@ mod organizations;
 mod pools;
 mod rules;
 mod stated;
+mod tokens;
 mod told;
 mod touch;
 

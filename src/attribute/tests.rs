@@ -1,6 +1,7 @@
 //! Cases of the whole engine, told as records.
 
 mod ends;
+mod evidence;
 mod scope;
 
 use super::*;

@@ -9,8 +9,16 @@ use crate::model::{ActorKind, Event, Executor, is_cookie};
 pub(super) fn is_browser(event: &Event<'_>) -> bool {
     let mechanism = event.auth_mechanism.as_deref().unwrap_or_default();
     let cookie = is_cookie(mechanism);
-    let browser = event.user_agent.as_deref().is_some_and(|ua| ua.starts_with("Mozilla/"));
+    let browser = event.user_agent.as_deref().is_some_and(is_browsers);
     cookie || browser && !mechanism.starts_with("PAT") && !mechanism.starts_with("SSH")
+}
+
+/// Whether a user agent is a browser's. PowerShell calls itself Mozilla as well, then the system; the log cuts
+/// long names before the end, where it says what it is, but no browser names Linux twice.
+fn is_browsers(user_agent: &str) -> bool {
+    user_agent.starts_with("Mozilla/")
+        && !user_agent.contains("PowerShell/")
+        && !user_agent.starts_with("Mozilla/5.0 (Linux; Linux ")
 }
 
 /// An agent added, deleted or changed: the agent is what the record is about. The deed belongs to

@@ -203,10 +203,10 @@ impl<'e, 'k> Case<'e, 'k> {
         } else if job.agent_id.is_some_and(|id| known.agents.is_listed(id)) {
             self.missing("a listing of the agent since it was registered last");
         }
-        if let Some((node, source)) = job.agent_id.and_then(|id| known.agents.node_of(id)) {
+        if let Some((node, source)) = job.agent_id.and_then(|id| known.agents.node_of(id, at)) {
             let machine = node.machine.as_deref().unwrap_or("a machine without a name");
             self.under("scale_set", |case| {
-                case.cite(*source, format!("the scale set has the agent on its machine {machine}"));
+                case.cite(source, format!("the scale set has the agent on its machine {machine}"));
             });
             if let Some(compute) = &node.compute_id {
                 self.identity(compute, node.machine.clone(), "vm", "machine");
@@ -394,8 +394,8 @@ impl<'e, 'k> Case<'e, 'k> {
         }
         if let Some(id) = event.authorization_id.as_deref() {
             let is_pat = event.auth_mechanism.as_deref().is_some_and(|m| m.starts_with("PAT"));
-            let pat = self.known.identities.get(id).and_then(|(i, s)| Some((i.name.clone()?, *s)));
-            let name = pat.as_ref().map(|(name, _)| name.clone());
+            let token = self.known.tokens.at(id, event.occurred + self.tolerance.clock);
+            let name = token.and_then(|token| token.name.map(str::to_owned));
             self.identity(id, name, if is_pat { "pat" } else { "session" }, "credential");
         }
     }

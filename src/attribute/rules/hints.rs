@@ -18,17 +18,20 @@ const MOST_AT_ADDRESS: usize = 20;
 pub(super) fn token(case: &mut Case<'_, '_>) {
     let Some(id) = case.event.authorization_id.as_deref() else { return };
     let known = case.known;
-    case.under("token", |case| match known.identities.get(id) {
-        Some((identity, source)) => {
-            let name = identity.name.as_deref().unwrap_or("without a name");
-            let owner = identity.principal_name.as_deref().map_or_else(String::new, |o| format!(" of {o}"));
+    let by = case.event.occurred + case.tolerance.clock;
+    case.under("token", |case| match known.tokens.at(id, by) {
+        Some(token) => {
+            let name = token.name.unwrap_or("without a name");
+            let owner = token.owner.map_or_else(String::new, |o| format!(" of {o}"));
             // Records give them as a list or as words.
             let plain = |s: &str| s.replace(['[', ']', '"'], "").replace(',', ", ");
-            let scopes =
-                identity.scopes.as_deref().map_or_else(String::new, |s| format!(", for {}", plain(s)));
-            let since =
-                identity.valid_from.map_or_else(String::new, |t| format!(", valid from {}", t.brief()));
-            case.cite(*source, format!("the credential is the token {name}{owner}{scopes}{since}"));
+            let scopes = token.scopes.map_or_else(String::new, |s| format!(", for {}", plain(s)));
+            let since = token.since.map_or_else(String::new, |t| format!(", there since {}", t.brief()));
+            case.cite(token.source, format!("the credential is the token {name}{owner}{scopes}{since}"));
+            if let Some((at, source)) = token.revoked {
+                let says = format!("it was revoked at {}, and used all the same", at.brief());
+                case.cite(source, says);
+            }
         }
         None => case.missing(
             "the creation of the credential: before the log begins, or of a kind that is not logged",

@@ -4,26 +4,56 @@ use super::Step;
 use super::case::Case;
 use crate::attribute::ends::Ran;
 use crate::attribute::job::{JobKnown, is_release, of_one_run, spaces};
-use crate::model::{ActorKind, Event, Executor, Grade, Time};
+use crate::model::{ActorKind, Event, Executor, Grade, Ticks, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
 /// (it was queued, retained, deleted) are about the run, not done by it.
 const WORK: [&str; 3] =
     ["Library.ServiceConnectionExecuted", "Pipelines.DeploymentJobCompleted", "Release.DeploymentCompleted"];
 
+/// A service writes of a job's work while it runs or soon after.
+const SOON: Ticks = Ticks::seconds(300);
+
 /// Whether the ids and names in a record are of the job whose work it reports. In what a person or a job does
-/// they are what it was done to: a release that was deleted, a request that was cancelled.
-fn reports_work(event: &Event<'_>) -> bool {
-    let hints = &event.hints;
+/// they are what it was done to: a release that was deleted, a request that was cancelled. So they are where a
+/// service writes another action at another time.
+fn reports_work(case: &Case<'_, '_>) -> bool {
+    let (event, hints) = (case.event, &case.event.hints);
+    if WORK.iter().any(|w| event.action.eq_ignore_ascii_case(w)) {
+        return true;
+    }
+    let by_request = |request| case.known.jobs.by_request(request);
+    let jobs = hints.request_id.map(by_request).or_else(|| jobs_by_id(case, hints.job_id.as_deref()?));
     let names_job = hints.request_id.is_some() || hints.job_id.is_some();
-    WORK.iter().any(|w| event.action.eq_ignore_ascii_case(w))
-        || names_job && event.actor_kind == ActorKind::Service
+    let slack = case.tolerance.clock;
+    let is_of_its_time = |job: &&JobKnown| {
+        job.span().is_none_or(|(from, until)| {
+            from <= event.occurred + slack && until.is_none_or(|until| event.occurred <= until + SOON)
+        })
+    };
+    let then = jobs.is_none_or(|jobs| jobs.is_empty() || jobs.iter().any(is_of_its_time));
+    names_job && event.actor_kind == ActorKind::Service && then
+}
+
+/// The jobs of this id in the plan or the run that the record names; `None` where it names neither, as job ids
+/// repeat from run to run.
+fn jobs_by_id<'k>(case: &Case<'_, 'k>, id: &str) -> Option<Vec<&'k JobKnown>> {
+    let (hints, known) = (&case.event.hints, &case.known.jobs);
+    let of_run = |run| known.by_run(is_release(hints.plan_type.as_deref()), run);
+    let mut jobs =
+        hints.plan_id.as_deref().map(|plan| known.by_plan(plan)).or_else(|| hints.run_id.map(of_run))?;
+    jobs.retain(|j| {
+        j.job.job_id.as_deref() == Some(id)
+            && hints.run_id.is_none_or(|r| j.job.run_id == Some(r))
+            && hints.attempt.is_none_or(|a| j.attempt().is_none_or(|b| a == b))
+    });
+    Some(jobs)
 }
 
 /// A request id, or a job id with its plan or run, is one job.
 pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
-    if !reports_work(case.event) {
+    if !reports_work(case) {
         return Step::Next;
     }
     if let Some(request) = hints.request_id {
@@ -47,19 +77,10 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         }
     }
     if let Some(id) = hints.job_id.as_deref() {
-        let of_run = |run| case.known.jobs.by_run(is_release(hints.plan_type.as_deref()), run);
-        let of_plan = |plan| case.known.jobs.by_plan(plan);
-        // Job ids repeat from run to run: alone they name no job.
-        let Some(jobs) = hints.plan_id.as_deref().map(of_plan).or_else(|| hints.run_id.map(of_run)) else {
+        let Some(jobs) = jobs_by_id(case, id) else {
             case.missing(format!("the run or plan of job {id}, whose id repeats from run to run"));
             return Step::Next;
         };
-        let jobs: Vec<&JobKnown> = jobs
-            .into_iter()
-            .filter(|j| j.job.job_id.as_deref() == Some(id))
-            .filter(|j| hints.run_id.is_none_or(|r| j.job.run_id == Some(r)))
-            .filter(|j| hints.attempt.is_none_or(|a| j.attempt().is_none_or(|b| a == b)))
-            .collect();
         match jobs.as_slice() {
             [] => case.missing(format!("no job request with job id {id} of that run is known")),
             [job] => {
@@ -74,7 +95,7 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
 /// The owner id with its plan type is one run; stage, job name and times pick among its jobs.
 pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
-    let Some(run) = hints.run_id.filter(|_| reports_work(case.event)) else { return Step::Next };
+    let Some(run) = hints.run_id.filter(|_| reports_work(case)) else { return Step::Next };
     // Builds and releases are numbered apart.
     let spaces = spaces(hints.plan_type.as_deref());
     let jobs: Vec<&JobKnown> =
@@ -145,7 +166,7 @@ fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, u
 /// Pipeline, run name, stage and job name; run names are not unique, so this never is `exact`.
 pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
     let hints = &case.event.hints;
-    if !reports_work(case.event) {
+    if !reports_work(case) {
         return Step::Next;
     }
     if let Some(name) = hints.run_name.as_deref() {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 
 use super::{Around, Draft, digest, id, int, string, time};
 use crate::decode::json::Fields;
-use crate::model::{Body, Identity, SignIn, canonical, is_guid};
+use crate::model::{Body, Identity, SignIn, Time, canonical, is_guid};
 
 pub(super) fn draft(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
     if fields.has("subjectKind") && (fields.has("descriptor") || fields.has("originId")) {
@@ -64,8 +64,9 @@ fn token(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         id: authorization.clone(),
         name: string(fields, "displayName"),
         scopes: string(fields, "scope"),
-        valid_from: time(fields, "validFrom"),
-        valid_until: time(fields, "validTo"),
+        // As precise as they are stored.
+        valid_from: time(fields, "validFrom").map(Time::to_micros),
+        valid_until: time(fields, "validTo").map(Time::to_micros),
         ..Identity::default()
     };
     let mut draft = Draft::new("pat", authorization, Body::Identity(identity), around);
