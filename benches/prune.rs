@@ -118,8 +118,11 @@ async fn lay_copy(lake: &Lake, path: &Path, copy: usize) -> Outcome<()> {
 }
 
 fn session(lake: &Lake) -> Outcome<Session> {
-    let tables =
-        lake.pin().into_iter().map(|files| Pinned { schema: arrow_schema(files.table), files }).collect();
+    let tables = lake
+        .pin()
+        .into_iter()
+        .map(|files| Pinned { schema: arrow_schema(files.table), files, store: lake.store() })
+        .collect();
     Ok(Session::new(tables, QueryLimits::default())?)
 }
 

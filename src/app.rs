@@ -9,11 +9,13 @@ mod reattribute;
 mod score;
 mod service;
 mod simulate;
+mod storage;
 
 pub use failure::Failure;
+pub use storage::open;
+use storage::open_existing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::CommandFactory as _;
 
@@ -99,37 +101,13 @@ fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
     done.map_err(|e| Failure::says(format!("start the log: {e}")))
 }
 
-/// Opens the lake for writing, and makes it when it is not there.
-pub async fn open(settings: &Settings) -> Result<Arc<Lake>, Failure> {
-    let path = &settings.lake.path;
-    let lake = Lake::open(path, store_settings(settings)).await;
-    lake.map(Arc::new).map_err(|e| Failure::of(format!("open the lake `{}`", path.display()), e))
-}
-
-/// Opens a lake to read: one that is not there is no lake, not an empty one.
-async fn open_existing(settings: &Settings) -> Result<Arc<Lake>, Failure> {
-    let path = &settings.lake.path;
-    if !path.join("lake.json").exists() {
-        return Err(Failure::says(format!(
-            "open the lake `{}`: there is none; name it with --lake, or make one with `agentrail ingest`",
-            path.display()
-        )));
-    }
-    open(settings).await
-}
-
-fn store_settings(settings: &Settings) -> crate::store::Settings {
-    crate::store::Settings {
-        free_floor_bytes: settings.lake.free_floor,
-        index_memory_bytes: settings.lake.index_memory,
-        retention_days: (settings.lake.retention_days > 0).then_some(settings.lake.retention_days),
-    }
-}
-
 /// A session over the lake as it is now.
 fn session(lake: &Lake, settings: &Settings) -> Result<Session, Failure> {
-    let tables =
-        lake.pin().into_iter().map(|files| Pinned { schema: arrow_schema(files.table), files }).collect();
+    let tables = lake
+        .pin()
+        .into_iter()
+        .map(|files| Pinned { schema: arrow_schema(files.table), files, store: lake.store() })
+        .collect();
     let limits = Limits {
         memory_bytes: settings.query.memory,
         threads: match settings.query.threads {

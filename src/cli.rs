@@ -25,8 +25,8 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Folder of the lake [default: `lake.path` of the settings, which is `lake`]
-    #[arg(long, global = true, env = "AGENTRAIL_LAKE", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Folder of the lake, or its URL: az://container/path, s3://bucket/path [default: `lake.path` of the settings, which is `lake`]
+    #[arg(long, global = true, env = "AGENTRAIL_LAKE", value_name = "DIR|URL", value_hint = ValueHint::DirPath)]
     pub lake: Option<PathBuf>,
     /// Configuration file (TOML); `agentrail check --defaults` prints every setting
     #[arg(long, global = true, env = "AGENTRAIL_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -53,7 +53,7 @@ pub enum Command {
     ///
     /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
     Run(Run),
-    /// Say whether the configuration and the lake are sound, without a connection to anything
+    /// Say whether the configuration and the lake are sound; connects to nothing but the lake
     Check(Check),
     /// Ask in SQL; without a query, a prompt
     ///

@@ -25,7 +25,7 @@
 //! | L1 | `attribute` | Which agent acted, decided over time: timelines, occupancy, rules, evidence. |
 //! | L1 | `schema` | The tables, read from schemas/. |
 //! | L2 | `source` | Where bytes come from: files, webhooks, the REST API; each payload answered once it is durable. |
-//! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk. |
+//! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk or in an object store. |
 //! | L2 | `query` | The SQL session over pinned files: views, functions, the catalogue of queries/. |
 //! | L3 | `pipeline` | Payloads to attributed rows in one commit, and only then the acknowledgement. |
 //! | L3 | `simulate` | A small simulated organisation whose truth is known, in the spellings Azure DevOps uses. |

@@ -19,6 +19,7 @@ const NOT_SETTINGS: [&str; 4] =
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub lake: Lake,
+    pub storage: Storage,
     pub commit: Commit,
     pub attribute: Attribute,
     pub webhook: Webhook,
@@ -36,6 +37,19 @@ pub struct Lake {
     pub retention_days: u32,
     pub free_floor: u64,
     pub index_memory: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    pub account: String,
+    pub account_key: String,
+    pub sas_token: String,
+    pub client_id: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub region: String,
+    pub endpoint: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

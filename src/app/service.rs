@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, NOT_SOUND, absolute, ask, open, open_existing, pipeline_settings, session};
+use super::{Failure, NOT_SOUND, ask, open, open_existing, pipeline_settings, session, storage};
 use crate::cli;
 use crate::decode::is_audit;
 use crate::pipeline::{Pipeline, Reviser};
@@ -51,7 +51,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let tidy =
         tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
-    tracing::info!(lake = %absolute(&settings.lake.path).display(), "agentrail runs");
+    tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
     let ended = tokio::select! {
         () = told_to_stop => None,
@@ -110,7 +110,7 @@ async fn revise_every(lake: Arc<Lake>, settings: Settings, stopped: impl Future<
             () = &mut stopped => return,
             () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
         }
-        if reviser.is_none() {
+        if reviser.as_ref().is_none_or(|own: &Reviser| !own.is_alone()) {
             reviser = match Reviser::take(lake.clone(), pipeline_settings(&settings)) {
                 Ok(taken) => taken,
                 Err(error) => {
@@ -171,7 +171,7 @@ pub(super) fn webhook_settings(settings: &Webhook) -> Result<webhook::Settings, 
     Ok(checked)
 }
 
-/// Says whether configuration and lake are sound; connects to nothing.
+/// Says whether configuration and lake are sound; connects to nothing but a lake's object store.
 pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     let mut sound = true;
     let mut say = |name: &str, result: Result<String, Failure>| {
@@ -202,51 +202,26 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
             checked.map(|_| format!("would collect {}", settings.azure_devops.organizations.join(", ")));
         say("azure_devops", says)?;
     }
-    let path = absolute(&settings.lake.path);
-    if path.join("lake.json").exists() {
-        let lake = open(settings).await;
-        match lake {
-            Err(failure) => say("lake", Err(failure)).map(drop)?,
-            Ok(lake) => {
-                let tables = lake.pin();
-                let files: usize = tables.iter().map(|t| t.files.len()).sum();
-                let rows: u64 = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum();
-                say(
-                    "lake",
-                    Ok(format!(
-                        "`{}` holds {rows} rows in {files} files of {} tables",
-                        path.display(),
-                        tables.len()
-                    )),
-                )?;
-                say("files", whole(&lake).await)?;
-                say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
-            }
+    let name = storage::shown(settings);
+    match storage::find(settings).await {
+        Err(failure) => say("lake", Err(failure)).map(drop)?,
+        Ok(Some(lake)) => {
+            let tables = lake.pin();
+            let files: usize = tables.iter().map(|t| t.files.len()).sum();
+            let rows: u64 = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum();
+            say(
+                "lake",
+                Ok(format!("`{name}` holds {rows} rows in {files} files of {} tables", tables.len())),
+            )?;
+            say("files", whole(&lake).await)?;
+            say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
         }
-    } else {
-        say(
-            "lake",
-            vacant(&path)
-                .map(|()| format!("`{}` is not there yet; the first ingest makes it", path.display())),
-        )?;
+        Ok(None) => {
+            let says = format!("`{name}` is not there yet; the first ingest makes it");
+            say("lake", storage::vacant(settings).await.map(|()| says)).map(drop)?;
+        }
     }
     Ok(if sound { 0 } else { NOT_SOUND })
-}
-
-/// Whether a lake can be made here: nothing is there, or an empty folder.
-fn vacant(path: &std::path::Path) -> Result<(), Failure> {
-    let taken = |says: &str| {
-        Err(Failure::says(format!("use `{}` as a lake: {says}; name another folder", path.display())))
-    };
-    let mut entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries.flatten(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return taken(&e.to_string()),
-    };
-    if entries.any(|entry| !entry.file_name().to_string_lossy().starts_with('_')) {
-        return taken("the folder is not empty and holds no lake");
-    }
-    Ok(())
 }
 
 /// Whether every file that the tables name is there as it was written.

@@ -20,7 +20,7 @@ pub(super) fn session(lake: &Lake, parts: &[FileSet]) -> Result<Session, QueryEr
         .pin()
         .into_iter()
         .map(|set| parts.iter().find(|p| p.table.name == set.table.name).cloned().unwrap_or(set))
-        .map(|files| Pinned { schema: arrow_schema(files.table), files })
+        .map(|files| Pinned { schema: arrow_schema(files.table), files, store: lake.store() })
         .collect();
     Session::new(tables, QueryLimits::default())
 }

@@ -22,8 +22,11 @@ pub use session::{Answer, Limits, Session};
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, objects_of, write};
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
+use object_store::ObjectStore;
 
 use crate::schema::FileSet;
 
@@ -32,6 +35,8 @@ use crate::schema::FileSet;
 pub struct Pinned {
     pub files: FileSet,
     pub schema: SchemaRef,
+    /// Where the files are; `None` for the local disk.
+    pub store: Option<Arc<dyn ObjectStore>>,
 }
 
 /// A query that could not be answered.

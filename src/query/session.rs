@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 
 use super::catalogue::Catalogue;
 use super::function::{Function, JsonMember, typed};
-use super::table::PinnedTable;
+use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
 use super::{Pinned, QueryError};
@@ -65,6 +65,9 @@ impl Session {
             catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
         }
         for pinned in tables {
+            if let Some(store) = &pinned.store {
+                context.register_object_store(store_url(&pinned.files)?.as_ref(), store.clone());
+            }
             let name = format!("{RAW}.{}", pinned.files.table.name);
             context.register_table(name, Arc::new(PinnedTable::new(pinned)))?;
         }

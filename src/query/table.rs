@@ -19,10 +19,24 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
+use object_store::path::Path as Location;
 
 use super::Pinned;
 use super::pruning::{matching, partition_type};
-use crate::schema::{DataFile, PARTITION};
+use crate::schema::{DataFile, FileSet, PARTITION};
+
+/// How the URL of a folder on the local disk begins.
+const LOCAL: &str = "file://";
+
+/// The store that holds the files: what their URL says before any path.
+pub(super) fn store_url(files: &FileSet) -> Result<ObjectStoreUrl> {
+    match files.root.split_once("://") {
+        Some((scheme, rest)) if !files.root.starts_with(LOCAL) => {
+            ObjectStoreUrl::parse(format!("{scheme}://{}", rest.split('/').next().unwrap_or_default()))
+        }
+        _ => Ok(ObjectStoreUrl::local_filesystem()),
+    }
+}
 
 /// A table at one version.
 #[derive(Debug)]
@@ -41,10 +55,20 @@ impl PinnedTable {
         PinnedTable { schema: Arc::new(Schema::new(fields)), pinned }
     }
 
+    /// Where a file is in the store that holds it.
+    fn location(&self, file: &DataFile) -> Result<Location, object_store::path::Error> {
+        let root = &self.pinned.files.root;
+        if let Some(folder) = root.strip_prefix(LOCAL) {
+            return Location::from_absolute_path(Path::new(folder).join(&file.path));
+        }
+        let folder = root.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, f)| f);
+        // The folder is written as in a URL, the file as it is.
+        let folder = Location::from_url_path(folder)?;
+        Ok(file.path.split('/').fold(folder, |path, part| path.join(part)))
+    }
+
     fn partitioned_file(&self, file: &DataFile) -> Result<PartitionedFile> {
-        let root = self.pinned.files.root.trim_start_matches("file://");
-        let location = object_store::path::Path::from_absolute_path(Path::new(root).join(&file.path))
-            .map_err(|e| DataFusionError::External(e.into()))?;
+        let location = self.location(file).map_err(|e| DataFusionError::External(e.into()))?;
         let meta = ObjectMeta {
             location,
             last_modified: Default::default(),
@@ -113,7 +137,7 @@ impl TableProvider for PinnedTable {
         for (i, file) in files.iter().enumerate() {
             groups[i % count].push(self.partitioned_file(file)?);
         }
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+        let config = FileScanConfigBuilder::new(store_url(set)?, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

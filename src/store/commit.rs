@@ -1,16 +1,17 @@
 //! One commit to one table: what is new, into files, into one log entry.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 
-use super::disk::{self, Turn, failpoint};
+use super::disk::failpoint;
 use super::index::{Index, Seen};
 use super::lake::{now_micros, random_hex};
 use super::log::{self, Active};
+use super::place::Place;
 use super::{Committed, Rows, StoreError, arrow_schema, parquet, stats};
 use crate::model::Date;
 use crate::schema::{DataFile, FileSet, Table, Value};
@@ -23,17 +24,35 @@ const LARGE: usize = 2000;
 /// A generous guess of what writing takes.
 const MICROS_A_ROW: i64 = 10;
 const MICROS_TO_SYNC: i64 = 50_000;
+/// A table far away that was read within this time is taken for the newest there is.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// One table as this process knows it.
 pub(super) struct TableState {
     pub table: &'static Table,
-    pub folder: PathBuf,
+    pub place: Place,
     pub active: Active,
     pub index: Index,
     /// The newest `known` seen, in microseconds.
     pub known: i64,
+    /// Whether an entry is known to be there that was not read.
+    is_behind: bool,
     /// The same files, as readers get them.
-    pub set: Arc<Vec<Arc<DataFile>>>,
+    shown: Arc<Shown>,
+}
+
+/// The files of a table as readers get them, who wait for no commit: far away one takes its time.
+pub(super) struct Shown {
+    table: &'static Table,
+    root: String,
+    set: Mutex<(u64, Arc<Vec<Arc<DataFile>>>)>,
+}
+
+impl Shown {
+    pub fn files(&self) -> FileSet {
+        let (version, files) = locked(&self.set).clone();
+        FileSet { table: self.table, root: self.root.clone(), version, files }
+    }
 }
 
 /// Who commits: each of its files has the next number, in the order of its commits. Commits of one
@@ -78,32 +97,36 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl TableState {
     /// Opens a table, and makes it when it is not there.
-    pub fn open(table: &'static Table, folder: PathBuf) -> Result<TableState, StoreError> {
-        let entries = folder.join("_delta_log");
-        disk::make_folder(&entries)?;
+    pub fn open(table: &'static Table, place: Place) -> Result<TableState, StoreError> {
+        place.inside("_delta_log").make()?;
+        let shown = Shown { table, root: place.root(), set: Mutex::default() };
         let mut state = TableState {
             table,
-            folder,
+            place,
             active: Active::default(),
             index: Index::default(),
             known: 0,
-            set: Arc::default(),
+            is_behind: false,
+            shown: Arc::new(shown),
         };
         state.refresh()?;
         if state.active.version.is_none() {
-            let id = uuid();
-            disk::create(
-                &log::entry_path(&state.folder, 0),
-                log::creation(table, &id, now_micros() / 1000).as_bytes(),
-            )?;
+            let creation = log::creation(table, &uuid(), now_micros() / 1000);
+            state.place.create(&log::entry_name(0), creation.as_bytes())?;
             state.refresh()?;
         }
         Ok(state)
     }
 
+    /// What readers look at.
+    pub fn shown(&self) -> Arc<Shown> {
+        self.shown.clone()
+    }
+
     /// Takes in the versions others wrote.
     pub fn refresh(&mut self) -> Result<(), StoreError> {
-        if self.active.read_on(self.table, &self.folder)? {
+        self.is_behind = false;
+        if self.active.read_on(self.table, &self.place)? {
             self.known = self.known.max(self.newest_known());
             self.publish();
         }
@@ -111,7 +134,8 @@ impl TableState {
     }
 
     fn publish(&mut self) {
-        self.set = Arc::new(self.active.files.values().cloned().collect());
+        let files = Arc::new(self.active.files.values().cloned().collect());
+        *locked(&self.shown.set) = (self.active.version.unwrap_or(0), files);
     }
 
     /// The newest `known` of any file: no later commit may have an earlier one.
@@ -125,22 +149,17 @@ impl TableState {
         micros.max().unwrap_or(0)
     }
 
-    pub fn files(&self) -> FileSet {
-        FileSet {
-            table: self.table,
-            root: format!("file://{}/", self.folder.display()),
-            version: self.active.version.unwrap_or(0),
-            files: self.set.clone(),
-        }
-    }
-
     /// Finds the rows whose keys are new, day by day.
     fn fresh(&mut self, rows: &Rows, days: &[Day]) -> Result<(Vec<Day>, Committed), StoreError> {
-        self.refresh()?;
+        // Far away asking whether there is news takes as long as writing. Where there hardly is any it is
+        // left to the entry: when it cannot be created, all is looked at again.
+        if !self.place.is_remote() || self.is_behind || !self.active.is_read_within(RECENT) {
+            self.refresh()?;
+        }
         let mut found = Committed::default();
         let mut fresh: Vec<Day> = Vec::new();
         for (date, indexes) in days {
-            self.index.cover(self.table, &self.folder, *date, self.active.of_day(self.table, *date))?;
+            self.index.cover(self.table, &self.place, *date, self.active.of_day(self.table, *date))?;
             let new = self.new_rows(rows, *date, indexes, &mut found);
             if !new.is_empty() {
                 fresh.push((*date, new));
@@ -164,11 +183,12 @@ impl TableState {
     ) -> Result<bool, StoreError> {
         let version = self.active.version.map_or(0, |v| v + 1);
         let entry = log::entry(self.table, files, &[], now_micros() / 1000);
-        if !disk::create(&log::entry_path(&self.folder, version), entry.as_bytes())? {
+        if !self.place.create(&log::entry_name(version), entry.as_bytes())? {
+            self.is_behind = true;
             return Ok(false);
         }
         failpoint("committed");
-        self.active.version = Some(version);
+        self.active.created(version);
         self.known = known;
         for (file, (date, new)) in files.iter().zip(fresh) {
             self.index.enter(*date, &file.path, new.iter().map(|row| rows.keys[*row]));
@@ -178,12 +198,8 @@ impl TableState {
         Ok(true)
     }
 
-    fn turn(&self) -> Result<Turn, StoreError> {
-        Turn::take(&self.folder.join("_delta_log").join("_writer.lock"))
-    }
-
-    fn place(&self) -> Place {
-        Place { table: self.table, folder: self.folder.clone() }
+    fn target(&self) -> Target {
+        Target { table: self.table, place: self.place.clone() }
     }
 
     /// The rows of a day whose keys neither the table nor an earlier row of the batch holds.
@@ -257,22 +273,30 @@ fn commit_in_turn(
     days: &[Day],
     stamp: &mut Stamp<'_>,
 ) -> Result<Committed, StoreError> {
-    let _turn = state.turn()?;
+    let _turn = state.place.turn()?;
     for attempt in 0..ATTEMPTS {
         let (fresh, found) = state.fresh(rows, days)?;
         if fresh.is_empty() {
             return Ok(found);
         }
         let known = state.next_known();
-        let files = state.place().write(rows, &fresh, known, stamp)?;
+        let files = state.target().write(rows, &fresh, known, stamp)?;
         if state.name(rows, &fresh, &files, known)? {
             return Ok(found);
         }
         // A writer that takes no turns was faster: what it wrote may hold our keys.
-        state.place().discard(&files);
-        std::thread::sleep(std::time::Duration::from_millis(u64::from(attempt.min(20))));
+        state.target().discard(&files);
+        std::thread::sleep(pause(attempt, state.place.is_remote()));
     }
     Err(StoreError::Busy { table: state.table.name, attempts: ATTEMPTS })
+}
+
+/// How long to wait before the next try. Far away several machines are as fast as each other: who draws
+/// another time than they do gets through.
+fn pause(attempt: u32, remote: bool) -> Duration {
+    let most = u64::from(attempt.min(20));
+    let drawn = u64::from_str_radix(&random_hex(2), 16).unwrap_or_default();
+    Duration::from_millis(if remote { drawn % (50 * (most + 1)) } else { most })
 }
 
 /// Writes many rows while others commit beside it, and takes a turn only to name the files. Rows are
@@ -284,37 +308,37 @@ fn commit_large(
     days: &[Day],
     stamp: &mut Stamp<'_>,
 ) -> Result<Committed, StoreError> {
-    let (place, version, known, fresh, found) = {
+    let (target, version, known, fresh, found) = {
         let mut state = locked(state);
         let (fresh, found) = state.fresh(rows, days)?;
         let new: usize = fresh.iter().map(|(_, rows)| rows.len()).sum();
         let known = state.next_known() + MICROS_TO_SYNC + new as i64 * MICROS_A_ROW;
-        (state.place(), state.active.version, known, fresh, found)
+        (state.target(), state.active.version, known, fresh, found)
     };
     if fresh.is_empty() {
         return Ok(found);
     }
-    let files = place.write(rows, &fresh, known, stamp)?;
+    let files = target.write(rows, &fresh, known, stamp)?;
     let mut state = locked(state);
     {
-        let _turn = state.turn()?;
+        let _turn = state.place.turn()?;
         state.refresh()?;
         let same = state.active.version == version || state.fresh(rows, days)?.0 == fresh;
         if same && state.known < known && state.name(rows, &fresh, &files, known)? {
             return Ok(found);
         }
     }
-    place.discard(&files);
+    target.discard(&files);
     commit_in_turn(&mut state, rows, days, stamp)
 }
 
 /// Where a table's files go.
-struct Place {
+struct Target {
     table: &'static Table,
-    folder: PathBuf,
+    place: Place,
 }
 
-impl Place {
+impl Target {
     /// Writes the new rows of each day to a file of its own.
     fn write(
         &self,
@@ -336,7 +360,7 @@ impl Place {
             let batch = stamped(self.table, &own, known, stamp).map_err(fail)?;
             let batch = parquet::sorted(self.table, &batch)?;
             let path = format!("{}part-{}.parquet", log::partition_folder(self.table, *date), random_hex(16));
-            let bytes = parquet::write(self.table, &self.folder.join(&path), &batch)?;
+            let bytes = parquet::write(self.table, &self.place, &path, &batch)?;
             let ranges = stats::ranges(self.table, &batch);
             files.push(Arc::new(DataFile {
                 path,
@@ -351,7 +375,7 @@ impl Place {
 
     /// Removes files that no entry names.
     fn discard(&self, files: &[Arc<DataFile>]) {
-        files.iter().for_each(|file| disk::discard(&self.folder.join(&file.path)));
+        files.iter().for_each(|file| self.place.discard(&file.path));
     }
 }
 

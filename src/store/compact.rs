@@ -1,14 +1,14 @@
 //! Many small files into few: per day, files of like size together, the open day included.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 
 use super::commit::TableState;
-use super::disk::{self, Turn, failpoint};
+use super::disk::failpoint;
 use super::lake::now_micros;
+use super::place::Place;
 use super::{StoreError, arrow_schema, log, parquet};
 use crate::model::Date;
 use crate::schema::{DataFile, Table};
@@ -23,7 +23,7 @@ const MOST: u64 = 24 << 20;
 /// Files of one day that should become one.
 pub(super) struct Group {
     pub table: &'static Table,
-    pub folder: PathBuf,
+    pub place: Place,
     pub date: Option<Date>,
     pub files: Vec<Arc<DataFile>>,
 }
@@ -41,7 +41,7 @@ pub(super) fn groups(state: &TableState) -> Vec<Group> {
         .into_iter()
         .filter(|(_, files)| files.len() >= FAN)
         .flat_map(|((date, _), files)| bounded(files).into_iter().map(move |files| (date, files)))
-        .map(|(date, files)| Group { table: state.table, folder: state.folder.clone(), date, files })
+        .map(|(date, files)| Group { table: state.table, place: state.place.clone(), date, files })
         .collect()
 }
 
@@ -74,11 +74,9 @@ pub(super) fn merge(group: &Group) -> Result<Option<Arc<DataFile>>, StoreError> 
     let schema = arrow_schema(group.table);
     let mut batches = Vec::with_capacity(group.files.len());
     for file in &group.files {
-        match parquet::read(group.table, &group.folder.join(&file.path), None) {
+        match parquet::read(group.table, &group.place, file, None) {
             Ok(batch) => batches.push(batch),
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
+            Err(e) if e.is_missing() => return Ok(None),
             Err(e) => return Err(e),
         }
     }
@@ -91,7 +89,7 @@ pub(super) fn merge(group: &Group) -> Result<Option<Arc<DataFile>>, StoreError> 
         log::partition_folder(group.table, group.date),
         super::lake::random_hex(16)
     );
-    let bytes = parquet::write(group.table, &group.folder.join(&path), &all)?;
+    let bytes = parquet::write(group.table, &group.place, &path, &all)?;
     let ranges = super::stats::ranges(group.table, &all);
     let new = Arc::new(DataFile { path, bytes, rows: all.num_rows() as u64, date: group.date, ranges });
     failpoint("compacted_written");
@@ -100,16 +98,16 @@ pub(super) fn merge(group: &Group) -> Result<Option<Arc<DataFile>>, StoreError> 
 
 /// Puts the merged file in place of the group's in one entry, unless one of them is gone by then.
 pub(super) fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -> Result<bool, StoreError> {
-    let _turn = Turn::take(&state.folder.join("_delta_log").join("_writer.lock"))?;
+    let _turn = state.place.turn()?;
     loop {
         state.refresh()?;
         if !group.files.iter().all(|f| state.active.files.contains_key(&f.path)) {
-            disk::discard(&group.folder.join(&new.path));
+            group.place.discard(&new.path);
             return Ok(false);
         }
         let version = state.active.version.map_or(0, |v| v + 1);
         let entry = log::entry(state.table, std::slice::from_ref(new), &group.files, now_micros() / 1000);
-        if disk::create(&log::entry_path(&state.folder, version), entry.as_bytes())? {
+        if state.place.create(&log::entry_name(version), entry.as_bytes())? {
             failpoint("compacted_committed");
             state.refresh()?;
             let old: Vec<String> = group.files.iter().map(|f| f.path.clone()).collect();
@@ -121,7 +119,7 @@ pub(super) fn swap(state: &mut TableState, group: &Group, new: &Arc<DataFile>) -
 
 /// Takes the days before `first` out of a table; the files go with the next vacuum.
 pub(super) fn expire(state: &mut TableState, first: Date) -> Result<usize, StoreError> {
-    let _turn = Turn::take(&state.folder.join("_delta_log").join("_writer.lock"))?;
+    let _turn = state.place.turn()?;
     loop {
         state.refresh()?;
         let old: Vec<Arc<DataFile>> =
@@ -131,7 +129,7 @@ pub(super) fn expire(state: &mut TableState, first: Date) -> Result<usize, Store
         }
         let version = state.active.version.map_or(0, |v| v + 1);
         let entry = log::entry(state.table, &[], &old, now_micros() / 1000);
-        if disk::create(&log::entry_path(&state.folder, version), entry.as_bytes())? {
+        if state.place.create(&log::entry_name(version), entry.as_bytes())? {
             state.refresh()?;
             return Ok(old.len());
         }

@@ -189,26 +189,6 @@ impl Turn {
     }
 }
 
-/// Held by the one process that does a work which only one may do; gone with the process.
-pub struct Lease(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
-
-impl Lease {
-    /// `None` while another holds it.
-    pub(super) fn take(path: &Path) -> Result<Option<Lease>, StoreError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(StoreError::io("open the lease", path))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lease(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(StoreError::io("take the lease", path)(e.into())),
-        }
-    }
-}
-
 /// Bytes that may still be written to the disk of `path`.
 pub(super) fn free(path: &Path) -> Result<u64, StoreError> {
     let stat =

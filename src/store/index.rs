@@ -2,11 +2,11 @@
 //! what the files hold.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 
+use super::place::Place;
 use super::{Cell, RowKey, StoreError, parquet};
 use crate::model::{Date, Time};
 use crate::schema::{DataFile, Table};
@@ -43,25 +43,23 @@ impl Index {
     pub fn cover<'f>(
         &mut self,
         table: &'static Table,
-        folder: &Path,
+        place: &Place,
         date: Option<Date>,
         files: impl Iterator<Item = &'f DataFile>,
     ) -> Result<(), StoreError> {
         self.clock += 1;
         let day = self.days.entry(date).or_default();
         day.used = self.clock;
-        for file in files.filter(|f| f.date == date) {
-            if day.files.contains(&file.path) {
-                continue;
-            }
-            let mut columns: Vec<&str> = vec![&table.key];
-            columns.extend(table.check.iter().map(String::as_str));
-            let batch = parquet::read(table, &folder.join(&file.path), Some(&columns))?;
+        let new: Vec<&DataFile> = files.filter(|f| f.date == date && !day.files.contains(&f.path)).collect();
+        let mut columns: Vec<&str> = vec![&table.key];
+        columns.extend(table.check.iter().map(String::as_str));
+        parquet::read_each(table, place, &new, &columns, |file, batch| {
             for key in keys(table, &batch)? {
                 day.keys.insert(key.key.0, key.check);
             }
             day.files.insert(file.path.clone());
-        }
+            Ok(())
+        })?;
         Ok(())
     }
 

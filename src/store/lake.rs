@@ -1,24 +1,28 @@
-//! A lake: a folder of tables, with its id, format version and positions.
+//! A lake: a folder of tables, on a disk or in an object store, with its id, format version and positions.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use object_store::ObjectStore;
 use serde_json::{Value as Json, json};
 
-use super::commit::{TableState, Writer, commit, locked};
-use super::disk::Lease;
-use super::{Committed, Rows, StoreError, disk};
+use super::access::{self, Access};
+use super::commit::{Shown, TableState, Writer, commit, locked};
+use super::place::Place;
+use super::{Committed, Lease, Rows, StoreError};
 use crate::model::RecordHash;
-use crate::schema::{FileSet, tables};
+use crate::schema::{FileSet, Table, tables};
 
 /// The format this program reads and writes.
 const FORMAT: u64 = 1;
+/// The file that makes a folder a lake.
+const MARKER: &str = "lake.json";
 
 /// How a lake is kept.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Below this many free bytes nothing is written.
+    /// Below this many free bytes on the local disk nothing is written.
     pub free_floor_bytes: u64,
     /// Memory of each table's index of keys.
     pub index_memory_bytes: usize,
@@ -38,17 +42,55 @@ pub struct Lake {
 }
 
 pub(super) struct Inner {
-    pub folder: PathBuf,
+    pub place: Place,
     pub settings: Settings,
     id: String,
-    states: Vec<(&'static str, Mutex<TableState>)>,
+    tables: Vec<Kept>,
+}
+
+/// A table of the lake.
+struct Kept {
+    name: &'static str,
+    state: Mutex<TableState>,
+    shown: Arc<Shown>,
 }
 
 impl Lake {
     /// Opens the lake in `folder`, and makes one when the folder is new or empty.
     pub async fn open(folder: &Path, settings: Settings) -> Result<Lake, StoreError> {
         let folder = std::path::absolute(folder).map_err(StoreError::io("resolve", folder))?;
-        tokio::task::spawn_blocking(move || Inner::open(folder, settings))
+        Lake::open_at(Place::Local(folder), settings).await
+    }
+
+    /// Opens the lake on object storage that `url` names, and makes one where nothing is.
+    ///
+    /// Fails when the URL names no store, or the store cannot be reached or refuses.
+    pub async fn open_url(url: &str, access: &Access, settings: Settings) -> Result<Lake, StoreError> {
+        Lake::open_at(Place::Object(access::place(url, access)?), settings).await
+    }
+
+    /// The same, but `None` where there is no lake.
+    pub async fn find_url(
+        url: &str,
+        access: &Access,
+        settings: Settings,
+    ) -> Result<Option<Lake>, StoreError> {
+        let place = Place::Object(access::place(url, access)?);
+        let own = place.clone();
+        match tokio::task::spawn_blocking(move || marker(&own)).await?? {
+            Some(_) => Lake::open_at(place, settings).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether nothing is at `url` yet, so that a lake can be made there; asks the store.
+    pub async fn is_vacant(url: &str, access: &Access) -> Result<bool, StoreError> {
+        let place = Place::Object(access::place(url, access)?);
+        tokio::task::spawn_blocking(move || place.is_taken().map(|taken| !taken)).await?
+    }
+
+    pub(super) async fn open_at(place: Place, settings: Settings) -> Result<Lake, StoreError> {
+        tokio::task::spawn_blocking(move || Inner::open(place, settings))
             .await?
             .map(|inner| Lake { inner: Arc::new(inner) })
     }
@@ -63,21 +105,26 @@ impl Lake {
 
     /// The files of one table as known now.
     pub fn files(&self, table: &'static str) -> FileSet {
-        self.inner.state(table).files()
+        self.inner.kept(table).shown.files()
     }
 
     /// The files of all tables: `events` first, so that what its rows cite is there as well.
     pub fn pin(&self) -> Vec<FileSet> {
-        self.inner.states.iter().rev().map(|(name, _)| self.inner.state(name).files()).collect()
+        self.inner.tables.iter().rev().map(|kept| kept.shown.files()).collect()
+    }
+
+    /// Where the files of all tables are, for who reads them; `None` when that is the local disk.
+    pub fn store(&self) -> Option<Arc<dyn ObjectStore>> {
+        match &self.inner.place {
+            Place::Local(_) => None,
+            Place::Object(remote) => Some(remote.store()),
+        }
     }
 
     /// Takes in what other processes committed.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || {
-            inner.states.iter().rev().try_for_each(|(name, _)| inner.state(name).refresh())
-        })
-        .await?
+        tokio::task::spawn_blocking(move || inner.refresh()).await?
     }
 
     /// The lake's own id.
@@ -85,99 +132,135 @@ impl Lake {
         &self.inner.id
     }
 
-    /// Where a source partition stood last.
+    /// Where a source partition stood last; `None` also when that cannot be read: it is a hint, and
+    /// what is delivered again is known.
     pub fn position(&self, partition: &str) -> Option<String> {
-        let text = std::fs::read_to_string(self.inner.position_path(partition)).ok()?;
-        let json: Json = serde_json::from_str(&text).ok()?;
+        let bytes = self.inner.place.read(&position_name(partition)).unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(partition, error, "a position could not be read; its source begins anew");
+            None
+        });
+        let json: Json = serde_json::from_slice(&bytes?).ok()?;
         (json.get("partition")?.as_str()? == partition)
             .then(|| json.get("value")?.as_str().map(str::to_owned))?
     }
 
     /// Saves where a source partition stands, durably.
     pub async fn save_position(&self, partition: &str, value: &str) -> Result<(), StoreError> {
-        let path = self.inner.position_path(partition);
+        let (inner, name) = (self.inner.clone(), position_name(partition));
         let text = json!({"partition": partition, "value": value}).to_string();
-        tokio::task::spawn_blocking(move || disk::replace(&path, text.as_bytes())).await?
+        tokio::task::spawn_blocking(move || inner.place.replace(&name, text.as_bytes())).await?
     }
 
     /// Takes the lease of a work that one process at a time does on this lake.
     pub fn lease(&self, work: &str) -> Result<Option<Lease>, StoreError> {
-        Lease::take(&self.inner.folder.join(format!("_{work}.lease")))
+        self.inner.place.lease(work)
     }
 
-    /// Files that the tables name and the disk does not hold as they were written: gone, or of
-    /// another size.
+    /// Files that the tables name and that are not there as they were written: gone, or of another
+    /// size.
     pub async fn damaged(&self) -> Result<Vec<PathBuf>, StoreError> {
         let inner = self.inner.clone();
         let look = move || {
             let mut damaged = Vec::new();
-            for (name, _) in &inner.states {
-                for file in inner.state(name).files().files.iter() {
-                    let path = inner.folder.join(name).join(&file.path);
-                    if std::fs::metadata(&path).map_or(true, |m| m.len() != file.bytes) {
-                        damaged.push(path);
-                    }
-                }
+            for kept in &inner.tables {
+                damaged.extend(inner.place.inside(kept.name).damaged(&kept.shown.files().files)?);
             }
-            damaged
+            Ok(damaged)
         };
-        Ok(tokio::task::spawn_blocking(look).await?)
+        tokio::task::spawn_blocking(look).await?
     }
 
     pub(super) fn names(&self) -> Vec<&'static str> {
-        self.inner.states.iter().map(|(name, _)| *name).collect()
+        self.inner.tables.iter().map(|kept| kept.name).collect()
     }
 }
 
+/// What a lake's marker says, or `None` where there is no lake.
+fn marker(place: &Place) -> Result<Option<Json>, StoreError> {
+    let Some(bytes) = place.read(MARKER)? else { return Ok(None) };
+    let json = serde_json::from_slice(&bytes);
+    json.map(Some).map_err(|e| StoreError::Log { path: place.full(MARKER), says: e.to_string() })
+}
+
+fn position_name(partition: &str) -> String {
+    format!("_positions/{}.json", &RecordHash::of(partition.as_bytes()).to_string()[..32])
+}
+
 impl Inner {
-    fn open(folder: PathBuf, settings: Settings) -> Result<Inner, StoreError> {
-        let marker = folder.join("lake.json");
-        std::fs::create_dir_all(folder.join("_positions"))
-            .map_err(StoreError::io("make the folder", &folder))?;
-        let id = match std::fs::read_to_string(&marker) {
-            Ok(text) => {
-                let json: Json = serde_json::from_str(&text)
-                    .map_err(|e| StoreError::Log { path: marker.clone(), says: e.to_string() })?;
+    fn open(place: Place, settings: Settings) -> Result<Inner, StoreError> {
+        if let Some(positions) = place.local("_positions") {
+            std::fs::create_dir_all(positions).map_err(StoreError::io("make the folder", &place.shown()))?;
+        }
+        let id = match marker(&place)? {
+            Some(json) => {
                 let found = json.get("format").and_then(Json::as_u64).unwrap_or(0);
                 if found != FORMAT {
-                    return Err(StoreError::Format { path: folder, found, ours: FORMAT });
+                    return Err(StoreError::Format { path: place.shown(), found, ours: FORMAT });
                 }
                 json.get("id").and_then(Json::as_str).unwrap_or_default().to_owned()
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let others = std::fs::read_dir(&folder).map_err(StoreError::io("list", &folder))?;
-                if others.flatten().any(|e| !e.file_name().to_string_lossy().starts_with('_')) {
-                    return Err(StoreError::NoLake { path: folder });
-                }
+            None => {
                 let id = random_hex(16);
                 let text = json!({"id": id, "format": FORMAT}).to_string();
-                // Two processes may make it at once: the first one's id stands.
-                if disk::create(&marker, text.as_bytes())? {
-                    id
-                } else {
-                    return Inner::open(folder, settings);
+                // Two processes may make it at once, and the first one's id stands; what it has made by
+                // now is not somebody else's.
+                if place.is_taken()? {
+                    return match marker(&place)? {
+                        Some(_) => Inner::open(place, settings),
+                        None => Err(StoreError::NoLake { path: place.shown() }),
+                    };
                 }
+                if !place.create(MARKER, text.as_bytes())? {
+                    return Inner::open(place, settings);
+                }
+                id
             }
-            Err(e) => return Err(StoreError::io("read", &marker)(e)),
         };
-        let states = tables()
-            .iter()
-            .map(|t| Ok((t.name, Mutex::new(TableState::open(t, folder.join(t.name))?))))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Inner { folder, settings, id, states })
+        let tables = Inner::tables(&place)?;
+        Ok(Inner { place, settings, id, tables })
     }
 
-    fn slot(&self, table: &str) -> &Mutex<TableState> {
-        let (_, state) = self
-            .states
+    /// Opens all tables; far away at once, as each waits for its own answers.
+    fn tables(place: &Place) -> Result<Vec<Kept>, StoreError> {
+        let open = |table: &'static Table| {
+            let state = TableState::open(table, place.inside(table.name))?;
+            Ok(Kept { name: table.name, shown: state.shown(), state: Mutex::new(state) })
+        };
+        if !place.is_remote() {
+            return tables().iter().map(open).collect();
+        }
+        std::thread::scope(|scope| {
+            let open = &open;
+            let opening: Vec<_> = tables().iter().map(|table| scope.spawn(move || open(table))).collect();
+            opening.into_iter().map(|table| table.join().unwrap_or(Err(StoreError::Ended))).collect()
+        })
+    }
+
+    fn kept(&self, table: &str) -> &Kept {
+        self.tables
             .iter()
-            .find(|(name, _)| *name == table)
-            .unwrap_or_else(|| unreachable!("`{table}` is a table of this program"));
-        state
+            .find(|kept| kept.name == table)
+            .unwrap_or_else(|| unreachable!("`{table}` is a table of this program"))
+    }
+
+    fn refresh(&self) -> Result<(), StoreError> {
+        let one = |kept: &Kept| locked(&kept.state).refresh();
+        let mut events_first = self.tables.iter().rev();
+        if !self.place.is_remote() {
+            return events_first.try_for_each(one);
+        }
+        // What the rows of the first cite is in the others by the time these are read.
+        events_first.next().map_or(Ok(()), one)?;
+        std::thread::scope(|scope| {
+            let one = &one;
+            let rest: Vec<_> = events_first.map(|kept| scope.spawn(move || one(kept))).collect();
+            rest.into_iter().try_for_each(|table| table.join().unwrap_or(Err(StoreError::Ended)))
+        })
     }
 
     pub(super) fn state(&self, table: &str) -> MutexGuard<'_, TableState> {
-        locked(self.slot(table))
+        locked(&self.kept(table).state)
     }
 
     pub(super) fn with<R>(
@@ -189,21 +272,16 @@ impl Inner {
     }
 
     fn commit(&self, writer: &Writer, rows: &[Rows]) -> Result<Vec<Committed>, StoreError> {
-        let (free, floor) = (disk::free(&self.folder)?, self.settings.free_floor_bytes);
-        if free < floor {
+        let floor = self.settings.free_floor_bytes;
+        if let Some(free) = self.place.free()?.filter(|free| *free < floor) {
             return Err(StoreError::Full { free, floor });
         }
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows {
-            let state = self.slot(rows.table.name);
+            let state = &self.kept(rows.table.name).state;
             out.push(commit(state, rows, writer, self.settings.index_memory_bytes)?);
         }
         Ok(out)
-    }
-
-    fn position_path(&self, partition: &str) -> PathBuf {
-        let name = &RecordHash::of(partition.as_bytes()).to_string()[..32];
-        self.folder.join("_positions").join(format!("{name}.json"))
     }
 }
 

@@ -1,25 +1,25 @@
 //! The Delta log: one JSON file a version, each line an action; a checkpoint sums up what came before.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arrow::array::{Array as _, AsArray as _, StructArray};
 use arrow::datatypes::Int64Type;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value as Json, json};
 
-use super::{StoreError, stats};
+use super::place::Place;
+use super::{StoreError, parquet, stats};
 use crate::model::Date;
 use crate::schema::{DataFile, Kind, PARTITION, Table};
 
 /// What hive-style folders are called for a null.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-pub(super) fn entry_path(folder: &Path, version: u64) -> PathBuf {
-    folder.join("_delta_log").join(format!("{version:020}.json"))
+/// The file of an entry, relative to the table's folder.
+pub(super) fn entry_name(version: u64) -> String {
+    format!("_delta_log/{version:020}.json")
 }
 
 /// The folder of a day, relative to the table's.
@@ -144,33 +144,66 @@ impl Active {
             .map(|(_, file)| file.as_ref())
     }
 
+    /// Whether the log was read to its end within this time.
+    pub fn is_read_within(&self, time: Duration) -> bool {
+        self.read.is_some_and(|last| SystemTime::now().duration_since(last).is_ok_and(|since| since < time))
+    }
+
+    /// The next version is our own: it was created, so there is none after it.
+    pub fn created(&mut self, version: u64) {
+        self.version = Some(version);
+        self.read = Some(SystemTime::now());
+    }
+
     /// Reads every version after the one read last. Returns whether there was any.
-    pub fn read_on(&mut self, table: &Table, folder: &Path) -> Result<bool, StoreError> {
+    pub fn read_on(&mut self, table: &Table, place: &Place) -> Result<bool, StoreError> {
         let before = self.version;
-        loop {
-            let next = self.version.map_or(0, |v| v + 1);
-            let path = entry_path(folder, next);
-            let text = match std::fs::read_to_string(&path) {
-                Ok(text) => text,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
-                Err(e) => return Err(StoreError::io("read", &path)(e)),
-            };
-            self.apply(table, &text, &path)?;
-            self.version = Some(next);
+        // From far away the checkpoint is one request where its entries are hundreds.
+        if before.is_none() && place.is_remote() {
+            self.start(table, place)?;
         }
-        let now = SystemTime::now();
-        let fresh = self.read.is_some_and(|last| now.duration_since(last).is_ok_and(|since| since < FRESH));
-        self.read = Some(now);
+        self.read_entries(table, place)?;
+        let fresh = self.is_read_within(FRESH);
+        self.read = Some(SystemTime::now());
         // The entries in between may have been cleaned up behind a checkpoint.
         if !fresh
-            && let Some(checkpoint) = last_checkpoint(folder)
+            && let Some(checkpoint) = last_checkpoint(place)?
             && self.version.is_none_or(|v| v < checkpoint)
         {
-            self.files = read_checkpoint(table, folder, checkpoint)?;
+            self.files = read_checkpoint(table, place, checkpoint)?;
             self.version = Some(checkpoint);
-            self.read_on(table, folder)?;
+            self.read_on(table, place)?;
         }
         Ok(self.version != before)
+    }
+
+    /// Begins at the last checkpoint; where there is none to be read, at the first entry.
+    fn start(&mut self, table: &Table, place: &Place) -> Result<(), StoreError> {
+        let Some(checkpoint) = last_checkpoint(place)? else { return Ok(()) };
+        match read_checkpoint(table, place, checkpoint) {
+            Ok(files) => (self.files, self.version) = (files, Some(checkpoint)),
+            Err(e) if e.is_missing() => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// Reads entries until there is no next one.
+    fn read_entries(&mut self, table: &Table, place: &Place) -> Result<(), StoreError> {
+        let mut ahead = 1;
+        loop {
+            let next = self.version.map_or(0, |v| v + 1);
+            let names: Vec<String> = (next..next + ahead as u64).map(entry_name).collect();
+            for (version, (name, bytes)) in (next..).zip(names.iter().zip(place.read_all(&names)?)) {
+                let Some(bytes) = bytes else { return Ok(()) };
+                let path = place.full(name);
+                let text = String::from_utf8(bytes)
+                    .map_err(|e| StoreError::Log { path: path.clone(), says: e.to_string() })?;
+                self.apply(table, &text, &path)?;
+                self.version = Some(version);
+            }
+            ahead = (ahead * 2).min(place.ahead());
+        }
     }
 
     fn apply(&mut self, table: &Table, text: &str, path: &Path) -> Result<(), StoreError> {
@@ -220,26 +253,23 @@ fn file_of(table: &Table, add: &Json) -> Option<DataFile> {
     Some(DataFile { path, bytes, rows: rows.unwrap_or(0), date: date.and_then(Date::parse), ranges })
 }
 
-pub(super) fn last_checkpoint(folder: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(folder.join("_delta_log/_last_checkpoint")).ok()?;
-    serde_json::from_str::<Json>(&text).ok()?.get("version")?.as_u64()
+/// The version of the last checkpoint; `None` when there is none.
+pub(super) fn last_checkpoint(place: &Place) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = place.read("_delta_log/_last_checkpoint")? else { return Ok(None) };
+    let json = serde_json::from_slice::<Json>(&bytes).ok();
+    Ok(json.and_then(|json| json.get("version")?.as_u64()))
 }
 
 fn read_checkpoint(
     table: &Table,
-    folder: &Path,
+    place: &Place,
     version: u64,
 ) -> Result<BTreeMap<String, Arc<DataFile>>, StoreError> {
-    let path = folder.join("_delta_log").join(format!("{version:020}.checkpoint.parquet"));
-    let fail = |source| StoreError::Parquet { path: path.clone(), source };
-    let file = std::fs::File::open(&path).map_err(StoreError::io("read", &path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(fail)?;
+    let name = format!("_delta_log/{version:020}.checkpoint.parquet");
     let columns = ["add.path", "add.size", "add.stats", "add.partitionValues"];
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
-    let reader = builder.with_projection(mask).build().map_err(fail)?;
+    let path = place.full(&name);
     let mut files = BTreeMap::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| fail(e.into()))?;
+    for batch in parquet::batches(place, &name, &columns)? {
         let Some(adds) = batch.column_by_name("add").and_then(|a| a.as_any().downcast_ref::<StructArray>())
         else {
             continue;

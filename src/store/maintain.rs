@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use deltalake::{DeltaTable, DeltaTableError};
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 
 use super::compact::{expire, groups, merge, swap};
 use super::lake::{Lake, now_micros};
+use super::place::Place;
 use super::{StoreError, log};
 use crate::model::{Date, Time};
 
@@ -83,13 +84,14 @@ impl Lake {
 
     async fn checkpoint(&self, name: &'static str, done: &mut Maintained) -> Result<(), StoreError> {
         let files = self.files(name);
-        let folder = self.inner.folder.join(name);
-        let last = log::last_checkpoint(&folder).unwrap_or(0);
-        if files.version < last + CHECKPOINT_EVERY {
+        let place = self.inner.place.inside(name);
+        let folder = place.clone();
+        let last = tokio::task::spawn_blocking(move || log::last_checkpoint(&folder)).await??;
+        if files.version < last.unwrap_or(0) + CHECKPOINT_EVERY {
             return Ok(());
         }
         let fail = |what| move |source| StoreError::Delta { what, table: name, source: Box::new(source) };
-        let table = open_table(&files.root).await.map_err(fail("open the table"))?;
+        let table = open_table(&place).await.map_err(fail("open the table"))?;
         deltalake::checkpoints::create_checkpoint(&table, None)
             .await
             .map_err(fail("write a checkpoint of"))?;
@@ -106,14 +108,23 @@ impl Lake {
 
 /// Opens a table that others commit to. A listing of its log may miss an entry that is named while
 /// it is read, and find a later one; the next listing has both.
-async fn open_table(root: &str) -> Result<DeltaTable, DeltaTableError> {
+pub(super) async fn open_table(place: &Place) -> Result<DeltaTable, DeltaTableError> {
     let mut attempts = 5;
     loop {
-        let url = deltalake::ensure_table_uri(root)?;
-        match deltalake::open_table(url).await {
+        match builder(place)?.load().await {
             Err(_) if attempts > 1 => attempts -= 1,
             done => return done,
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+fn builder(place: &Place) -> Result<DeltaTableBuilder, DeltaTableError> {
+    let Place::Object(remote) = place else {
+        return DeltaTableBuilder::from_url(deltalake::ensure_table_uri(place.root())?);
+    };
+    // Ours is the one store there is, with its credentials; the scheme is one that delta-rs knows
+    // without the crates it has for each cloud, and only the path of the URL counts.
+    let url = deltalake::ensure_table_uri(format!("memory:///{}/", remote.prefix()))?;
+    Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(remote.store(), url))
 }

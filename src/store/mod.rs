@@ -1,4 +1,4 @@
-//! Rows, by key, in one commit: Delta tables on the local disk.
+//! Rows, by key, in one commit: Delta tables on the local disk or in an object store.
 //!
 //! Invariants:
 //! 1. A table never holds a key of one day twice, whatever is delivered again, by whichever process.
@@ -6,23 +6,30 @@
 //! 3. `known` rises from commit to commit of a table; `seq` rises per writer in commit order.
 //! 4. The tables are plain Delta: any reader opens them.
 
+mod access;
 mod columns;
 mod commit;
 mod compact;
 mod disk;
 mod error;
+mod fetch;
 mod index;
 mod lake;
+mod lease;
 mod log;
 mod maintain;
 mod parquet;
+mod place;
+mod remote;
 mod stats;
 
+pub use access::{Access, is_url};
 pub use columns::{Builder, Cell, arrow_schema};
 pub use commit::Writer;
-pub use disk::{FAILPOINTS, Lease};
+pub use disk::FAILPOINTS;
 pub use error::StoreError;
 pub use lake::{Lake, Settings};
+pub use lease::Lease;
 pub use maintain::Maintained;
 
 use arrow::array::RecordBatch;

@@ -1,8 +1,44 @@
-//! Cases of the committer on a real disk.
+//! Cases of the committer: on a real disk, and in an object store that forgets with the test.
 
+mod unkind;
+
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+
+use super::place::Place;
+use super::remote::{Io, Remote};
 use super::*;
 use crate::model::Time;
 use crate::schema::table;
+
+/// Where a lake of a test is. What holds for one place holds for the other.
+enum Where {
+    Disk(tempfile::TempDir),
+    Store(Arc<dyn ObjectStore>),
+}
+
+fn everywhere() -> [Where; 2] {
+    [Where::Disk(tempfile::tempdir().unwrap()), Where::Store(Arc::new(InMemory::new()))]
+}
+
+impl Where {
+    fn place(&self) -> Place {
+        match self {
+            Where::Disk(folder) => Place::Local(folder.path().join("lake")),
+            Where::Store(store) => {
+                let (prefix, url) = ("a lake/of tests".into(), "memory://test/a%20lake/of%20tests");
+                Place::Object(Remote::new(store.clone(), prefix, url, url, Arc::new(Io::start().unwrap())))
+            }
+        }
+    }
+
+    async fn open(&self) -> Lake {
+        let settings = Settings { free_floor_bytes: 0, ..Settings::default() };
+        Lake::open_at(self.place(), settings).await.unwrap()
+    }
+}
 
 fn row(builder: &mut Builder, key: &str, reason: &str) {
     builder.text(Some(key));
@@ -28,23 +64,43 @@ async fn open(folder: &std::path::Path) -> Lake {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_there_once_across_writers_and_compaction() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lake");
-    let (a, b) = (open(&path).await, open(&path).await);
-    for step in 0..20u32 {
-        let lake = if step % 2 == 0 { &a } else { &b };
-        let done = lake.commit(&Writer::new(), vec![rows(step * 5..step * 5 + 10)]).await.unwrap();
-        assert_eq!((done[0].added, done[0].duplicates), if step == 0 { (10, 0) } else { (5, 5) }, "{step}");
-        if step == 12 {
-            assert!(a.maintain().await.unwrap().merged_files >= 8);
+    for place in everywhere() {
+        let (a, b) = (place.open().await, place.open().await);
+        for step in 0..20u32 {
+            let lake = if step % 2 == 0 { &a } else { &b };
+            let done = lake.commit(&Writer::new(), vec![rows(step * 5..step * 5 + 10)]).await.unwrap();
+            let expected = if step == 0 { (10, 0) } else { (5, 5) };
+            assert_eq!((done[0].added, done[0].duplicates), expected, "{step}");
+            if step == 12 {
+                assert!(a.maintain().await.unwrap().merged_files >= 8);
+            }
         }
+        a.refresh().await.unwrap();
+        let total: u64 = a.files("rejects").files.iter().map(|f| f.rows).sum();
+        assert_eq!(total, 105);
+        assert!(a.damaged().await.unwrap().is_empty());
+        let again = place.open().await;
+        assert_eq!(again.commit(&Writer::new(), vec![rows(0..105)]).await.unwrap()[0].duplicates, 105);
+        assert_eq!(again.id(), a.id());
     }
-    a.refresh().await.unwrap();
-    let total: u64 = a.files("rejects").files.iter().map(|f| f.rows).sum();
-    assert_eq!(total, 105);
-    let again = open(&path).await;
-    assert_eq!(again.commit(&Writer::new(), vec![rows(0..105)]).await.unwrap()[0].duplicates, 105);
-    assert_eq!(again.id(), a.id());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_commit_finds_the_keys_of_another_process() {
+    for place in everywhere() {
+        let (a, b) = (place.open().await, place.open().await);
+        let writer = Writer::new();
+        let (a_done, b_done) =
+            tokio::join!(a.commit(&writer, [vec![rows(0..5000)], vec![rows(4000..4100)]].concat()), async {
+                let first = b.commit(&Writer::new(), vec![rows(2000..7000)]).await?;
+                b.commit(&Writer::new(), vec![rows(0..7000)]).await.map(|second| [first, second].concat())
+            });
+        let added: u64 = [a_done.unwrap(), b_done.unwrap()].concat().iter().map(|done| done.added).sum();
+        assert_eq!(added, 7000);
+        // Files too large to be fetched whole are read by their columns.
+        let again = place.open().await;
+        assert_eq!(again.commit(&Writer::new(), vec![rows(0..7001)]).await.unwrap()[0].added, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +112,7 @@ async fn a_checkpointed_table_opens_as_it_was() {
         lake.commit(&Writer::new(), vec![rows(step..step + 1)]).await.unwrap();
     }
     assert_eq!(lake.maintain().await.unwrap().checkpoints, 1);
-    let entry = |version| log::entry_path(&path.join("rejects"), version);
+    let entry = |version| path.join("rejects").join(log::entry_name(version));
     let before = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
     for version in 0..=lake.files("rejects").version {
         let file = std::fs::File::options().append(true).open(entry(version)).unwrap();
@@ -72,17 +128,108 @@ async fn a_checkpointed_table_opens_as_it_was() {
     assert_eq!(again.commit(&Writer::new(), vec![rows(0..211)]).await.unwrap()[0].added, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_in_an_object_store_stands_for_the_entries_before_it() {
+    let place = Where::Store(Arc::new(InMemory::new()));
+    let lake = place.open().await;
+    for step in 0..105u32 {
+        lake.commit(&Writer::new(), vec![rows(step..step + 1)]).await.unwrap();
+    }
+    let behind = place.open().await;
+    assert_eq!(lake.maintain().await.unwrap().checkpoints, 1);
+    for step in 105..120u32 {
+        lake.commit(&Writer::new(), vec![rows(step..step + 1)]).await.unwrap();
+    }
+    // As the clean-up leaves it after a day.
+    let table = place.place().inside("rejects");
+    (0..100).for_each(|version| table.discard(&log::entry_name(version)));
+    let again = place.open().await;
+    assert_eq!(again.files("rejects").files.iter().map(|f| f.rows).sum::<u64>(), 120);
+    for lake in [&again, &behind] {
+        assert_eq!(lake.commit(&Writer::new(), vec![rows(0..120)]).await.unwrap()[0].duplicates, 120);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vacuum_removes_what_no_entry_names_and_nothing_else() {
+    for place in everywhere() {
+        let lake = place.open().await;
+        for day in 1..10 {
+            lake.commit(&Writer::new(), vec![dated(day)]).await.unwrap();
+        }
+        let table = place.place().inside("findings");
+        let named = lake.files("findings").files[0].path.clone();
+        let orphan = format!("{}orphan.parquet", &named[..=named.find('/').unwrap()]);
+        table.replace(&orphan, b"x").unwrap();
+        let delta = maintain::open_table(&table).await.unwrap();
+        let vacuum =
+            delta.vacuum().with_retention_period(Default::default()).with_enforce_retention_duration(false);
+        let (_, removed) = vacuum.with_mode(deltalake::operations::vacuum::VacuumMode::Full).await.unwrap();
+        assert_eq!(removed.files_deleted.len(), 1, "{removed:?}");
+        assert_eq!(table.read(&orphan).unwrap(), None);
+        assert!(lake.damaged().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn positions_and_formats_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("lake");
-    let lake = open(&path).await;
-    assert_eq!(lake.position("file:/a"), None);
-    lake.save_position("file:/a", "7").await.unwrap();
-    assert_eq!(open(&path).await.position("file:/a").as_deref(), Some("7"));
-    std::fs::write(path.join("lake.json"), r#"{"id":"x","format":9}"#).unwrap();
-    let error = Lake::open(&path, Settings::default()).await.err().unwrap();
-    assert!(error.to_string().contains("format is 9"), "{error}");
+    for place in everywhere() {
+        let lake = place.open().await;
+        assert_eq!(lake.position("file:/a"), None);
+        lake.save_position("file:/a", "7").await.unwrap();
+        lake.save_position("file:/a", "8").await.unwrap();
+        assert_eq!(place.open().await.position("file:/a").as_deref(), Some("8"));
+        place.place().replace("lake.json", br#"{"id":"x","format":9}"#).unwrap();
+        let error = Lake::open_at(place.place(), Settings::default()).await.err().unwrap();
+        assert!(error.to_string().contains("format is 9"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_lake_is_left_alone() {
+    for place in everywhere() {
+        place.place().make().unwrap();
+        place.place().replace("other.txt", b"mine").unwrap();
+        let error = Lake::open_at(place.place(), Settings::default()).await.err().unwrap();
+        assert!(error.to_string().contains("holds no lake"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_one_process_s_until_it_lets_go() {
+    for place in everywhere() {
+        let (a, b) = (place.open().await, place.open().await);
+        let lease = a.lease("work").unwrap().unwrap();
+        assert!(lease.is_held());
+        assert!(b.lease("work").unwrap().is_none());
+        assert!(b.lease("other").unwrap().is_some());
+        drop(lease);
+        assert!(b.lease("work").unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_of_a_dead_process_goes_to_the_next_when_its_time_is_over() {
+    let place = Where::Store(Arc::new(InMemory::new()));
+    let lake = place.open().await;
+    let blob = |until: i64| format!(r#"{{"owner":"dead","until":{until}}}"#);
+    let now = lake::now_micros();
+    place.place().replace("_work.lease", blob(now + 30_000_000).as_bytes()).unwrap();
+    assert!(lake.lease("work").unwrap().is_none());
+    place.place().replace("_work.lease", blob(now - 30_000_000).as_bytes()).unwrap();
+    assert!(lake.lease("work").unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_is_found_out() {
+    for place in everywhere() {
+        let lake = place.open().await;
+        lake.commit(&Writer::new(), vec![rows(0..3)]).await.unwrap();
+        lake.commit(&Writer::new(), vec![dated(1)]).await.unwrap();
+        let file = lake.files("rejects").files[0].path.clone();
+        place.place().inside("rejects").discard(&file);
+        assert_eq!(lake.damaged().await.unwrap(), [place.place().inside("rejects").full(&file)]);
+    }
 }
 
 /// A power cut: what was not synced by then is gone, a name that its folder did not sync as well.
@@ -213,11 +360,12 @@ fn dated(n: u32) -> Rows {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn days_beyond_the_retention_leave_the_table() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { free_floor_bytes: 0, retention_days: Some(30), ..Settings::default() };
-    let lake = Lake::open(&folder.path().join("lake"), settings).await.unwrap();
-    lake.commit(&Writer::new(), vec![dated(1), rows(0..3)]).await.unwrap();
-    assert_eq!(lake.maintain().await.unwrap().expired_files, 1);
-    assert!(lake.files("findings").files.is_empty());
-    assert_eq!(lake.files("rejects").files.len(), 1);
+    for place in everywhere() {
+        let settings = Settings { free_floor_bytes: 0, retention_days: Some(30), ..Settings::default() };
+        let lake = Lake::open_at(place.place(), settings).await.unwrap();
+        lake.commit(&Writer::new(), vec![dated(1), rows(0..3)]).await.unwrap();
+        assert_eq!(lake.maintain().await.unwrap().expired_files, 1);
+        assert!(lake.files("findings").files.is_empty());
+        assert_eq!(lake.files("rejects").files.len(), 1);
+    }
 }

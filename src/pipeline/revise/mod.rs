@@ -104,7 +104,7 @@ pub struct Reviser {
     settings: Settings,
     attributor: Attributor,
     writer: Writer,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Reviser {
@@ -112,14 +112,19 @@ impl Reviser {
     pub fn take(lake: Arc<Lake>, settings: Settings) -> Result<Option<Reviser>, StoreError> {
         let Some(lease) = lake.lease(PARTITION)? else { return Ok(None) };
         let attributor = Attributor::new(&settings);
-        Ok(Some(Reviser { lake, settings, attributor, writer: Writer::new(), _lease: lease }))
+        Ok(Some(Reviser { lake, settings, attributor, writer: Writer::new(), lease }))
+    }
+
+    /// Whether no other process does it by now.
+    pub fn is_alone(&self) -> bool {
+        self.lease.is_held()
     }
 
     /// Looks at the verdicts that were given without what was committed since the last pass, and at
     /// those committed since that were given without what came before.
     pub async fn pass(&mut self) -> Result<Revised, ReviseError> {
         let mut revised = Revised::default();
-        while self.part(&mut revised).await? {}
+        while self.is_alone() && self.part(&mut revised).await? {}
         Ok(revised)
     }
 
