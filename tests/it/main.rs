@@ -33,4 +33,6 @@ mod score;
 #[cfg(feature = "io")]
 mod spellings;
 #[cfg(feature = "io")]
+mod storage;
+#[cfg(feature = "io")]
 mod webhook;
