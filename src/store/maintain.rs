@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use deltalake::operations::vacuum::VacuumMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 
 use super::compact::{expire, groups, merge, swap};
@@ -98,8 +99,10 @@ impl Lake {
         deltalake::checkpoints::cleanup_metadata(&table, None).await.map_err(fail("clean up the log of"))?;
         done.checkpoints += 1;
         if (files.version / CHECKPOINT_EVERY).is_multiple_of(VACUUM_EVERY) {
-            // The default keeps what a reader of the last seven days may still need.
-            let (_, vacuumed) = table.vacuum().await.map_err(fail("vacuum"))?;
+            // What a reader of the last seven days may still need is kept. What a writer left that was
+            // killed before it named its files is in no entry, and only the full form looks for it.
+            let vacuum = table.vacuum().with_mode(VacuumMode::Full);
+            let (_, vacuumed) = vacuum.await.map_err(fail("vacuum"))?;
             done.vacuumed_files += vacuumed.files_deleted.len();
         }
         Ok(())
