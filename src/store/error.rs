@@ -78,7 +78,7 @@ fn remedy(error: &object_store::Error) -> &'static str {
     if says(&["403 Forbidden", "401 Unauthorized"])
         || matches!(error, Error::Unauthenticated { .. } | Error::PermissionDenied { .. })
     {
-        return "the service refuses the credential; check it in [storage], and that the identity may read, write, list and delete there (Storage Blob Data Contributor on the container)";
+        return "the service refuses the credential; check it in [storage], and that the identity may read, write, list and delete there (Storage Blob Data Contributor on the container; s3:ListBucket, GetObject, PutObject, DeleteObject)";
     }
     match error {
         Error::NotFound { .. } => "it is not there; restore the lake from a backup",

@@ -224,20 +224,48 @@ fn two_processes_at_once_and_killed_ones_leave_every_key_once() {
 }
 
 #[test]
-fn what_the_service_acknowledged_is_there_after_a_kill() {
+fn what_two_services_acknowledged_is_there_once_after_kills() {
     let Some(azurite) = Azurite::start() else { return };
+    let rounds = if std::env::var("PEERS_LONG").is_ok_and(|v| v == "1") { 20 } else { 2 };
     let lake = azurite.lake("service");
     let mut environment: Vec<(&str, &str)> = vec![("AGENTRAIL_LAKE", &lake.url)];
     environment.extend(lake.environment.iter().map(|(name, value)| (*name, value.as_str())));
-    let mut acknowledged = 0;
-    for part in 0..2u32 {
-        let mut service = crate::lake::Service::start(&lake.scratch, &environment);
-        for n in part * 10..part * 10 + 10 {
-            let answer = service.request("POST", "/services/collector", &[], audit_record(n).as_bytes());
-            assert_eq!(answer.0, 200, "{}", answer.1);
-            acknowledged += 1;
+    // Half of the records come to both services at once.
+    let send = |address: &str, numbers: std::ops::Range<u32>| -> Vec<u32> {
+        let mut acknowledged = Vec::new();
+        for n in numbers {
+            let body = audit_record(n);
+            if let Ok((200, _)) = request(address, "POST", "/services/collector", &[], body.as_bytes()) {
+                acknowledged.push(n);
+            }
         }
-        service.child.kill().unwrap();
+        acknowledged
+    };
+    let mut acknowledged = std::collections::BTreeSet::new();
+    for round in 0..rounds {
+        let first = round * 30;
+        let stays = crate::lake::Service::start(&lake.scratch, &environment);
+        let mut dies = crate::lake::Service::start(&lake.scratch, &environment);
+        let (one, address) = (stays.address.clone(), dies.address.clone());
+        std::thread::scope(|scope| {
+            let one = scope.spawn(move || send(&one, first..first + 20));
+            let other = scope.spawn(move || send(&address, first + 10..first + 30));
+            // Killed when it has written something, wherever it is by then.
+            let before = acknowledged.len() as i64;
+            while lake.count("select count(*) from lake.events") <= before {}
+            dies.child.kill().unwrap();
+            acknowledged.extend(one.join().unwrap());
+            acknowledged.extend(other.join().unwrap());
+        });
+        assert!(stays.stop().success());
     }
-    assert_eq!(lake.count("select count(*) from actions"), acknowledged);
+    let ids = lake.ok(&["sql", "--format", "csv", "select event_id from actions"]);
+    let ids: Vec<&str> = ids.lines().skip(1).collect();
+    let distinct: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), distinct.len(), "an event is there twice");
+    assert!(acknowledged.len() as u32 >= rounds * 20, "the one that stays answered all");
+    for n in acknowledged {
+        let id = format!("a1000000-0000-4000-8000-{n:012x}");
+        assert!(distinct.contains(id.as_str()), "{id} was acknowledged and is not there");
+    }
 }
