@@ -228,12 +228,12 @@ impl Level {
             let mut marks = backslashes(&bytes[start..quote]);
             for _ in 0..self.0 {
                 // The end of the text around it.
-                if marks % 2 == 0 {
+                if marks.is_multiple_of(2) {
                     return None;
                 }
                 marks = (marks - 1) / 2;
             }
-            if marks % 2 == 0 {
+            if marks.is_multiple_of(2) {
                 return Some((&bytes[start..quote - self.marks()], quote + 1));
             }
             from = quote + 1;

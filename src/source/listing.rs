@@ -25,6 +25,10 @@ pub(super) struct Seen {
     over: BTreeSet<i64>,
 }
 
+/// So many of the finished ones are remembered from one process to the next: any one of them shows that a
+/// list reaches back.
+const SAVED: usize = 100;
+
 /// So many finished ones every list has room for, so that those that are the first of all push out none.
 const LEAST: usize = 1;
 
@@ -41,7 +45,9 @@ impl Seen {
         let is_over = |job: &&Json| job["finishTime"].is_string() || job["result"].is_string();
         let over: BTreeSet<i64> = jobs.iter().filter(is_over).filter_map(id).collect();
         let ended = jobs.iter().filter_map(|job| Time::parse(job["finishTime"].as_str()?)).min();
-        let reaches = self.reaches(&over, is_whole, idle_since(ended, asked));
+        // Nothing is known of the time since one that lies ahead: the clock was set back.
+        let is_ahead = self.complete.is_some_and(|complete| complete > asked);
+        let reaches = !is_ahead && self.reaches(&over, is_whole, idle_since(ended, asked));
         // One that no agent had may be taken back, and is listed no more.
         let lost = self.open.iter().any(|(id, taken)| !listed.contains(id) && (*taken || !is_whole));
         if self.complete.is_none() || !reaches || lost {
@@ -63,6 +69,37 @@ impl Seen {
         over.iter().any(|id| self.over.contains(id))
             || over.is_empty() && is_idle
             || is_first && !over.is_empty()
+    }
+
+    /// Whether a list that has these so far needs no further page: it has one that was over in the list
+    /// before, and all that was open there.
+    pub fn is_enough(&self, jobs: &[Json]) -> bool {
+        let listed: BTreeSet<i64> = jobs.iter().filter_map(|job| job["requestId"].as_i64()).collect();
+        let has_open = self.open.iter().all(|(id, taken)| !taken || listed.contains(id));
+        has_open && self.over.iter().any(|id| listed.contains(id))
+    }
+
+    /// When all requests were last known.
+    pub fn complete(&self) -> Option<Time> {
+        self.complete
+    }
+
+    /// What the next process must know of it to go on.
+    pub fn saved(&self) -> Json {
+        let over: Vec<i64> = self.over.iter().rev().take(SAVED).copied().collect();
+        let open: BTreeMap<String, bool> =
+            self.open.iter().map(|(id, taken)| (id.to_string(), *taken)).collect();
+        let complete = self.complete.map(|at| at.to_string());
+        serde_json::json!({"complete": complete, "over": over, "open": open})
+    }
+
+    /// Goes on where an earlier process was.
+    pub fn restored(saved: &Json) -> Option<Seen> {
+        let complete = Time::parse(saved["complete"].as_str()?)?;
+        let over = saved["over"].as_array()?.iter().filter_map(Json::as_i64).collect();
+        let open = saved["open"].as_object()?.iter();
+        let open = open.filter_map(|(id, taken)| Some((id.parse().ok()?, taken.as_bool()?))).collect();
+        Some(Seen { complete: Some(complete), unsaid: Some(complete), open, over })
     }
 
     /// The span not yet said to be heard.
@@ -159,6 +196,24 @@ mod tests {
         seen.said();
         seen.take(&[job(3, Some(31)), job(2, Some(30))], true, at(32));
         assert_eq!(seen.unsaid(), Some((at(30), at(32))));
+    }
+
+    #[test]
+    fn a_process_goes_on_where_the_one_before_it_was() {
+        let mut seen = Seen::default();
+        seen.take(&[job(3, None), job(9, Some(3))], true, at(4));
+        let restored = || Seen::restored(&seen.saved()).unwrap();
+        assert!(!restored().needs_all() && Seen::restored(&Json::Null).is_none());
+        assert!(!restored().is_enough(&[job(9, Some(3))]));
+        assert!(restored().is_enough(&[job(9, Some(3)), job(3, Some(6))]));
+        let taken = |jobs: &[Json], asked| {
+            let mut seen = restored();
+            seen.take(jobs, false, asked);
+            seen.unsaid()
+        };
+        assert_eq!(taken(&[job(9, Some(3)), job(3, Some(6))], at(30)), Some((at(4), at(30))));
+        assert_eq!(taken(&[job(9, Some(3))], at(30)), None);
+        assert_eq!(taken(&[job(9, Some(3)), job(3, Some(6))], at(2)), None);
     }
 
     #[test]
