@@ -118,7 +118,7 @@ impl Look<'_> {
                         let (took, wanted) = (took / Ticks::seconds(1).0, every.0 / Ticks::seconds(1).0);
                         tracing::warn!(
                             organization,
-                            "a look at {what} takes {took} seconds, and `azure_devops.jobs_every` is {wanted}: shorter jobs may not be seen while they run; raise `azure_devops.requests_per_minute`, or let the identity see fewer pools"
+                            "a look at {what} takes {took} seconds, and `azure_devops.jobs_every` is {wanted}: shorter jobs may not be seen while they run; if the service answers in time, raise `azure_devops.requests_per_minute`"
                         );
                     }
                     Ticks(every.0 - took.clamp(0, every.0))

@@ -51,7 +51,8 @@ impl Seen {
         // One that no agent had may be taken back, and is listed no more.
         let lost = self.open.iter().any(|(id, taken)| !listed.contains(id) && (*taken || !is_whole));
         if self.complete.is_none() || !reaches || lost {
-            let since = if lost { asked } else { idle_since(ended, asked) };
+            // An answer that was long in coming may begin after it was asked for.
+            let since = if lost { asked } else { ended.unwrap_or_else(|| idle_since(None, asked)) };
             (self.unsaid, self.complete) = (is_whole.then_some(since), is_whole.then_some(asked));
         } else {
             self.complete = Some(asked);
@@ -90,7 +91,8 @@ impl Seen {
         let open: BTreeMap<String, bool> =
             self.open.iter().map(|(id, taken)| (id.to_string(), *taken)).collect();
         let complete = self.complete.map(|at| at.to_string());
-        serde_json::json!({"complete": complete, "over": over, "open": open})
+        let unsaid = self.unsaid.map(|at| at.to_string());
+        serde_json::json!({"complete": complete, "unsaid": unsaid, "over": over, "open": open})
     }
 
     /// Goes on where an earlier process was.
@@ -99,12 +101,14 @@ impl Seen {
         let over = saved["over"].as_array()?.iter().filter_map(Json::as_i64).collect();
         let open = saved["open"].as_object()?.iter();
         let open = open.filter_map(|(id, taken)| Some((id.parse().ok()?, taken.as_bool()?))).collect();
-        Some(Seen { complete: Some(complete), unsaid: Some(complete), open, over })
+        let unsaid = Some(Time::parse(saved["unsaid"].as_str()?)?);
+        Some(Seen { complete: Some(complete), unsaid, open, over })
     }
 
     /// The span not yet said to be heard.
     pub fn unsaid(&self) -> Option<(Time, Time)> {
-        Some((self.unsaid?, self.complete?))
+        let span = (self.unsaid?, self.complete?);
+        (span.0 <= span.1).then_some(span)
     }
 
     /// The requests that were not finished when all were last known.
@@ -179,6 +183,12 @@ mod tests {
         seen.said();
         seen.take(&[job(5, Some(21)), job(17, Some(40))], true, at(50));
         assert_eq!(seen.unsaid(), Some((at(22), at(50))));
+        seen.said();
+        // The answer took so long that what it remembers began after it was asked for.
+        seen.take(&[job(21, Some(52)), job(22, Some(53))], true, at(51));
+        assert_eq!(seen.unsaid(), None);
+        seen.take(&[job(21, Some(52)), job(22, Some(53))], true, at(54));
+        assert_eq!(seen.unsaid(), Some((at(52), at(54))));
     }
 
     #[test]
@@ -202,6 +212,7 @@ mod tests {
     fn a_process_goes_on_where_the_one_before_it_was() {
         let mut seen = Seen::default();
         seen.take(&[job(3, None), job(9, Some(3))], true, at(4));
+        seen.said();
         let restored = || Seen::restored(&seen.saved()).unwrap();
         assert!(!restored().needs_all() && Seen::restored(&Json::Null).is_none());
         assert!(!restored().is_enough(&[job(9, Some(3))]));
