@@ -38,6 +38,13 @@ pub fn start(
     let client = rest::Client::new(rest_settings(settings, record)?, clock);
     let client = Arc::new(client.map_err(|e| Failure::of("sign in to Azure DevOps", e))?);
     for organization in &own.organizations {
+        tracing::info!(
+            organization,
+            audit = own.audit,
+            agents = own.agents,
+            requests_per_minute = own.requests_per_minute,
+            "collecting from Azure DevOps"
+        );
         if own.audit {
             let how = audit_api::Settings {
                 every: seconds(own.audit_every),
@@ -62,9 +69,10 @@ pub fn start(
                 rest_every: seconds(own.rest_every),
             };
             let (client, organization, intake) = (client.clone(), organization.clone(), intake.clone());
-            let stopped = until(stopped.clone());
+            let (lake, stopped) = (lake.clone(), until(stopped.clone()));
             sources.spawn(async move {
-                agent_api::collect(&how, client, &organization, intake, stopped)
+                let positions = move |partition: &str| lake.position(partition);
+                agent_api::collect(&how, client, &organization, intake, &positions, stopped)
                     .await
                     .map_err(|e| Failure::of(format!("collect the agents of `{organization}`"), e))
             });

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::audit::Read;
 use super::cursor::Cursor;
+use super::hide::hide;
 use super::json::mend;
 use super::scan::{skip, value_end};
 use super::{Sink, shape};
@@ -20,14 +21,20 @@ const PATIENCE: usize = 16;
 
 /// Reads the whole body into the sink.
 pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
-    let mut walker = Walker { bytes, texts: texts(bytes), patience: bytes.len().saturating_mul(PATIENCE) };
+    walk_from(bytes, 0, false, sink);
+}
+
+/// Reads what lies at an offset of the body, and may be without secrets already.
+fn walk_from<'a>(bytes: &'a [u8], base: usize, is_clean: bool, sink: &mut Sink<'a, '_>) {
+    let patience = bytes.len().saturating_mul(PATIENCE);
+    let mut walker = Walker { bytes, base, is_clean, texts: texts(bytes), patience };
     let mut at = 0;
     loop {
         at = skip(bytes, at, SEPARATORS);
         if at >= bytes.len() {
             return;
         }
-        sink.position = at;
+        sink.position = base + at;
         at = match walker.whole(at) {
             Some((read, end)) => {
                 shape::record(&walker.text(at)[..end - at], Some(read), sink);
@@ -40,6 +47,10 @@ pub(super) fn walk<'a>(bytes: &'a [u8], sink: &mut Sink<'a, '_>) {
 
 struct Walker<'a> {
     bytes: &'a [u8],
+    /// Where they start in the body.
+    base: usize,
+    /// Whether they are known to hold no secret that a fault in the JSON would lay open.
+    is_clean: bool,
     /// The parts that are UTF-8, with where each starts: one, as a rule.
     texts: Vec<(usize, &'a str)>,
     patience: usize,
@@ -81,6 +92,14 @@ impl<'a> Walker<'a> {
     /// Takes what is no sound object; returns where to go on.
     fn odd(&mut self, at: usize, sink: &mut Sink<'a, '_>) -> usize {
         let bytes = self.bytes;
+        // From here on a part may lose the name that says that it is a secret.
+        if !std::mem::replace(&mut self.is_clean, true)
+            && let Some(clean) = hide(&bytes[at..])
+        {
+            let base = self.base + at;
+            sink.owned(None, clean.as_slice(), |clean, inner| walk_from(clean, base, true, inner));
+            return bytes.len();
+        }
         if bytes[at] != b'{' {
             if !matches!(bytes[at], b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') || self.is_prose(at) {
                 return self.prose(at, sink);
@@ -172,7 +191,7 @@ impl<'a> Walker<'a> {
             match bytes.get(at) {
                 None => {
                     if sink.count() == taken {
-                        sink.position = open;
+                        sink.position = self.base + open;
                         sink.reject(
                             Reason::Syntax,
                             "the list breaks off before its first record",
@@ -183,7 +202,7 @@ impl<'a> Walker<'a> {
                 }
                 Some(b']') => break,
                 Some(_) => {
-                    sink.position = at;
+                    sink.position = self.base + at;
                     at = match self.whole(at) {
                         Some((read, end)) => {
                             shape::record(&self.text(at)[..end - at], Some(read), sink);

@@ -17,6 +17,7 @@ mod data;
 mod export;
 mod facts;
 mod frame;
+mod hide;
 mod holdings;
 mod inflate;
 mod inventory;
@@ -94,6 +95,12 @@ pub fn without_secrets(text: String) -> String {
     redact::redact(&text).unwrap_or(text)
 }
 
+/// The same of a text that is no JSON, or not all of it.
+pub fn hidden(text: &str) -> Cow<'_, str> {
+    let clean = hide::hide(text.as_bytes()).and_then(|clean| String::from_utf8(clean).ok());
+    clean.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// Whether the head of a file looks like audit records rather than facts about the world, which
 /// are better learnt first.
 pub fn is_audit(prefix: &[u8]) -> bool {
@@ -115,6 +122,8 @@ struct Sink<'a, 'd> {
     position: usize,
     /// How deep envelopes lie inside each other.
     nested: usize,
+    /// Whether a secret was masked in something refused: its envelope is not kept in its place then.
+    hid: bool,
 }
 
 /// Envelopes inside envelopes beyond this are no form anybody sends.
@@ -131,6 +140,7 @@ impl<'a, 'd> Sink<'a, 'd> {
             address,
             position: 0,
             nested: 0,
+            hid: false,
         }
     }
 
@@ -150,6 +160,7 @@ impl<'a, 'd> Sink<'a, 'd> {
             address: self.address.clone(),
             position: self.position,
             nested: self.nested,
+            hid: false,
         };
         each(text, &mut inner);
         let count = inner.out.events.len() + inner.out.facts.len() + inner.out.rejects.len();
@@ -163,20 +174,26 @@ impl<'a, 'd> Sink<'a, 'd> {
             self.out.events.push(event);
         }
         self.out.facts.extend(inner.out.facts.into_iter().map(Fact::into_owned));
+        self.hid |= inner.hid;
+        let whole = whole.filter(|raw| !inner.hid && hide::hide(raw).is_none());
         for reject in inner.out.rejects {
             let raw = whole.map_or_else(|| Cow::Owned(reject.raw.into_owned()), Cow::Borrowed);
             self.out.rejects.push(Reject { hash: RecordHash::of(&raw), raw, ..reject });
         }
     }
 
+    /// Refuses a record, which is kept whole but for its secrets.
     fn reject(&mut self, reason: Reason, says: impl Into<String>, raw: &'a [u8]) {
+        let clean = hide::hide(raw);
+        self.hid |= clean.is_some();
+        let raw = clean.map_or(Cow::Borrowed(raw), Cow::Owned);
         self.out.rejects.push(Reject {
             reason,
             says: says.into(),
             position: self.position as u64,
             observed: self.observed,
-            raw: Cow::Borrowed(raw),
-            hash: RecordHash::of(raw),
+            hash: RecordHash::of(&raw),
+            raw,
         });
     }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::address::Address;
 use super::audit::{Members, Place, Read, event};
+use super::hide::hide;
 use super::json::{Fields, string};
 use super::scan::too_deep;
 use super::{MOST_NESTED, Sink, facts, frame};
@@ -218,7 +219,8 @@ fn inside<'a>(raw: &'a str, inner: &'a str, sink: &mut Sink<'a, '_>) {
 fn whole<'a>(raw: &'a str, before: (usize, usize, usize), sink: &mut Sink<'a, '_>) {
     let out = &mut sink.out;
     let count = (out.events.len() - before.0) + (out.facts.len() - before.1) + (out.rejects.len() - before.2);
-    if count != 1 {
+    // What was masked in it is in the envelope, too.
+    if count != 1 || out.rejects.len() > before.2 && hide(raw.as_bytes()).is_some() {
         return;
     }
     let (bytes, hash) = (raw.as_bytes(), RecordHash::of(raw.as_bytes()));

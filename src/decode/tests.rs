@@ -240,6 +240,45 @@ fn a_list_of_requests_that_may_be_cut_does_not_say_that_its_pool_was_heard() {
 }
 
 #[test]
+fn an_answer_that_is_no_whole_json_lays_no_secret_open() {
+    let good = r#"{"id":1,"name":"lin-0","version":"4.1","systemCapabilities":{"KEY":"s3cr3t"}}"#;
+    let agent = r#"{"id":7,"name":"lin-1","version":"4.1","systemCapabilities":{"Agent.Name":"lin-1","KEY":"s3cr3t a}b","PATH":"C:\dir"},"assignedRequest":{"requestId":9,"planType":"Build","jobId":"7f000000-0000-4000-8000-000000000001"},"userCapabilities":{"u":"s3cr3t"}}"#;
+    let body = format!(r#"{{"count":2,"value":[{good},{agent}]}}"#);
+    let line = |body: &str| {
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents","observed":"2026-03-05T14:00:00Z","status":200,"body":{body}}}"#
+        )
+    };
+    let text = |body: &str| line(&serde_json::Value::from(body).to_string());
+    let check = |input: &str| {
+        let decoded = decode(input.as_bytes(), &delivery());
+        let kept = decoded.facts.iter().map(|f| &f.raw).chain(decoded.rejects.iter().map(|r| &r.raw));
+        for raw in kept {
+            assert!(!String::from_utf8_lossy(raw).contains("s3c"), "{}", String::from_utf8_lossy(raw));
+        }
+        decoded.facts.len()
+    };
+    for end in 1..body.len() {
+        check(&body[..end]);
+        check(&text(&body[..end]));
+        check(&line(&body)[..line(&body).len() - end]);
+        // The end of a file whose beginning is elsewhere: once the names of the members are there.
+        check(&format!("{}\n{good}", &body[..end]));
+    }
+    for (input, facts) in [(text(&body), 3), (line(&body), 3), (body.clone(), 3)] {
+        assert!(check(&input) >= facts, "{input}");
+    }
+    // Nor does one that is too long.
+    let limits = Limits { record: 100, ..Limits::default() };
+    let sound = body.replace(r"C:\dir", "");
+    let decoded = decode(sound.as_bytes(), &Delivery { limits, ..delivery() });
+    assert!(decoded.rejects.iter().any(|r| r.raw.len() > 100));
+    for reject in &decoded.rejects {
+        assert!(!String::from_utf8_lossy(&reject.raw).contains("s3c"));
+    }
+}
+
+#[test]
 fn a_request_inside_an_agents_record_is_a_record_of_its_own() {
     let body = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/44/agents?includeAssignedRequest=true","observed":"2026-03-05T14:00:00Z","status":200,"body":{"count":1,"value":[{"id":7,"name":"build-7","version":"4.1","osDescription":"Linux","assignedRequest":{"requestId":9,"planType":"Build","jobId":"7f000000-0000-4000-8000-000000000001","assignTime":"2026-03-05T13:59:00Z","owner":{"id":3,"name":"3"}},"lastCompletedRequest":null}]}}"#;
     let decoded = decode(body.as_bytes(), &delivery());

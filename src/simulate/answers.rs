@@ -135,6 +135,10 @@ impl World {
             [_, "_apis", "distributedtask", "deploymentgroups", "1", "targets"] => own.targets(),
             [id, "_apis", "serviceendpoint", "endpoints"] => own.endpoints(home(id)?),
             [_, "_apis", "serviceendpoint", _, "executionhistory"] => own.uses(at),
+            [id, "_apis", "build", "builds"] => {
+                let since = value(query, "minTime").and_then(|text| Time::parse(&text.replace("%3A", ":")));
+                own.builds(home(id)?, at, value(query, "statusFilter") == Some("completed"), since)
+            }
             [_, "_apis", "build", "builds", id, "timeline"] if other(id).is_some() => {
                 own.other_build(other(id)?, at)?;
                 own.other_timeline(other(id)?, at)
@@ -371,6 +375,29 @@ mod tests {
         let distinct: std::collections::BTreeSet<&String> = end.iter().collect();
         assert_eq!(distinct.len(), end.len());
         assert!(read(hour(30) + KEPT).is_empty());
+    }
+
+    #[test]
+    fn builds_are_listed_while_they_run_and_once_they_ended() {
+        let world = World::build(&Plan::demo());
+        let list = |at: Time, query: &str| {
+            let path = format!("{}/_apis/build/builds", project(0).0);
+            let body = ask(&world, at, &Moods::default(), &path, query).body;
+            let body: Json = serde_json::from_str(&body).unwrap();
+            let ids = body["value"].as_array().unwrap().iter().map(|build| build["id"].as_i64().unwrap());
+            ids.collect::<Vec<_>>()
+        };
+        let all = list(hour(30), "statusFilter=completed");
+        let late = list(hour(30), &format!("statusFilter=completed&minTime={}", hour(12)));
+        assert!(!late.is_empty() && late.len() < all.len());
+        assert_eq!(list(hour(30), "statusFilter=inProgress,notStarted"), Vec::<i64>::new());
+        let busy = (0..1200).find_map(|half| {
+            let at = hour(7) + Ticks::seconds(half * 30);
+            let runs = list(at, "statusFilter=inProgress,notStarted");
+            (!runs.is_empty()).then_some((runs, list(at, "statusFilter=completed")))
+        });
+        let (runs, ended) = busy.unwrap();
+        assert!(runs.iter().all(|run| all.contains(run) && !ended.contains(run)));
     }
 
     #[test]

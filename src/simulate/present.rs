@@ -142,6 +142,19 @@ impl Builder {
         (first.queued <= at).then_some(build)
     }
 
+    /// The builds of a project that ended since a moment, or those under way.
+    pub(super) fn builds(&self, home: usize, at: Time, ended: bool, since: Option<Time>) -> Json {
+        let regular = (0..self.plan.runs).filter(|run| self.project_of(*run) == home);
+        let others = self.other_runs.iter().enumerate().filter(|(_, run)| !run.release && run.home == home);
+        let builds = regular.filter_map(|run| self.build(run, at));
+        let builds = builds.chain(others.filter_map(|(run, _)| self.other_build(run, at)));
+        let is_asked = |build: &Json| {
+            let finished = build["finishTime"].as_str().and_then(Time::parse);
+            finished.is_some() == ended && since.is_none_or(|since| finished >= Some(since))
+        };
+        list(builds.filter(is_asked).collect())
+    }
+
     pub(super) fn projects(&self) -> Json {
         let projects = (0..self.plan.projects).map(|index| {
             let (id, name) = project(index);

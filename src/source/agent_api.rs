@@ -6,60 +6,58 @@
 //! which coverage is drawn as well; one that says the same as the last is repeated only now and then, to
 //! prove the silence.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use super::listing::Seen;
-use super::rest::{Answer, Client, RestError, Service};
-use super::{Payload, escape, hand_over, heard};
-use crate::model::{RecordHash, Ticks, Time};
+use super::look::{Faults, How, Look, Pool, REPEAT};
+use super::rest::{Client, RestError, Service};
+use super::{Payload, escape, heard};
+use crate::model::{Ticks, Time};
 
 /// How often each kind is looked at.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Jobs of a pool: shorter than the shortest job.
     pub jobs_every: Ticks,
-    /// Pools, agents, scale-set machines.
+    /// Pools, agents, scale-set machines, and which runs there are.
     pub agents_every: Ticks,
     /// Deployment targets, service connections, Graph subjects, tokens.
     pub rest_every: Ticks,
 }
 
-/// An unchanged answer is handed over again after so long, as proof that it was looked at.
-const REPEAT: Ticks = Ticks::seconds(60);
-/// But not a list of requests: a line of its own says for which time it speaks.
+/// A list of requests is handed over again after so long: a line of its own says for which time it speaks.
 const REPEAT_OF_JOBS: Ticks = Ticks::seconds(60 * 60);
 /// Between two looks at memberships: one call for each group.
 const MEMBERSHIPS: Ticks = Ticks::seconds(4 * 60 * 60);
 /// Before the next look when one broke off, twice as long each time.
 const AFTER_A_FAULT: Ticks = Ticks::seconds(5);
-/// Rounds in which a run's timeline may fail before it is given up.
-const TRIES_OF_A_RUN: u32 = 5;
 /// Job requests asked for at a time, once all were seen.
 const NEWEST: usize = 100;
+/// Looks in a row that take too long before it is said that the calls are too few.
+const SLOW: u32 = 3;
+/// The lists of pools. Those behind deployment groups run jobs as well, and are listed only when asked for.
+const POOLS: [(&str, &str); 2] =
+    [("the pools", ""), ("the pools of deployment groups", "?poolType=deployment")];
 
-/// Looks at an organisation until `stopped` ends.
-pub async fn collect(
+/// Looks at an organisation until `stopped` ends; what was known before comes from `positions`.
+pub async fn collect<P: Fn(&str) -> Option<String>>(
     settings: &Settings,
     client: Arc<Client>,
     organization: &str,
     intake: mpsc::Sender<Payload>,
+    positions: &P,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), RestError> {
-    let look = Look {
-        client: &client,
-        organization,
-        partition: format!("agent_api/{organization}"),
-        intake: &intake,
-        state: Mutex::default(),
-    };
+    let look = Look::new(&client, organization, &intake, settings.agents_every, positions);
     let rounds = async {
         tokio::try_join!(
             look.repeat(Round::Agents, settings.agents_every),
             look.repeat(Round::Jobs, settings.jobs_every),
+            look.repeat(Round::Builds, settings.agents_every),
             look.repeat(Round::Runs, settings.jobs_every),
             look.repeat(Round::Rest, settings.rest_every),
         )
@@ -75,89 +73,62 @@ pub async fn collect(
 enum Round {
     Agents,
     Jobs,
+    Builds,
     Runs,
     Rest,
 }
 
-struct Look<'c> {
-    client: &'c Client,
-    organization: &'c str,
-    partition: String,
-    intake: &'c mpsc::Sender<Payload>,
-    state: Mutex<State>,
-}
-
-/// What is remembered between two rounds.
-#[derive(Default)]
-struct State {
-    /// Ids of pools, whether Azure runs their machines, and what their lists showed.
-    pools: BTreeMap<i64, (bool, Seen)>,
-    /// By address, what was handed over last, when, and for how long that need not be repeated.
-    sent: BTreeMap<String, (RecordHash, Time, Ticks)>,
-    /// Runs of which a job finished since their timeline was fetched, by build id: project, and tries that failed.
-    finished: BTreeMap<i64, (String, u32)>,
-    /// Requests seen finished, so that each leads to its timeline once.
-    timelines: BTreeSet<i64>,
-    /// When the members of groups were last listed.
-    memberships: Option<Time>,
-    /// Pools whose requests may not be read, so that each is said once.
-    closed: BTreeSet<i64>,
-}
-
-/// All pages of a list.
-struct List {
-    items: Vec<Json>,
-    /// Whether it was handed over: not when it says what the last one said a moment ago.
-    is_news: bool,
-}
-
-/// The first of the parts of a round that failed; the others go on.
-#[derive(Default)]
-struct Faults(Option<RestError>);
-
-impl Faults {
-    fn note<T>(&mut self, done: Result<T, RestError>) -> Result<Option<T>, RestError> {
-        match done {
-            Ok(value) => Ok(Some(value)),
-            // Without a pipeline or a sign-in nothing else goes well either.
-            Err(error @ (RestError::Pipeline { .. } | RestError::Record { .. })) => Err(error),
-            Err(error @ (RestError::Credential(_) | RestError::Refused { .. })) => Err(error),
-            Err(error) => {
-                tracing::debug!(%error, "a part of a round was not seen; the others go on");
-                self.0.get_or_insert(error);
-                Ok(None)
-            }
+impl Round {
+    /// In the words of the log.
+    fn name(self) -> &'static str {
+        match self {
+            Round::Agents => "the agents",
+            Round::Jobs => "the jobs of the pools",
+            Round::Builds => "the lists of builds",
+            Round::Runs => "the runs",
+            Round::Rest => "the projects, connections and identities",
         }
-    }
-
-    fn end(self) -> Result<(), RestError> {
-        self.0.map_or(Ok(()), Err)
     }
 }
 
 impl Look<'_> {
     /// Looks again and again; ends when what is seen cannot be handed over.
     async fn repeat(&self, round: Round, every: Ticks) -> Result<(), RestError> {
-        let mut faults = 0u32;
+        let (mut faults, mut slow) = (0u32, 0u32);
+        let (what, organization) = (round.name(), self.organization);
         loop {
             let began = self.now();
             let done = match round {
                 Round::Agents => self.agents().await,
                 Round::Jobs => self.jobs().await,
+                Round::Builds => self.builds().await,
                 Round::Runs => self.runs().await,
                 Round::Rest => self.rest().await,
             };
+            let took = self.now().0 - began.0;
             let pause = match done {
                 Ok(()) => {
-                    faults = 0;
-                    Ticks(every.0 - (self.now().0 - began.0).clamp(0, every.0))
+                    if std::mem::take(&mut faults) > 0 {
+                        tracing::info!(organization, "{what} are seen again");
+                    }
+                    slow =
+                        if slow >= SLOW || took <= every.0.saturating_mul(3) / 2 { slow } else { slow + 1 };
+                    if slow == SLOW && matches!(round, Round::Jobs) {
+                        slow += 1;
+                        let (took, wanted) = (took / Ticks::seconds(1).0, every.0 / Ticks::seconds(1).0);
+                        tracing::warn!(
+                            organization,
+                            "a look at {what} takes {took} seconds, and `azure_devops.jobs_every` is {wanted}: shorter jobs may not be seen while they run; if the service answers in time, raise `azure_devops.requests_per_minute`"
+                        );
+                    }
+                    Ticks(every.0 - took.clamp(0, every.0))
                 }
                 Err(error @ RestError::Pipeline { .. }) => return Err(error),
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        organization = self.organization,
-                        "not all of {round:?} was seen; the next look tries again"
+                        organization,
+                        "not all of {what} was seen; the next look tries again"
                     );
                     faults += 1;
                     Ticks(AFTER_A_FAULT.0 << (faults - 1).min(16)).min(every)
@@ -167,49 +138,29 @@ impl Look<'_> {
         }
     }
 
-    fn now(&self) -> Time {
-        self.client.clock.now()
-    }
-
-    /// Whether a moment is so long ago; one that lies ahead is, as the clock was set back since.
-    fn is_past(&self, at: Time, length: Ticks) -> bool {
-        let since = self.now().0 - at.0;
-        since < 0 || since >= length.0
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pools(&self) -> Vec<i64> {
-        self.state().pools.keys().copied().collect()
-    }
-
     /// Pools first, then who is in them.
     async fn agents(&self) -> Result<(), RestError> {
         let mut faults = Faults::default();
-        // Those behind deployment groups run jobs as well, and are listed only when asked for.
-        let mut listed = Vec::new();
-        for kind in ["", "?poolType=deployment"] {
-            let list = self.list(Service::Core, &format!("_apis/distributedtask/pools{kind}")).await;
-            listed.push(faults.note(list)?.map(|list| list.items));
-        }
-        if let Some(listed) = listed.into_iter().collect::<Option<Vec<_>>>() {
-            let mut state = self.state();
-            let mut known = std::mem::take(&mut state.pools);
-            for pool in listed.into_iter().flatten() {
-                let Some(id) = pool["id"].as_i64() else { continue };
-                let (_, seen) = known.remove(&id).unwrap_or_default();
-                state.pools.insert(id, (pool["isHosted"].as_bool().unwrap_or(false), seen));
+        for (kind, (what, query)) in POOLS.into_iter().enumerate() {
+            let path = format!("_apis/distributedtask/pools{query}");
+            let remedy = "no agent and no job of pools that are in no other list is seen; give the identity that collects the role Reader on them";
+            let list = self.unless_dark(what, remedy, self.list(Service::Core, &path).await);
+            // Those of a list that is not to be had stay as they are.
+            if let Some(pools) = faults.note(list)?.flatten() {
+                self.listed(kind, &pools.items);
             }
         }
-        let own: Vec<i64> =
-            self.state().pools.iter().filter(|(_, (hosted, _))| !hosted).map(|(id, _)| *id).collect();
-        for pool in own {
+        for pool in self.pools(|pool| !pool.is_hosted) {
             let path = format!(
                 "_apis/distributedtask/pools/{pool}/agents?includeCapabilities=true&includeAssignedRequest=true&includeLastCompletedRequest=true"
             );
-            faults.note(self.may(Service::Core, &path).await)?;
+            let asked = self.now();
+            let list = self.list(Service::Core, &path).await;
+            let remedy = "who its agents are and were is not known; give the identity that collects the role Reader on the pool";
+            let list = self.unless_dark(&format!("the agents of pool {pool}"), remedy, list);
+            if faults.note(list)?.flatten().is_some() {
+                faults.note(self.agents_heard(pool, asked).await)?;
+            }
         }
         let elastic = faults.note(self.may(Service::Core, "_apis/distributedtask/elasticpools").await)?;
         for id in elastic.unwrap_or_default().iter().filter_map(|pool| pool["poolId"].as_i64()) {
@@ -219,56 +170,77 @@ impl Look<'_> {
         faults.end()
     }
 
+    /// Takes a list of pools of a kind.
+    fn listed(&self, kind: usize, pools: &[Json]) {
+        let mut state = self.state();
+        let there: BTreeSet<i64> = pools.iter().filter_map(|pool| pool["id"].as_i64()).collect();
+        state.pools.retain(|id, pool| pool.kind != kind || there.contains(id));
+        for pool in pools {
+            let Some(id) = pool["id"].as_i64() else { continue };
+            let before = state.restored.remove(&id);
+            let known = state.pools.entry(id).or_insert_with(|| {
+                let seen = before.as_ref().and_then(Seen::restored).unwrap_or_default();
+                Pool { known: seen.complete(), seen, kind, is_hosted: false }
+            });
+            known.kind = kind;
+            known.is_hosted = pool["isHosted"].as_bool().unwrap_or(false);
+        }
+    }
+
+    /// Says that the agents of a pool were heard since the last look, when that was lately.
+    async fn agents_heard(&self, pool: i64, asked: Time) -> Result<(), RestError> {
+        let last = self.state().agents.insert(pool, asked);
+        let lately = |last: &Time| (0..=self.agents_every.0.saturating_mul(2)).contains(&(asked.0 - last.0));
+        let Some(last) = last.filter(lately) else { return Ok(()) };
+        self.say(heard("agents", self.organization, Some(pool), last, asked)).await
+    }
+
     /// What every pool runs and ran last.
     async fn jobs(&self) -> Result<(), RestError> {
         let mut faults = Faults::default();
-        for pool in self.pools() {
+        for pool in self.pools(|_| true) {
             faults.note(self.jobs_of(pool).await)?;
         }
-        let mut state = self.state();
-        // Request ids rise: those of long ago are not listed any more.
-        while state.timelines.len() > 100_000 {
-            state.timelines.pop_first();
-        }
         // An older answer holds nothing back any more; of runs there would be ever more.
-        state.sent.retain(|_, (_, at, repeat)| !self.is_past(*at, *repeat));
-        drop(state);
+        self.state().sent.retain(|_, (_, at, repeat)| !self.is_past(*at, *repeat));
+        faults.note(self.save().await)?;
         faults.end()
     }
 
     /// The newest requests of a pool, or all when it is not known that those lack nothing.
     async fn jobs_of(&self, pool: i64) -> Result<(), RestError> {
         let path = format!("_apis/distributedtask/pools/{pool}/jobrequests");
+        let what = format!("the job requests of pool {pool}");
         loop {
-            let all = self.state().pools.get(&pool).is_none_or(|(_, seen)| seen.needs_all());
+            let all = self.state().pools.get(&pool).is_none_or(|pool| pool.seen.needs_all());
             let limit = if all { String::new() } else { format!("?$top={NEWEST}") };
             let asked = self.now();
-            let list = self.pages(Service::Core, &format!("{path}{limit}"), REPEAT_OF_JOBS).await;
-            let list = match list {
-                // Not ours to see, or gone since it was listed.
-                Err(error) if is_absent(&error) => {
-                    self.closed(pool, &error);
-                    return Ok(());
-                }
-                other => other?,
+            // What was known before is known: the pages of years need not be turned at each look.
+            let is_enough = |jobs: &[Json]| {
+                !all && self.state().pools.get(&pool).is_some_and(|pool| pool.seen.is_enough(jobs))
             };
-            self.state().closed.remove(&pool);
-            let is_whole = all || list.items.len() < NEWEST;
+            let how = How { repeat: REPEAT_OF_JOBS, is_enough: &is_enough, keeps_empty: true };
+            let list = self.pages(Service::Core, &format!("{path}{limit}"), how).await;
+            // Not ours to see, or gone since it was listed.
+            let remedy = "other jobs may have run wherever only one is known; give the identity that collects the role Reader on the pool";
+            let Some(list) = self.unless_dark(&what, remedy, list)? else { return Ok(()) };
+            let is_whole = all || list.is_end && (list.pages > 1 || list.items.len() < NEWEST);
             let (span, open) = {
                 let mut state = self.state();
-                state.finished(&list.items);
-                let Some((_, seen)) = state.pools.get_mut(&pool) else { return Ok(()) };
+                let known = state.pools.get(&pool).and_then(|pool| pool.known);
+                state.runs.requests(&list.items, known, asked);
+                let Some(Pool { seen, .. }) = state.pools.get_mut(&pool) else { return Ok(()) };
                 seen.take(&list.items, is_whole, asked);
                 (seen.unsaid(), seen.open())
             };
             if let Some((from, until)) = span
                 && (list.is_news || self.is_past(from, REPEAT))
             {
-                let line = heard("jobs", self.organization, Some((pool, &open)), from, until);
-                self.client.record(&line).await?;
-                self.hand_over(line).await?;
-                if let Some((_, seen)) = self.state().pools.get_mut(&pool) {
-                    seen.said();
+                let mut line = heard("jobs", self.organization, Some(pool), from, until);
+                line["open"] = open.into();
+                self.say(line).await?;
+                if let Some(pool) = self.state().pools.get_mut(&pool) {
+                    pool.seen.said();
                 }
             }
             if is_whole || span.is_some() {
@@ -277,59 +249,14 @@ impl Look<'_> {
         }
     }
 
-    /// Says once that a pool keeps verdicts open.
-    fn closed(&self, pool: i64, error: &RestError) {
-        if self.state().closed.insert(pool) {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                organization = self.organization,
-                pool,
-                "the job requests of a pool may not be read, so other jobs may have run wherever only one is known; give the identity that collects the role Reader on the pool"
-            );
-        }
-    }
-
-    /// Timelines of runs of which a job finished: they know a job's name and attempt.
-    async fn runs(&self) -> Result<(), RestError> {
-        // The newest first: the others are likelier to be known already.
-        let runs: Vec<i64> = self.state().finished.keys().rev().copied().collect();
-        for run in runs {
-            let Some((project, tries)) = self.state().finished.remove(&run) else { continue };
-            match self.run(run, &project).await {
-                Ok(()) => {}
-                Err(error @ RestError::Pipeline { .. }) => return Err(error),
-                // Its jobs are not listed as news again, so the run must not be forgotten; nor may one
-                // that never answers hold up all others.
-                Err(error) if tries < TRIES_OF_A_RUN => {
-                    tracing::debug!(%error, run, "a run is asked for again in the next round");
-                    self.state().finished.entry(run).or_insert((project, tries + 1));
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, run, "a run's timeline was given up");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn run(&self, run: i64, project: &str) -> Result<(), RestError> {
-        self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}/timeline")).await?;
-        self.may(Service::Core, &format!("{project}/_apis/build/builds/{run}")).await?;
-        Ok(())
-    }
-
     /// What changes seldom: projects with their targets and connections, and who there is.
     async fn rest(&self) -> Result<(), RestError> {
         let mut faults = Faults::default();
-        let projects = faults.note(self.may(Service::Core, "_apis/projects?$top=1000").await)?;
-        for project in projects.unwrap_or_default() {
-            if let Some(project) = project["id"].as_str() {
-                self.project(project, &mut faults).await?;
-            }
+        for project in faults.note(self.projects().await)?.unwrap_or_default() {
+            self.project(&project, &mut faults).await?;
         }
         faults.note(self.may(Service::Core, "_apis/distributedtask/agentclouds").await)?;
-        for pool in self.pools() {
+        for pool in self.pools(|_| true) {
             let scope = "_apis/securityroles/scopes/distributedtask.agentpoolrole/roleassignments/resources";
             faults.note(self.may(Service::Core, &format!("{scope}/{pool}")).await)?;
         }
@@ -356,9 +283,9 @@ impl Look<'_> {
                 let path = format!("_apis/graph/storagekeys/{}?api-version=7.2-preview.1", escape(group));
                 missed.note(self.may(Service::Graph, &path).await)?;
             }
-            match missed.0 {
-                None => self.state().memberships = Some(self.now()),
-                Some(error) => drop(faults.note(Err::<(), _>(error))?),
+            match missed.end() {
+                Ok(()) => self.state().memberships = Some(self.now()),
+                Err(error) => drop(faults.note(Err::<(), _>(error))?),
             }
         }
         faults.note(self.may(Service::Graph, "_apis/tokens/pats?api-version=7.2-preview.1").await)?;
@@ -386,83 +313,4 @@ impl Look<'_> {
         }
         Ok(())
     }
-
-    /// A list that the identity may lack the permission for, or the organisation the feature.
-    async fn may(&self, service: Service, path: &str) -> Result<Vec<Json>, RestError> {
-        match self.list(service, path).await {
-            Err(error) if is_absent(&error) => {
-                tracing::debug!(%error, "not to be had here");
-                Ok(Vec::new())
-            }
-            other => Ok(other?.items),
-        }
-    }
-
-    async fn list(&self, service: Service, path: &str) -> Result<List, RestError> {
-        self.pages(service, path, REPEAT).await
-    }
-
-    /// All pages of a list, handed over.
-    async fn pages(&self, service: Service, path: &str, repeat: Ticks) -> Result<List, RestError> {
-        let base = self.client.url(service, self.organization, path);
-        let mut url = base.clone();
-        let mut list = List { items: Vec::new(), is_news: false };
-        loop {
-            let answer = self.client.get(&url).await?;
-            list.is_news |= self.send(&url, &answer, repeat).await?;
-            // Kept as it came; but what cannot be read is not an empty list.
-            let body: Json = serde_json::from_slice(&answer.body)
-                .map_err(|e| RestError::Body { url: url.clone(), says: e.to_string() })?;
-            for name in ["value", "patTokens"] {
-                list.items.extend(body[name].as_array().into_iter().flatten().cloned());
-            }
-            let token = answer.continuation.or_else(|| body["continuationToken"].as_str().map(str::to_owned));
-            let Some(token) = token.filter(|t| !t.is_empty()) else { return Ok(list) };
-            let between = if base.contains('?') { '&' } else { '?' };
-            let next = format!("{base}{between}continuationToken={}", escape(&token));
-            if next == url {
-                return Ok(list);
-            }
-            url = next;
-        }
-    }
-
-    /// Hands an answer over, unless it says what the last one said a moment ago; says whether it did.
-    async fn send(&self, url: &str, answer: &Answer, repeat: Ticks) -> Result<bool, RestError> {
-        let hash = RecordHash::of(&answer.body);
-        let last = self.state().sent.get(url).copied();
-        if last.is_some_and(|(last, at, repeat)| last == hash && !self.is_past(at, repeat)) {
-            return Ok(false);
-        }
-        self.hand_over(answer.line.clone()).await?;
-        self.state().sent.insert(url.to_owned(), (hash, self.now(), repeat));
-        Ok(true)
-    }
-
-    async fn hand_over(&self, line: bytes::Bytes) -> Result<(), RestError> {
-        hand_over(&*self.client.clock, self.intake, line, &self.partition, None).await
-    }
-}
-
-impl State {
-    /// Notes the runs of requests that are listed as finished for the first time.
-    fn finished(&mut self, jobs: &[Json]) {
-        for job in jobs {
-            let (Some(request), true) = (job["requestId"].as_i64(), job["finishTime"].is_string()) else {
-                continue;
-            };
-            let build = job["planType"].as_str().is_some_and(|t| t.eq_ignore_ascii_case("build"));
-            if let (true, Some(run), Some(project)) =
-                (build, job["owner"]["id"].as_i64(), job["scopeId"].as_str())
-                && self.timelines.insert(request)
-            {
-                self.finished.insert(run, (project.to_owned(), 0));
-            }
-        }
-    }
-}
-
-/// Whether the identity may not see it, or the organisation does not have it.
-fn is_absent(error: &RestError) -> bool {
-    matches!(error, RestError::Refused { status: 403, .. } | RestError::Status { status: 400 | 404, .. })
 }

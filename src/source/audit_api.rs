@@ -45,6 +45,7 @@ pub async fn collect<P: Fn(&str) -> Option<String>>(
     let partition = format!("audit_api/{organization}");
     let saved = positions(&partition).and_then(|text| Time::parse(&text));
     let mut reached = saved.unwrap_or_else(|| clock.now() - settings.backfill);
+    let mut faults = 0u32;
     loop {
         let now = clock.now();
         let overlap = settings.overlap.max(settings.lag);
@@ -56,10 +57,14 @@ pub async fn collect<P: Fn(&str) -> Option<String>>(
             done = slice.take(from, until, now - settings.lag) => match done {
                 Ok(()) => {
                     reached = until;
+                    if std::mem::take(&mut faults) > 0 {
+                        tracing::info!(organization, "the audit log is read again");
+                    }
                     until + Ticks::seconds(1) < clock.now()
                 }
                 Err(error @ RestError::Pipeline { .. }) => return Err(error),
                 Err(error) => {
+                    faults += 1;
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         organization,
@@ -114,6 +119,7 @@ impl Slice<'_> {
         }
         let heard = super::heard("audit", self.organization, None, from, until.min(settled).max(from));
         let position = Position { partition: self.partition.to_owned(), value: until.to_string() };
+        let heard = heard.to_string().into();
         self.client.record(&heard).await?;
         super::hand_over(&*self.client.clock, self.intake, heard, self.partition, Some(position)).await
     }

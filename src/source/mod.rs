@@ -22,6 +22,12 @@ mod credential;
 
 mod listing;
 
+mod look;
+
+mod follow;
+
+mod runs;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -136,17 +142,15 @@ fn ticks(length: Duration) -> Ticks {
     Ticks(i64::try_from(length.as_nanos() / 100).unwrap_or(i64::MAX))
 }
 
-/// The line that says between which times a source was heard; of a pool's jobs also which requests were
-/// open at the end.
-fn heard(source: &str, organization: &str, pool: Option<(i64, &[i64])>, from: Time, until: Time) -> Bytes {
+/// The line that says between which times a source was heard, of which pool if it has one.
+fn heard(source: &str, organization: &str, pool: Option<i64>, from: Time, until: Time) -> serde_json::Value {
     let mut line = serde_json::json!({
         "heard": source, "organization": organization, "from": from.to_string(), "until": until.to_string(),
     });
-    if let Some((pool, open)) = pool {
+    if let Some(pool) = pool {
         line["poolId"] = pool.into();
-        line["open"] = open.into();
     }
-    line.to_string().into()
+    line
 }
 
 /// A value as it goes into a query.

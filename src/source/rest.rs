@@ -196,14 +196,14 @@ impl Client {
     }
 
     /// The capture line of an answer, without its secrets. A body that is no JSON goes in as text, so
-    /// that the decoder says what is wrong with it.
+    /// that the decoder says what is wrong with it; its secrets are masked while it can be told what they are.
     fn line(&self, url: &str, status: u16, continuation: Option<&str>, body: &[u8]) -> Bytes {
         let text = String::from_utf8_lossy(body);
         let text = text.trim_start_matches('\u{feff}');
         let body = match serde_json::from_str::<&RawValue>(text) {
             // A line is a line.
             Ok(json) => json.get().replace(['\r', '\n'], " "),
-            Err(_) => serde_json::Value::from(text).to_string(),
+            Err(_) => serde_json::Value::from(crate::decode::hidden(text)).to_string(),
         };
         let (url, observed) = (serde_json::Value::from(url), self.clock.now());
         // In the answer this is a header; without it a page looks like the whole.

@@ -17,8 +17,8 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::lake::Scratch;
 
-/// Loops of the collectors of one organisation: its audit log; agents, jobs, runs and the rest.
-const LOOPS: usize = 5;
+/// Loops of the collectors of one organisation: its audit log; agents, jobs, builds, runs and the rest.
+const LOOPS: usize = 6;
 /// Calls a minute.
 const BUDGET: usize = 30;
 

@@ -7,6 +7,8 @@ mod agents;
 #[cfg(feature = "io")]
 mod collect;
 #[cfg(feature = "io")]
+mod collect_runs;
+#[cfg(feature = "io")]
 mod collect_unkind;
 #[cfg(feature = "io")]
 mod commands;

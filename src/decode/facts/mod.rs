@@ -133,6 +133,10 @@ fn push<'a>(draft: Draft, raw: &'a str, sink: &mut Sink<'a, '_>) {
 
 /// A record of a known origin from which nothing typed is drawn.
 pub(super) fn other<'a>(kind: &str, raw: &'a str, sink: &mut Sink<'a, '_>) {
+    // It may hold a text that was never read.
+    if let Cow::Owned(clean) = super::hidden(raw) {
+        return sink.owned(None, clean.as_str(), |clean, inner| other(kind, clean, inner));
+    }
     let around = Around { address: &sink.address, organization: sink.organization() };
     push(Draft::new(kind, "", Body::Other, &around), raw, sink);
 }
