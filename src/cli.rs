@@ -202,7 +202,8 @@ pub struct Report {
 
 #[derive(Debug, Args)]
 pub struct Trace {
-    /// Event id (GUID or REST form), correlation id, run id (also `build:7` or `release:7`), or agent name
+    /// Event id (GUID or REST form), correlation id, authorization id, run id (also `build:7` or
+    /// `release:7`), or agent name
     pub id: String,
     /// How many actions at most
     #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]

@@ -4,7 +4,7 @@
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
---! returns = ["occurred", "organization", "project", "run_name", "pipeline_id", "environment", "author", "source_branch", "approved_by", "self_approved", "requested_by", "checks", "agent_name", "grade", "registrant"]
+--! returns = ["occurred", "organization", "project", "run_name", "pipeline_id", "environment", "author", "source_branch", "approved_by", "self_approved", "requested_by", "checks", "agent_name", "grade", "registrant", "candidates"]
 --! tags = ["audit", "security"]
 with named as (
   select *, coalesce(organization, organization_id) as org, json_member(data, 'RunName', 'ReleaseName') as run_name,
@@ -12,7 +12,7 @@ with named as (
   from actions
 ), deployments as (
   select d.event_id, d.occurred, d.org, d.organization, d.project_id, d.project, coalesce(d.run_name, r.name) as run_name, d.run_id, d.pipeline_id,
-    d.environment, d.stage, d.agent_name, d.grade, d.identities,
+    d.environment, d.stage, d.agent_name, d.grade, d.identities, d.candidates,
     coalesce(r.requested_for_id, lower(json_member(d.data, 'RequesterId'))) as author_id, r.requested_for as author,
     coalesce(r.requested_by_id, r.requested_for_id, lower(json_member(d.data, 'RequesterId'))) as requester_id,
     coalesce(r.requested_by, r.requested_for) as requested_by, r.source_branch
@@ -20,7 +20,8 @@ with named as (
   left join runs r on r.run_id = d.run_id and r.run_kind = d.run_kind and coalesce(r.organization, r.organization_id) = d.org
   where d.action in ('Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted') and d.occurred >= $since and d.occurred < $until
 ), approvals as (
-  select org, project_id, run_name, cast(null as varchar) as run_id, stage, actor_id as approver_id, actor_name as approver, occurred
+  select org, project_id, run_name, cast(null as varchar) as run_id, stage, actor_id as approver_id, actor_name as approver,
+    case when executor = 'agent' then ' on agent ' || coalesce(agent_name, 'of unknown name') else '' end as whence, occurred
   from named
   where executor <> 'service' and (action like 'Release.Approval%' or action like '%.ApprovalCompleted')
     and coalesce(lower(json_member(data, 'ApprovalResult')), 'approved') not like '%reject%'
@@ -30,11 +31,11 @@ with named as (
     json_member(raw, 'resource.run.id', 'resource.release.id'), json_member(raw, 'resource.stageName', 'resource.stage.name'),
     lower(json_member(raw, 'resource.approval.steps.' || nth || '.actualApprover.id', 'resource.approval.steps.' || nth || '.assignedApprover.id')),
     json_member(raw, 'resource.approval.steps.' || nth || '.actualApprover.displayName', 'resource.approval.steps.' || nth || '.assignedApprover.displayName'),
-    coalesce(occurred, observed)
+    '', coalesce(occurred, observed)
   from (select *, unnest(make_array('0', '1', '2', '3', '4', '5', '6', '7')) as nth from lake.facts where kind like '%approval-completed')
   where lower(json_member(raw, 'resource.approval.steps.' || nth || '.status')) = 'approved'
 ), approved as (
-  select d.event_id, string_agg(distinct coalesce(k.name, a.approver, a.approver_id), ', ') as approved_by,
+  select d.event_id, string_agg(distinct coalesce(k.name, a.approver, a.approver_id) || a.whence, ', ') as approved_by,
     bool_or(a.approver_id = d.author_id or a.approver_id = d.requester_id) as self_approved
   from deployments d
   join approvals a on a.org = d.org and coalesce(a.project_id = d.project_id, true)
@@ -47,6 +48,9 @@ with named as (
   from deployments d
   join named c on c.action = 'CheckSuite.Completed' and c.org = d.org and c.project_id = d.project_id and c.run_name = d.run_name and c.occurred <= d.occurred
   group by d.event_id
+), possible as (
+  select event_id, string_agg(distinct candidate['agent_name'], ', ') as candidates
+  from (select event_id, unnest(candidates) as candidate from deployments where agent_name is null) group by event_id
 ), registrants as (
   select event_id, string_agg(distinct coalesce(identity['name'], identity['id']), ', ') as registrant
   from (select event_id, unnest(identities) as identity from deployments)
@@ -54,10 +58,11 @@ with named as (
 )
 select d.occurred, d.organization, d.project, d.run_name, d.pipeline_id, d.environment, coalesce(d.author, o.name, d.author_id) as author, d.source_branch,
   a.approved_by, coalesce(a.self_approved, false) as self_approved, coalesce(d.requested_by, q.name, d.requester_id) as requested_by,
-  coalesce(c.checks, 0) as checks, d.agent_name, d.grade, g.registrant
+  coalesce(c.checks, 0) as checks, d.agent_name, d.grade, g.registrant, p.candidates
 from deployments d
 left join approved a on a.event_id = d.event_id
 left join checked c on c.event_id = d.event_id
+left join possible p on p.event_id = d.event_id
 left join registrants g on g.event_id = d.event_id
 left join known_as o on o.organization = d.org and o.alias = d.author_id
 left join known_as q on q.organization = d.org and q.alias = d.requester_id

@@ -11,7 +11,7 @@ with stated as (
     from bindings where role = 'stated'
   ) where nth = 1
 )
-select s.organization, s.agent, s.machine, s.identity_id, 'another machine' as contradiction,
+select coalesce(s.organization, a.organization) as organization, s.agent, s.machine, s.identity_id, 'another machine' as contradiction,
   concat(a.name, ' on ', a.machine) as seen, a.observed as at
 from stated s
 join agents_now a on s.agent is not null and lower(a.name) like s.agent_like and a.machine is not null and lower(a.machine) not like s.machine_like
@@ -26,7 +26,7 @@ where not exists (
     and coalesce(a.organization = s.organization, true)
 )
 union all
-select s.organization, s.agent, s.machine, s.identity_id, 'the identity at work on another agent',
+select coalesce(s.organization, e.organization), s.agent, s.machine, s.identity_id, 'the identity at work on another agent',
   concat(e.action, ' by ', e.agent_name), e.occurred
 from stated s
 join actions e on e.actor_client_id = s.identity_id and lower(e.agent_name) not like s.agent_like

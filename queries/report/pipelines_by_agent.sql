@@ -4,10 +4,10 @@
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
---! returns = ["agent_name", "pool_id", "pipeline_name", "pipeline_id", "jobs", "first", "last"]
+--! returns = ["organization", "agent_name", "pool_id", "pipeline_name", "pipeline_id", "jobs", "first", "last"]
 --! tags = ["resources"]
-select agent_name, pool_id, pipeline_name, pipeline_id, count(*) as jobs, min(received) as first, max(received) as last
+select coalesce(organization, organization_id) as organization, agent_name, pool_id, pipeline_name, pipeline_id, count(*) as jobs, min(received) as first, max(received) as last
 from jobs
 where agent_name is not null and received >= $since and received < $until
-group by agent_name, pool_id, pipeline_name, pipeline_id
-order by agent_name, jobs desc
+group by coalesce(organization, organization_id), agent_name, pool_id, pipeline_name, pipeline_id
+order by organization, agent_name, jobs desc

@@ -4,9 +4,9 @@
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
 --!   { name = "until", type = "timestamp", doc = "Up to here, exclusive", default = "2100-01-01T00:00:00Z" },
 --! ]
---! returns = ["occurred", "action", "project", "actor_name", "grade", "provisional", "candidates", "missing", "event_id"]
+--! returns = ["occurred", "organization", "action", "project", "actor_name", "grade", "provisional", "candidates", "missing", "event_id"]
 --! tags = ["trace"]
-select occurred, action, project, actor_name, grade, provisional, array_length(candidates) as candidates,
+select occurred, coalesce(organization, organization_id) as organization, action, project, actor_name, grade, provisional, array_length(candidates) as candidates,
   array_to_string(missing, '; ') as missing, event_id
 from actions
 where array_length(candidates) > 1 and occurred >= $since and occurred < $until

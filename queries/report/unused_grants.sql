@@ -15,9 +15,11 @@ with held as (
     and (kind <> 'permission' or resource_kind in ('endpoint', 'queue'))
   group by organization, grant_key, kind, reached, permission
 ), newest as (
-  select max(occurred) as at from lake.events
+  select coalesce(organization, organization_id) as organization, max(occurred) as at from lake.events group by 1
 )
-select organization, holder, kind, reached, permission, since, by, last_used
-from held cross join newest
-where last_used is null or extract(epoch from (newest.at - last_used)) >= $days * 86400
+select h.organization, holder, kind, reached, permission, since, by, last_used
+from held h
+join newest n on n.organization = h.organization
+-- What is held for fewer days cannot have been unused for so many.
+where extract(epoch from (n.at - greatest(since, last_used))) >= $days * 86400
 order by last_used nulls first, holder, kind, reached

@@ -1,5 +1,5 @@
 --! title = "Whose rights an agent, a token, a service connection or an identity has, by every name it goes by"
---! reads = ["known_as", "bindings", "actions", "jobs", "agents", "grants"]
+--! reads = ["known_as", "bindings", "actions", "jobs", "agents", "pools", "grants"]
 with acted as (
   select coalesce(organization, organization_id) as org, actor_kind, coalesce(actor_client_id, actor_id) as actor, actor_name,
     case when auth_mechanism like 'PAT%' then authorization_id end as token,
@@ -11,16 +11,32 @@ with acted as (
   left join known_as k on k.organization = a.org and k.alias = case when a.actor_kind like '%build_service' then a.actor_name else a.actor end
   left join known_as t on t.organization = a.org and t.alias = a.token
 ), registered as (
-  select coalesce(organization, organization_id) as org, agent_id, agent_name, machine, identity_id, identity_name, role, "from",
+  select coalesce(organization, organization_id) as org, agent_id, agent_name, machine, pool_name, identity_id, identity_name, role, "from",
     case when role = 'stated' then until else lead("from") over (
       partition by coalesce(organization, organization_id), agent_id, role order by "from") end as until
   from lake.bindings where role in ('registrant', 'stated') or identity_kind = 'vm'
+), pool_names as (
+  select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as pool_name
+  from lake.pools where queue_id is null and name is not null and pool_id is not null group by 1, 2
+), known as (
+  select distinct a.org, a.agent_id, a.name, a.machine, p.pool_name
+  from (
+    select coalesce(organization, organization_id) as org, agent_id, name, machine, pool_id from lake.agents where event is null
+    union all
+    -- Of one that no list showed, no machine is known.
+    select coalesce(organization, organization_id), agent_id, agent_name, null, pool_id from lake.jobs where agent_id is not null
+  ) a
+  left join pool_names p on p.org = a.org and p.pool_id = a.pool_id
+  where a.name is not null
 ), borne as (
-  select b.org, b.agent_id, coalesce(b.agent_name, g.name) as agent_name, b.identity_id, b.identity_name, b.role, b."from", b.until
+  -- What is stated holds for every agent, machine and pool that fits: in names only `*` stands for others.
+  select b.org, coalesce(b.agent_id, g.agent_id) as agent_id, coalesce(g.name, b.agent_name) as agent_name, b.identity_id, b.identity_name, b.role, b."from", b.until
   from registered b
-  left join (select distinct coalesce(organization, organization_id) as org, agent_id, name, machine from lake.agents where event is null) g
+  left join known g
     on b.role <> 'registrant' and g.org = b.org and (b.agent_id is null or g.agent_id = b.agent_id)
-    and g.name like replace(coalesce(b.agent_name, '*'), '*', '%') and coalesce(g.machine, '') like replace(coalesce(b.machine, '*'), '*', '%')
+    and lower(g.name) like lower(replace(replace(replace(replace(coalesce(b.agent_name, '*'), '\', '\\'), '%', '\%'), '_', '\_'), '*', '%'))
+    and lower(coalesce(g.machine, '')) like lower(replace(replace(replace(replace(coalesce(b.machine, '*'), '\', '\\'), '%', '\%'), '_', '\_'), '*', '%'))
+    and (b.role <> 'stated' or lower(coalesce(g.pool_name, '')) like lower(replace(replace(replace(replace(coalesce(b.pool_name, '*'), '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')))
   where b.role = 'registrant' or g.name is not null
 ), ran as (
   select coalesce(organization, organization_id) as org, agent_name, project_id, pipeline_id, min(received) as at

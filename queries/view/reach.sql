@@ -1,5 +1,5 @@
 --! title = "What each identity and pipeline reaches, through which groups, since when, and when it used that last"
---! reads = ["grants", "known_as", "events", "jobs", "facts"]
+--! reads = ["grants", "known_as", "events", "jobs", "facts", "pools"]
 with recursive known as (
   -- Whoever may use a connection acts as whom it signs in as.
   select coalesce(organization, organization_id) as org, *,
@@ -41,11 +41,16 @@ with recursive known as (
   where (i.until is null or g."from" < i.until) and (g.until is null or i."from" is null or i."from" < g.until)
 ), acted as (
   select coalesce(organization, organization_id) as org, coalesce(actor_client_id, actor_id) as actor, actor_kind like '%build_service' as is_build, actor_name, split_part(action, '.', 1) as area,
-    case when action like 'Library.Agent%' then json_member(data, 'AgentPoolId', 'PoolId') end as pool, max(occurred) as at
-  from lake.events group by 1, 2, 3, 4, 5, 6
+    case when action like 'Library.Agent%' then json_member(data, 'AgentPoolId', 'PoolId') end as pool,
+    case when action like 'Library.Agent%' then json_member(data, 'AgentPoolName', 'PoolName') end as pool_name, max(occurred) as at
+  from lake.events group by 1, 2, 3, 4, 5, 6, 7
 ), did as (
-  select a.org, coalesce(k.id, a.actor) as holder, a.actor_name, unnest(make_array('any', a.area, 'pool ' || a.pool)) as what, a.at
+  select a.org, coalesce(k.id, a.actor) as holder, a.actor_name, unnest(make_array('any', a.area, 'pool ' || coalesce(a.pool, p.pool))) as what, a.at
   from acted a
+  left join (
+    select coalesce(organization, organization_id) as org, name, max(cast(pool_id as varchar)) as pool
+    from lake.pools where queue_id is null and pool_id is not null and name is not null group by 1, 2
+  ) p on a.pool is null and p.org = a.org and p.name = a.pool_name
   left join known_as k on k.organization = a.org and k.alias = case when a.is_build then a.actor_name else a.actor end
 ), executed as (
   select coalesce(organization, organization_id) as org, project_id, json_member(data, 'ConnectionId') as connection, json_member(data, 'DefinitionId', 'PipelineId') as pipeline, occurred

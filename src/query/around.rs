@@ -1,5 +1,7 @@
 //! What surrounds an action in its trace: its job, run and agent, what was believed and not heard, approvals.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::ScalarValue;
 use serde_json::{Value as Json, json};
 
@@ -52,17 +54,22 @@ const NAMESAKES: &str = "
     where name = $name and agent_id <> $agent and event is null and coalesce(organization_id = $id, organization = $organization, true)
     group by agent_id, pool_id order by first_seen, agent_id";
 
-/// Since when an agent is not listed any more.
-const GONE: &str = "select case when count(*) = count(until) then max(until) end as gone from agents";
+/// On which machine each of some agents was, as far as was seen by then, or else the first that was; since
+/// when it is gone.
+const PLACES: &str = "
+    with at as (select cast($at as timestamp) as t)
+    select agent_id, first_value(machine order by a.\"from\" > t, abs(extract(epoch from (a.\"from\" - t)))) as machine,
+      case when count(*) = count(until) then max(until) end as gone
+    from agents a cross join at";
 
 /// Approvals in the project of an action that can be of its run: an approval may wait for a month.
 const APPROVALS: &str = "
-    select event_id, occurred, action, executor, agent_name, actor_id, actor_name, subjects, null as raw
+    select event_id, occurred, action, executor, grade, agent_name, actor_id, actor_name, subjects, null as raw
     from lake.events
     where project_id = $project and action in ('Release.ApprovalCompleted', 'Release.ApprovalsCompleted')
       and occurred between cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
     union all
-    select key, occurred, kind, null, null, null, null, null, raw from facts
+    select key, occurred, kind, null, null, null, null, null, null, raw from facts
     where project_id = $project and kind in ('hook.ms.vss-pipelinechecks-events.approval-completed', 'approval')
       and occurred between cast($at as timestamp) - interval '30 days' and cast($at as timestamp) + interval '1 day'
     order by occurred";
@@ -70,20 +77,27 @@ const APPROVALS: &str = "
 impl Session {
     /// Adds to an action: `job`, `run` and `agent`, rows of `jobs`, `runs` and `agents_now` where the
     /// verdict names them, the job with the `project` of its pipeline; `agent_gone`, since when the agent is
-    /// not listed any more; `namesakes`, other agents that bore its name; `approvals` of a deployment's run
+    /// not there any more, and `removal`, the row of `removals` that says so; `namesakes`, other agents that bore its name; `approvals` of a deployment's run
     /// or, for an approval, the run as `approved_run`; `history`, what was believed before, with the
     /// `records` that changed it; `blind_windows`, what was not heard then.
     pub(super) async fn surround(&self, action: &mut Object) -> Result<(), QueryError> {
         let around = Around { session: self, action };
         let job = around.job().await?;
         let run = around.run().await?;
-        let approval = around.text("action").to_ascii_lowercase().contains("approv");
-        let approved = if approval { around.approved_run().await? } else { Json::Null };
+        let action_name = around.text("action").to_ascii_lowercase();
+        let decides = action_name.contains("approv") || action_name.starts_with("checksuite.");
+        let approved = if decides { around.approved_run().await? } else { Json::Null };
         let deployed = around.text("action").contains(".Deployment");
         let approvals = if deployed { around.approvals(&run).await? } else { Vec::new() };
+        let agent = around.first("select * from agents_now", &["agent_id"]).await?;
+        let gone = agent["gone"].clone();
+        let removal = "select * from removals";
+        let removal = if gone.is_null() { Json::Null } else { around.first(removal, &["agent_id"]).await? };
         let parts = [
-            ("agent", around.first("select * from agents_now", &["agent_id"]).await?),
-            ("agent_gone", around.first(GONE, &["agent_id"]).await?["gone"].take()),
+            ("candidates", around.candidates().await?),
+            ("agent", agent),
+            ("agent_gone", gone),
+            ("removal", removal),
             ("namesakes", around.namesakes().await?.into_iter().map(Json::Object).collect()),
             ("history", around.history().await?.into_iter().map(Json::Object).collect()),
             ("blind_windows", around.blind_windows().await?.into_iter().map(Json::Object).collect()),
@@ -162,6 +176,40 @@ impl Around<'_> {
         self.first(of_jobs, &RUN).await
     }
 
+    /// The candidates, each with the `pool_name`, the `machine` and since when the agent is `gone`.
+    async fn candidates(&self) -> Result<Json, QueryError> {
+        let mut all = self.action.get("candidates").cloned().unwrap_or_default();
+        let own = all.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default();
+        let ids = |name: &str, own: &[Json]| {
+            let ids: BTreeSet<i64> = own.iter().filter_map(|candidate| candidate[name].as_i64()).collect();
+            ids.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let (agents, pools) = (ids("agent_id", own), ids("pool_id", own));
+        let mut known = Vec::new();
+        if !agents.is_empty() {
+            let sql = format!("{PLACES} where agent_id in ({agents}) and {OWN} group by agent_id");
+            known = self.own(&sql, vec![("at", self.value("occurred"))]).await?;
+        }
+        let mut names = Vec::new();
+        if !pools.is_empty() {
+            let sql = "select pool_id, name as pool_name from pools where queue_id is null";
+            names = self.own(&format!("{sql} and pool_id in ({pools}) and {OWN}"), Vec::new()).await?;
+        }
+        for candidate in own {
+            let sides = [
+                (&known, "agent_id", "machine"),
+                (&known, "agent_id", "gone"),
+                (&names, "pool_id", "pool_name"),
+            ];
+            for (rows, id, member) in sides {
+                let row =
+                    rows.iter().find(|row| !candidate[id].is_null() && row.get(id) == Some(&candidate[id]));
+                candidate[member] = row.and_then(|row| row.get(member).cloned()).unwrap_or_default();
+            }
+        }
+        Ok(all)
+    }
+
     async fn namesakes(&self) -> Result<Vec<Object>, QueryError> {
         let (agent, name) = (self.value("agent_id"), self.value("agent_name"));
         if agent.is_null() || name.is_null() {
@@ -194,12 +242,17 @@ impl Around<'_> {
         self.own(BLIND, vec![("at", self.value("occurred"))]).await
     }
 
-    /// The run that an approval names, where one run of its project has the name.
+    /// The run that an approval or a check names, where one run of its project, and of the pipeline that it
+    /// names, has the name.
     async fn approved_run(&self) -> Result<Json, QueryError> {
         let Some(name) = run_names(self.action).next() else { return Ok(Json::Null) };
         let values = vec![("name", ScalarValue::from(name)), ("project", self.value("project_id"))];
-        let sql = "select * from runs where name = $name and project_id = $project limit 2";
+        let sql = "select * from runs where name = $name and project_id = $project limit 100";
         let mut runs = self.session.rows(sql, values).await?;
+        // Runs of several pipelines have the same names each day.
+        if let Some(pipeline) = subjects(self.action, "pipeline").next() {
+            runs.retain(|run| run["pipeline_name"].as_str().is_none_or(|own| own == pipeline));
+        }
         Ok(if runs.len() == 1 { Json::Object(runs.remove(0)) } else { Json::Null })
     }
 
@@ -224,7 +277,8 @@ impl Around<'_> {
                 let own = run.as_object().zip(id.as_str()).is_some_and(|(run, id)| asked_for(run, id));
                 out.push(json!({
                     "occurred": row["occurred"], "by": by, "by_id": id, "asked_for_the_run": own,
-                    "record": row["event_id"], "kind": row["action"],
+                    "record": row["event_id"], "kind": row["action"], "executor": row["executor"],
+                    "grade": row["grade"], "actor_name": row["actor_name"],
                 }));
             }
         }
@@ -248,8 +302,12 @@ fn records(row: &mut Object) -> Vec<String> {
 
 /// The names of the runs that an action is about.
 fn run_names(action: &Object) -> impl Iterator<Item = &str> {
+    subjects(action, "run")
+}
+
+fn subjects<'a>(action: &'a Object, kind: &'static str) -> impl Iterator<Item = &'a str> {
     let subjects = action.get("subjects").and_then(Json::as_array).into_iter().flatten();
-    subjects.filter(|subject| subject["kind"] == "run").filter_map(|subject| subject["name"].as_str())
+    subjects.filter(move |subject| subject["kind"] == kind).filter_map(|subject| subject["name"].as_str())
 }
 
 /// Who approved the run of this name, as an approval of the checks says: the id and the name of each.

@@ -15,10 +15,20 @@ pub fn render(trace: &Trace, color: bool) -> String {
     if trace.is_empty() {
         let _ = writeln!(
             out,
-            "nothing is known of `{}`: it is no event id, correlation id, run id or agent name of this lake",
+            "nothing is known of `{}`: it is no event id, correlation id, authorization id, run id or agent name of this lake",
             trace.asked
         );
         return out;
+    }
+    if !trace.tokens.is_empty() {
+        let _ = writeln!(out, "{}", bold("token of this id"));
+        trace.tokens.iter().for_each(|token| self::token(&mut out, token, &trace.registered));
+        out.push('\n');
+    }
+    if !trace.agents.is_empty() {
+        let _ = writeln!(out, "{}", bold("agents of this name"));
+        trace.agents.iter().for_each(|agent| self::agent(&mut out, agent, trace));
+        out.push('\n');
     }
     for (i, action) in trace.actions.iter().enumerate() {
         if i > 0 {
@@ -26,34 +36,37 @@ pub fn render(trace: &Trace, color: bool) -> String {
         }
         one(&mut out, action, &bold);
     }
-    if !trace.agents.is_empty() {
-        let _ = writeln!(out, "\n{}", bold("agents of this name"));
-        for agent in &trace.agents {
+    if !trace.possible.is_empty() {
+        let gap = if trace.actions.is_empty() { "" } else { "\n" };
+        let _ = writeln!(out, "{gap}{}", bold("actions that it can have done"));
+        for action in &trace.possible {
+            let candidates = match text(action, "candidates").as_str() {
+                "1" => "the only candidate known".to_owned(),
+                several => format!("one of {several} candidates"),
+            };
+            let head =
+                join(&[text(action, "action"), text(action, "occurred"), text(action, "event_id")], "  ");
             let _ = writeln!(
                 out,
-                "  {} in pool {}, machine {}, version {}, seen {}",
-                line(agent, &["agent_id", "name"]),
-                line(agent, &["pool_name", "pool_id"]),
-                text(agent, "machine"),
-                text(agent, "version"),
-                text(agent, "observed")
+                "  {head}: {} ({}), {candidates}",
+                text(action, "executor"),
+                text(action, "grade")
             );
         }
     }
     if !trace.jobs.is_empty() {
-        let _ = writeln!(out, "\n{}", bold("jobs"));
+        let gap = if trace.actions.is_empty() && trace.possible.is_empty() { "" } else { "\n" };
+        let _ = writeln!(out, "{gap}{}", bold("jobs"));
         for job in &trace.jobs {
             let _ = writeln!(
                 out,
-                "  request {} {} of run {} ({}) on {}: {} to {}, {}",
-                text(job, "request_id"),
-                text(job, "name"),
+                "  {} of run {} ({}) on {}: {}, {}",
+                join(&[labelled("request", job, "request_id"), text(job, "name")], " "),
                 text(job, "run_id"),
                 text(job, "pipeline_name"),
-                text(job, "agent_name"),
-                text(job, "received"),
-                text(job, "finished"),
-                text(job, "result")
+                first(&[text(job, "agent_name"), "no agent yet".to_owned()]),
+                span(job, "received", "finished"),
+                first(&[text(job, "result"), text(job, "state"), "not known to be over".to_owned()])
             );
         }
     }
@@ -69,11 +82,11 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let none = Object::new();
     let part = |name: &str| action.get(name).and_then(Json::as_object).unwrap_or(&none);
     let (job, run) = (part("job"), part("run"));
-    say("", String::new());
     let head =
         format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
     say("action", bold(&head));
-    say("", text(action, "details"));
+    let details = text(action, "details");
+    say("", if details == text(action, "action") { String::new() } else { details });
     for window in items(action, "blind_windows") {
         say("blind", blind_window(window));
     }
@@ -83,38 +96,15 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
     let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
     say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
     say("sure", how_sure(&grade, &text(action, "executor"), items(action, "candidates").count()));
-    say(
-        "raised by",
-        join(
-            &[
-                match text(action, "raised_by").as_str() {
-                    // Whoever holds the token of a job writes as it: the record proves no agent.
-                    "agent" => "a build identity".to_owned(),
-                    raiser => raiser.to_owned(),
-                },
-                text(action, "actor_name"),
-                text(action, "auth_mechanism"),
-                labelled("from", action, "ip"),
-            ],
-            ", ",
-        ),
-    );
+    // First which machine it was, then which work it was part of, then who else had to do with it.
+    place(&mut say, action, part("removal"), bold);
     if !text(action, "request_id").is_empty() || !text(action, "job_id").is_empty() {
         let name = join(&[text(job, "stage"), text(job, "name")], " / ");
-        let when = join(&[text(job, "received"), text(job, "finished")], " to ");
-        say(
-            "job",
-            join(
-                &[
-                    name,
-                    elsewhere(action, job),
-                    labelled("request", action, "request_id"),
-                    labelled("attempt", action, "attempt"),
-                    when,
-                ],
-                ", ",
-            ),
-        );
+        let request = labelled("request", action, "request_id");
+        let attempt = labelled("attempt", action, "attempt");
+        let when =
+            if text(job, "received").is_empty() { String::new() } else { span(job, "received", "finished") };
+        say("job", join(&[name, elsewhere(action, job), request, attempt, when], ", "));
     }
     if !text(action, "run_id").is_empty() {
         let name = first(&[text(run, "name"), text(job, "run_name")]);
@@ -127,67 +117,21 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         let pipeline = first(&[text(run, "pipeline_name"), text(job, "pipeline_name")]);
         say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
     }
-    let agent = join(
-        &[
-            text(action, "agent_name"),
-            labelled("id", action, "agent_id"),
-            labelled("version", action, "agent_version"),
-        ],
-        ", ",
-    );
-    if !text(action, "agent_name").is_empty() {
-        say("agent", bold(&agent));
-        say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
-        say("machine", text(action, "machine"));
-        say("gone", labelled("the agent is not listed any more since", action, "agent_gone"));
-    }
-    for other in items(action, "namesakes") {
-        let machine = labelled("on", other, "machine");
-        let pool = first(&[labelled("of pool", other, "pool_name"), labelled("of pool", other, "pool_id")]);
-        let who = join(&[format!("agent {} {pool}", text(other, "agent_id")), machine], ", ");
-        let name = text(action, "agent_name");
-        let (from, until) = (text(other, "first_seen"), text(other, "last_seen"));
-        let seen = if from == until { format!("at {from}") } else { format!("from {from} to {until}") };
-        say("namesake", format!("{who}, bore the name {name} as well: it was seen {seen}"));
-    }
+    let raiser = match text(action, "raised_by").as_str() {
+        // Whoever holds the token of a job writes as it: the record proves no agent.
+        "agent" => "a build identity".to_owned(),
+        raiser => raiser.to_owned(),
+    };
+    let (actor, how) = (text(action, "actor_name"), text(action, "auth_mechanism"));
+    say("raised by", join(&[raiser, actor, how, labelled("from", action, "ip")], ", "));
     for identity in items(action, "identities") {
-        let value = join(
-            &[
-                first(&[text(identity, "name"), text(identity, "id")]),
-                text(identity, "kind"),
-                text(identity, "id"),
-            ],
-            ", ",
-        );
-        say("identity", format!("{}: {value}", text(identity, "role")));
+        say("identity", self::identity(identity, run));
     }
     let subjects: Vec<String> = items(action, "subjects")
         .map(|s| format!("{} {}", text(s, "kind"), first(&[text(s, "name"), text(s, "id")])))
         .collect();
     say("about", subjects.join(", "));
-    for approval in items(action, "approvals") {
-        let by = first(&[text(approval, "by"), text(approval, "by_id")]);
-        let own = if is_true(approval, "asked_for_the_run") { ", who had asked for the run" } else { "" };
-        say("approved", format!("{} by {by}{own}", text(approval, "occurred")));
-    }
-    if let Some(run) = action.get("approved_run").and_then(Json::as_object) {
-        let own = asked_for(run, &text(action, "actor_id"));
-        let who = if own { "who approved it" } else { "" }.to_owned();
-        let who = first(&[who, text(run, "requested_for"), text(run, "requested_by")]);
-        let run = format!("{} {}, {}", text(run, "run_kind"), text(run, "run_id"), text(run, "name"));
-        say("approves", join(&[run, format!("asked for by {who}")], ", "));
-    }
-    for candidate in items(action, "candidates") {
-        let who = join(
-            &[
-                first(&[text(candidate, "agent_name"), labelled("agent", candidate, "agent_id")]),
-                labelled("pool", candidate, "pool_id"),
-                labelled("run", candidate, "run_id"),
-            ],
-            ", ",
-        );
-        say("candidate", format!("{who}: {}", text(candidate, "why")));
-    }
+    approvals(&mut say, action);
     for evidence in items(action, "evidence") {
         let record = short(&text(evidence, "record"));
         say(
@@ -200,16 +144,245 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
             ),
         );
     }
+    for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
+        say("missing", missing.as_str().unwrap_or_default().to_owned());
+    }
+    history(&mut say, action);
+}
+
+/// The agent of a verdict, or those it can have been: pool, machine, and what became of it.
+fn place(
+    say: &mut impl FnMut(&str, String),
+    action: &Object,
+    removal: &Object,
+    bold: &impl Fn(&str) -> String,
+) {
+    let name = text(action, "agent_name");
+    if !name.is_empty() {
+        let version = labelled("version", action, "agent_version");
+        say("agent", bold(&join(&[name.clone(), labelled("id", action, "agent_id"), version], ", ")));
+        say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
+        say("machine", text(action, "machine"));
+        let gone = labelled("the agent is not listed any more since", action, "agent_gone");
+        let deleted = labelled("deleted by", removal, "actor_name");
+        let deleted = join(&[deleted, labelled("at", removal, "occurred")], " ");
+        say("gone", join(&[gone, deleted, labelled("event", removal, "event_id")], ", "));
+    }
+    for other in items(action, "namesakes") {
+        let machine = labelled("on", other, "machine");
+        let pool = first(&[labelled("of pool", other, "pool_name"), labelled("of pool", other, "pool_id")]);
+        let who = join(&[format!("agent {} {pool}", text(other, "agent_id")), machine], ", ");
+        let (from, until) = (text(other, "first_seen"), text(other, "last_seen"));
+        let seen = if from == until { format!("at {from}") } else { format!("from {from} to {until}") };
+        say("namesake", format!("{who}, bore the name {name} as well: it was seen {seen}"));
+    }
+    let alone = !name.is_empty() && items(action, "candidates").count() == 1;
+    for candidate in items(action, "candidates") {
+        let why = text(candidate, "why");
+        if alone {
+            // It is the agent above; that it is, evidence often says in the same words.
+            let told = items(action, "evidence").any(|evidence| text(evidence, "says") == why);
+            say("because", if told { String::new() } else { why });
+            continue;
+        }
+        let who = [
+            first(&[text(candidate, "agent_name"), labelled("agent", candidate, "agent_id")]),
+            pool(candidate),
+            labelled("run", candidate, "run_id"),
+            labelled("on", candidate, "machine"),
+            labelled("not listed any more since", candidate, "gone"),
+        ];
+        say("candidate", format!("{}: {why}", join(&who, ", ")));
+    }
+}
+
+/// Who approved what is deployed, or what this approves.
+fn approvals(say: &mut impl FnMut(&str, String), action: &Object) {
+    for approval in items(action, "approvals") {
+        let by = first(&[text(approval, "by"), text(approval, "by_id")]);
+        let who = match text(approval, "executor").as_str() {
+            "agent" if text(approval, "by").is_empty() => {
+                format!("a job as {}, and no person", text(approval, "actor_name"))
+            }
+            "agent" => format!("a job on agent {by} as {}, and no person", text(approval, "actor_name")),
+            _ if is_true(approval, "asked_for_the_run") => format!("{by}, who had asked for the run"),
+            _ => by,
+        };
+        say("approved", format!("{} by {who}", text(approval, "occurred")));
+    }
+    let approves = text(action, "action").to_ascii_lowercase().contains("approv");
+    if approves
+        && (text(action, "executor") == "agent" || text(action, "actor_kind").ends_with("build_service"))
+    {
+        say("unusual", "a job gave this approval, and no person".to_owned());
+    }
+    if let Some(run) = action.get("approved_run").and_then(Json::as_object) {
+        let own = asked_for(run, &text(action, "actor_id"));
+        let who = if own { "who approved it" } else { "" }.to_owned();
+        let who = first(&[who, text(run, "requested_for"), text(run, "requested_by")]);
+        let asked = if who.is_empty() { who } else { format!("asked for by {who}") };
+        let run = format!("{} {}, {}", text(run, "run_kind"), text(run, "run_id"), text(run, "name"));
+        say(if approves { "approves" } else { "checks" }, join(&[run, asked], ", "));
+    }
+}
+
+/// What was believed before; what was decided again in the same words is one line.
+fn history(say: &mut impl FnMut(&str, String), action: &Object) {
+    let mut told: Vec<(String, String, String, Vec<String>, usize)> = Vec::new();
     for was in items(action, "history") {
         let agent = first(&[text(was, "old_agent_name"), labelled("agent", was, "old_agent_id")]);
         let believed = join(&[text(was, "old_executor"), agent, text(was, "old_grade")], ", ");
         let records = was.get("records").and_then(Json::as_array).into_iter().flatten();
-        let records: Vec<String> = records.filter_map(Json::as_str).map(short).collect();
-        let by = if records.is_empty() { String::new() } else { format!(", record {}", records.join(", ")) };
-        say("was", format!("{believed} until {}: {}{by}", text(was, "decided"), text(was, "why")));
+        let records = records.filter_map(Json::as_str).map(short);
+        let (why, until) = (text(was, "why"), text(was, "decided"));
+        match told.last_mut() {
+            Some(last) if (&last.0, &last.1) == (&believed, &why) => {
+                last.2 = until;
+                last.3.extend(records);
+                last.4 += 1;
+            }
+            _ => told.push((believed, why, until, records.collect(), 1)),
+        }
     }
-    for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
-        say("missing", missing.as_str().unwrap_or_default().to_owned());
+    for (believed, why, until, records, times) in told {
+        let by = if records.is_empty() { String::new() } else { format!(", record {}", records.join(", ")) };
+        let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+        say("was", format!("{believed} until {until}: {why}{times}{by}"));
+    }
+}
+
+/// An identity in its role; a requester has the name that the run knows.
+fn identity(identity: &Object, run: &Object) -> String {
+    let (role, id, kind) = (text(identity, "role"), text(identity, "id"), text(identity, "kind"));
+    let asked = [("requested_for_id", "requested_for"), ("requested_by_id", "requested_by")];
+    let mut names: Vec<String> = asked
+        .iter()
+        .filter(|(own, _)| text(run, own).eq_ignore_ascii_case(&id) && !id.is_empty())
+        .map(|(_, name)| text(run, name))
+        .collect();
+    if text(identity, "name") != id {
+        names.insert(0, text(identity, "name"));
+    }
+    names.push(id.clone());
+    let name = first(&names);
+    let kind = if kind == role { String::new() } else { kind };
+    let id = if id == name { String::new() } else { id };
+    format!("{role}: {}", join(&[name, kind, id], ", "))
+}
+
+fn token(out: &mut String, token: &Object, registered: &[Object]) {
+    let name = first(&[text(token, "name"), text(token, "id")]);
+    let parts = [
+        name,
+        labelled("of", token, "principal_name"),
+        labelled("for", token, "scopes"),
+        labelled("valid from", token, "valid_from"),
+        labelled("valid until", token, "valid_until"),
+    ];
+    let _ = writeln!(out, "  {}", join(&parts, ", "));
+    for binding in registered {
+        let _ = writeln!(
+            out,
+            "    registered agent {} in pool {} at {}",
+            join(&[text(binding, "agent_name"), labelled("id", binding, "agent_id")], ", "),
+            first(&[text(binding, "pool_name"), text(binding, "pool_id")]),
+            text(binding, "from")
+        );
+    }
+}
+
+/// An agent as it is now, who registered it, what it was before, and what became of it.
+fn agent(out: &mut String, agent: &Object, trace: &Trace) {
+    let is_own = |row: &&Object| {
+        let same = |name: &str| text(row, name) == text(agent, name);
+        same("agent_id") && (same("organization_id") || same("organization"))
+    };
+    let now = [
+        join(&[text(agent, "name"), labelled("id", agent, "agent_id")], ", "),
+        pool(agent),
+        labelled("machine", agent, "machine"),
+        labelled("version", agent, "version"),
+    ];
+    let _ = writeln!(out, "  {}", join(&now, ", "));
+    for binding in trace.registered.iter().filter(is_own) {
+        let who = first(&[text(binding, "identity_name"), text(binding, "identity_id")]);
+        let kind = text(binding, "identity_kind");
+        let _ = writeln!(out, "    registered by {who} ({kind}) at {}", text(binding, "from"));
+    }
+    // What differs between two versions and is told here; other things change as well.
+    const TOLD: [(&str, &str); 6] = [
+        ("name", "name"),
+        ("pool_id", "pool"),
+        ("machine", "machine"),
+        ("key_fingerprint", "key"),
+        ("version", "version"),
+        ("enabled", "enabled"),
+    ];
+    let mut spans: Vec<(&Object, String, Vec<&str>)> = Vec::new();
+    for version in trace.versions.iter().filter(is_own) {
+        let until = text(version, "until");
+        let news: Vec<&str> = spans.last().map_or_else(Vec::new, |(before, ..)| {
+            TOLD.iter()
+                .filter(|(name, _)| text(before, name) != text(version, name))
+                .map(|told| told.1)
+                .collect()
+        });
+        match spans.last_mut() {
+            Some(last) if news.is_empty() => last.1 = until,
+            _ => spans.push((version, until, news)),
+        }
+    }
+    for (version, until, news) in &spans {
+        let when = match until.as_str() {
+            "" => labelled("since", version, "from"),
+            until => format!("from {} to {until}", text(version, "from")),
+        };
+        let key = labelled("key", version, "key_fingerprint");
+        let off = if text(version, "enabled") == "false" { "disabled" } else { "" }.to_owned();
+        let what = join(
+            &[
+                text(version, "name"),
+                pool(version),
+                labelled("on", version, "machine"),
+                key.get(..16).unwrap_or(&key).to_owned(),
+                labelled("version", version, "version"),
+                off,
+            ],
+            ", ",
+        );
+        // Under the same id another key is another configuration of the agent, whoever made it.
+        let replaced = news.contains(&"key") || news.contains(&"machine");
+        let news = match (news.is_empty(), replaced) {
+            (true, _) => String::new(),
+            (_, true) => format!(": replaced, another {}", news.join(", another ")),
+            _ => format!(": another {}", news.join(", another ")),
+        };
+        let _ = writeln!(out, "    {when}: {what}{news}");
+    }
+    if !text(agent, "gone").is_empty() {
+        let gone = labelled("not there any more since", agent, "gone");
+        let _ = writeln!(out, "    {}", join(&[gone, labelled("deleted by", agent, "deleted_by")], ", "));
+    }
+}
+
+/// A pool by name and id.
+fn pool(row: &Object) -> String {
+    let (name, id) = (text(row, "pool_name"), text(row, "pool_id"));
+    match (name.as_str(), id.as_str()) {
+        ("", "") => String::new(),
+        (name, "") => format!("pool {name}"),
+        ("", id) => format!("pool {id}"),
+        (name, id) => format!("pool {name} ({id})"),
+    }
+}
+
+/// From when until when something was, as far as that is known.
+fn span(row: &Object, from: &str, until: &str) -> String {
+    let (from, until) = (text(row, from), text(row, until));
+    match (from.as_str(), until.as_str()) {
+        ("", _) => "not begun".to_owned(),
+        (from, "") => format!("since {from}"),
+        (from, until) => format!("{from} to {until}"),
     }
 }
 
@@ -219,7 +392,7 @@ fn elsewhere(action: &Object, job: &Object) -> String {
     if same {
         String::new()
     } else {
-        format!("of project {}", first(&[text(job, "project"), text(job, "project_id")]))
+        format!("of another project, {}", first(&[text(job, "project"), text(job, "project_id")]))
     }
 }
 
@@ -287,10 +460,6 @@ fn text(object: &Object, name: &str) -> String {
 fn labelled(label: &str, object: &Object, name: &str) -> String {
     let value = text(object, name);
     if value.is_empty() { value } else { format!("{label} {value}") }
-}
-
-fn line(object: &Object, names: &[&str]) -> String {
-    join(&names.iter().map(|n| text(object, n)).collect::<Vec<_>>(), " ")
 }
 
 fn join(parts: &[String], between: &str) -> String {

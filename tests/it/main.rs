@@ -23,6 +23,8 @@ mod hubs;
 #[cfg(feature = "io")]
 mod lake;
 #[cfg(feature = "io")]
+mod organizations;
+#[cfg(feature = "io")]
 mod pruning;
 #[cfg(feature = "io")]
 mod readers;
