@@ -136,8 +136,15 @@ async fn start(folder: &Path) -> Outcome<()> {
     let pipeline = Pipeline::start(lake.clone(), settings());
     let (done, answer) = oneshot::channel();
     let observed = Time::parse("2026-03-20T00:00:00Z").ok_or("no time")?;
-    let payload =
-        Payload { bytes: text.into(), source: "bench".to_owned(), url: None, observed, position: None, done };
+    let payload = Payload {
+        bytes: text.into(),
+        source: "bench".to_owned(),
+        url: None,
+        observed,
+        about: None,
+        position: None,
+        done,
+    };
     pipeline.push.send(payload).await.map_err(|e| e.to_string())?;
     let Became::Committed(account) = answer.await? else { return Err("the event was not stored".into()) };
     assert_eq!(account.events, 1);

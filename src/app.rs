@@ -3,12 +3,14 @@
 mod ask;
 pub mod collect;
 mod demo;
+pub mod event_hubs;
 mod failure;
 mod ingest;
 mod reattribute;
 mod score;
 mod service;
 mod simulate;
+mod status;
 mod storage;
 
 pub use failure::Failure;
@@ -49,6 +51,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Demo(demo) => demo::run(demo, settings).await,
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
             Command::Run(run) => service::run(run, settings).await,
+            Command::Status(asked) => status::run(asked, &settings).await,
             Command::Check(_) => service::check(&settings).await,
             Command::Sql(sql) => ask::sql(sql, &settings).await,
             Command::Report(report) => ask::report(report, &settings).await,
@@ -80,7 +83,10 @@ fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
     let service = matches!(cli.command, Command::Run(_));
     let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
     // delta-rs reports an empty log folder as an error while it creates a table.
-    let filter = format!("{filter},buoyant_kernel=off,delta_kernel=off,deltalake_core=warn");
+    // The clients of Azure log each fault several times as an error; whoever calls them says it once, with
+    // what is done about it. Before the filter, which may want to hear them.
+    let azure = "azure_core=off,azure_core_amqp=off,azure_identity=off,azure_messaging_eventhubs=off,fe2o3_amqp=off,typespec_client_core=off";
+    let filter = format!("{azure},{filter},buoyant_kernel=off,delta_kernel=off,deltalake_core=warn");
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|e| {
         Failure::of(
             format!(

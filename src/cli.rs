@@ -53,6 +53,11 @@ pub enum Command {
     ///
     /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
     Run(Run),
+    /// Say what the running processes are at: sources, lag, who reads what, and the lake
+    ///
+    /// Reads what each `run` writes into the lake every few seconds, and the checkpoints and ownerships of
+    /// the hubs in the configuration.
+    Status(Status),
     /// Say whether the configuration and the lake are sound; connects to nothing but the lake
     Check(Check),
     /// Ask in SQL; without a query, a prompt
@@ -117,6 +122,13 @@ pub struct Run {
     /// Also write all that is fetched over REST to this folder, without its secrets; `ingest` replays it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// `table` prints for people; other forms print one JSON object
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@
 //! | L1 | `decode` | Bytes to events, facts and rejects; nothing fails, nothing is dropped. |
 //! | L1 | `attribute` | Which agent acted, decided over time: timelines, occupancy, rules, evidence. |
 //! | L1 | `schema` | The tables, read from schemas/. |
-//! | L2 | `source` | Where bytes come from: files, webhooks, the REST API; each payload answered once it is durable. |
+//! | L2 | `source` | Where bytes come from: files, webhooks, Event Hubs, the REST API; each payload answered once it is durable. |
 //! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk or in an object store. |
 //! | L2 | `query` | The SQL session over pinned files: views, functions, the catalogue of queries/. |
 //! | L3 | `pipeline` | Payloads to attributed rows in one commit, and only then the acknowledgement. |

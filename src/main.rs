@@ -9,6 +9,8 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Two providers are compiled in, and the client of Event Hubs panics unless one is chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = agentrail::cli::Cli::parse();
     match agentrail::app::run(cli) {
         Ok(code) => ExitCode::from(code),

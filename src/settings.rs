@@ -1,8 +1,12 @@
 //! One configuration: defaults, then a TOML file, then the environment.
 
+mod event_hubs;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use event_hubs::{EventHubs, Hub};
 
 /// Every setting with its default and a line of documentation.
 pub const DEFAULTS: &str = include_str!("settings/default.toml");
@@ -24,6 +28,7 @@ pub struct Settings {
     pub attribute: Attribute,
     pub webhook: Webhook,
     pub azure_devops: AzureDevOps,
+    pub event_hubs: EventHubs,
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
@@ -294,6 +299,23 @@ mod tests {
         .unwrap();
         assert_eq!((settings.webhook.listen.as_str(), settings.webhook.max_concurrent), ("127.0.0.1:2", 7));
         assert_eq!(settings.files.watch, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_hub_says_what_differs_from_the_section() {
+        let settings = load(
+            "[event_hubs]\nprefetch = 100\n[[event_hubs.hubs]]\nnamespace = \"contoso\"\nhub = \"audit\"\nstarts = { 3 = \"4711\" }\n",
+            &[],
+        )
+        .unwrap();
+        let hub = &settings.event_hubs.hubs[0];
+        assert_eq!(
+            (hub.namespace.as_str(), hub.prefetch, hub.starts["3"].as_str()),
+            ("contoso", None, "4711")
+        );
+        let wrong = load("[[event_hubs.hubs]]\nhub = \"a\"\nnamespase = \"b\"\n", &[]).unwrap_err();
+        let says = std::error::Error::source(&wrong).unwrap().to_string();
+        assert!(says.contains("namespase") && says.contains("`namespace`"), "{says}");
     }
 
     #[test]

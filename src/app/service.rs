@@ -8,6 +8,8 @@ use crate::cli;
 use crate::decode::is_audit;
 use crate::pipeline::{Pipeline, Reviser};
 use crate::settings::{Settings, Webhook};
+use crate::source::event_hubs::Lanes;
+use crate::source::event_hubs::status::Status;
 use crate::source::{clock, files, webhook};
 use crate::store::Lake;
 
@@ -43,9 +45,14 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
         let clock = Arc::new(clock::System);
         super::collect::start(&settings, clock, asked.record, &pipeline.push, &lake, &stopped, &mut sources)?;
     }
+    let status = Status::default();
+    if !settings.event_hubs.hubs.is_empty() {
+        let lanes = Lanes { push: pipeline.push.clone(), bulk: pipeline.bulk.clone() };
+        super::event_hubs::start(&settings, &lanes, &status, &stopped, &mut sources)?;
+    }
     if sources.is_empty() {
         return Err(Failure::says(
-            "run: no source is configured; enable [webhook], name paths in `files.watch`, or name `azure_devops.organizations`",
+            "run: no source is configured; enable [webhook], name paths in `files.watch`, `azure_devops.organizations` or hubs in [event_hubs]",
         ));
     }
     let tidy =
@@ -53,9 +60,17 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
+    let file = super::status::File::new(&settings);
+    let tell = async {
+        loop {
+            file.write(&pipeline.ledger(), &status).await;
+            tokio::time::sleep(super::status::WRITE_EVERY).await;
+        }
+    };
     let ended = tokio::select! {
         () = told_to_stop => None,
         ended = sources.join_next() => ended,
+        () = tell => None,
     };
     tracing::info!("stopping: sources end, then what they handed over is committed");
     let _ = stop.send(true);
@@ -201,6 +216,9 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
         let says =
             checked.map(|_| format!("would collect {}", settings.azure_devops.organizations.join(", ")));
         say("azure_devops", says)?;
+    }
+    if !settings.event_hubs.hubs.is_empty() {
+        say("event_hubs", super::event_hubs::check(settings))?;
     }
     let name = storage::shown(settings);
     match storage::find(settings).await {

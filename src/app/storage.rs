@@ -8,7 +8,7 @@ use crate::source::secret;
 use crate::store::{Access, Lake, is_url};
 
 /// The URL of a lake on object storage; `None` for one on the local disk.
-fn url(settings: &Settings) -> Option<&str> {
+pub(super) fn url(settings: &Settings) -> Option<&str> {
     settings.lake.path.to_str().filter(|path| is_url(path))
 }
 

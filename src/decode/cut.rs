@@ -1,12 +1,12 @@
 //! Where a long body can be cut between two records, so that it need not be held whole.
 
-use super::export;
+use super::{avro, export};
 
 /// The length of the prefix of `bytes` that ends between two records of a stream or top-level
 /// array; 0 when there is no such place (a page that is one object, a CSV export). `first` says
 /// that `bytes` is the start of the body. The rest goes before what is read next.
 pub fn cut(bytes: &[u8], first: bool) -> usize {
-    if first && export::is_csv(bytes) {
+    if first && (export::is_csv(bytes) || avro::is_container(bytes)) {
         return 0;
     }
     // NDJSON: a line break outside of objects is followed by the next object.
@@ -67,6 +67,10 @@ pub fn cut_rows(bytes: &[u8]) -> usize {
 /// Whether what follows the last cut is whole: a file may end in the middle of a record that is
 /// still being written.
 pub fn is_whole(rest: &[u8]) -> bool {
+    // A file of records says itself where it ends.
+    if avro::is_container(rest) {
+        return true;
+    }
     let rest = rest.trim_ascii();
     let text = rest.strip_suffix(b"]").unwrap_or(rest).trim_ascii();
     [rest, text]

@@ -9,6 +9,8 @@
 
 mod address;
 mod audit;
+mod avro;
+mod capture;
 mod cursor;
 mod cut;
 mod data;
@@ -77,6 +79,8 @@ pub fn decode<'a>(body: &'a [u8], delivery: &Delivery<'_>) -> Decoded<'a> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if export::is_csv(body) {
         export::walk(body, &mut sink);
+    } else if avro::is_container(body) {
+        capture::walk(body, &mut sink);
     } else if inventory::is_table(body) {
         inventory::walk(body, &mut sink);
     } else {

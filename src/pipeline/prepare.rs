@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::ledger::Ledger;
 use super::revise::Unread;
-use super::rows::{Refusal, RowSet};
+use super::rows::{Refusal, RowSet, with_about};
 use super::{Settings, Shared};
 use crate::attribute::Engine;
 use crate::decode::{Decoded, Delivery, decode, inflate};
@@ -157,7 +157,7 @@ fn decide(
             }
         }
         for reject in &decoded.rejects {
-            rows.reject(reject, &payload.source);
+            rows.reject(reject, payload);
             account.rejects += 1;
             *ledger.reasons.entry(reject.reason.as_str()).or_default() += 1;
         }
@@ -248,7 +248,10 @@ fn expiry<'a>(raw: &'a [u8], observed: Time, event_id: Option<&'a str>, payload:
     Refusal {
         hash: RecordHash::of(raw),
         reason: Reason::Expired,
-        says: "the record is older than `lake.retention_days`; raise it to take older input",
+        says: with_about(
+            "the record is older than `lake.retention_days`; raise it to take older input",
+            payload,
+        ),
         source: &payload.source,
         position: 0,
         observed,

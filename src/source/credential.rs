@@ -1,4 +1,4 @@
-//! Who we are to Azure DevOps: a managed identity first, a personal access token last.
+//! Who we are to Azure: a managed identity first; to Azure DevOps a personal access token last.
 
 use std::sync::Arc;
 
@@ -31,7 +31,11 @@ pub enum CredentialError {
         "understand the credential `{kind}`; write managed_identity, workload_identity, client_secret, azure_cli or pat"
     )]
     Kind { kind: String },
-    #[error("sign in by {kind}: set `{setting}` in [azure_devops]")]
+    #[error(
+        "understand the credential `{kind}`; write managed_identity, workload_identity, client_secret or azure_cli"
+    )]
+    NoToken { kind: String },
+    #[error("sign in by {kind}: set `{setting}` beside it")]
     Lacks { kind: &'static str, setting: &'static str },
     #[error("sign in by {kind}")]
     Azure { kind: String, source: azure_core::Error },
@@ -50,9 +54,27 @@ impl SignIn {
     }
 
     pub(super) fn build(&self) -> Result<Credential, CredentialError> {
+        if self.kind != "pat" {
+            let known = |e| match e {
+                CredentialError::NoToken { kind } => CredentialError::Kind { kind },
+                other => other,
+            };
+            let credential = self.token_credential().map_err(known)?;
+            return Ok(Credential::Token { kind: self.kind.clone(), credential });
+        }
+        if self.secret.is_empty() {
+            return Err(CredentialError::Lacks { kind: "pat", setting: "pat" });
+        }
+        let pair = format!(":{}", self.secret);
+        let basic = base64::engine::general_purpose::STANDARD.encode(pair);
+        Ok(Credential::Basic(format!("Basic {basic}")))
+    }
+
+    /// A source of Entra tokens, whatever service they are for; connects to nothing.
+    pub fn token_credential(&self) -> Result<Arc<dyn TokenCredential>, CredentialError> {
         let fail = |source| CredentialError::Azure { kind: self.kind.clone(), source };
-        let lacks = |kind, setting| Err(CredentialError::Lacks { kind, setting });
-        let credential: Arc<dyn TokenCredential> = match self.kind.as_str() {
+        let lacks = |setting| Err(CredentialError::Lacks { kind: "client_secret", setting });
+        Ok(match self.kind.as_str() {
             "managed_identity" => {
                 let user_assigned_id = Some(self.client_id.clone()).filter(|id| !id.is_empty());
                 let options = ManagedIdentityCredentialOptions {
@@ -65,27 +87,20 @@ impl SignIn {
             "azure_cli" => AzureCliCredential::new(None).map_err(fail)?,
             "client_secret" => {
                 if self.tenant_id.is_empty() {
-                    return lacks("client_secret", "tenant_id");
+                    return lacks("tenant_id");
                 }
                 if self.client_id.is_empty() {
-                    return lacks("client_secret", "client_id");
+                    return lacks("client_id");
                 }
                 if self.secret.is_empty() {
-                    return lacks("client_secret", "client_secret");
+                    return lacks("client_secret");
                 }
                 let secret = Secret::new(self.secret.clone());
                 ClientSecretCredential::new(&self.tenant_id, self.client_id.clone(), secret, None)
                     .map_err(fail)?
             }
-            "pat" if self.secret.is_empty() => return lacks("pat", "pat"),
-            "pat" => {
-                let pair = format!(":{}", self.secret);
-                let basic = base64::engine::general_purpose::STANDARD.encode(pair);
-                return Ok(Credential::Basic(format!("Basic {basic}")));
-            }
-            other => return Err(CredentialError::Kind { kind: other.to_owned() }),
-        };
-        Ok(Credential::Token { kind: self.kind.clone(), credential })
+            other => return Err(CredentialError::NoToken { kind: other.to_owned() }),
+        })
     }
 }
 

@@ -70,6 +70,8 @@ struct Left {
 }
 
 const HEAD: u64 = 4096;
+/// How a file of Avro records begins.
+const AVRO: &[u8] = b"Obj\x01";
 /// How much of a file tells whether it holds audit records.
 const SNIFF: u64 = 64 << 10;
 /// Payloads between two saved positions: to save one, all before it must be committed.
@@ -325,11 +327,16 @@ async fn take(
     if start == size {
         return Ok(());
     }
-    let mut magic = [0; 2];
+    let mut magic = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(fail)?;
-    let gzip = file.read(&mut magic).map_err(fail)? == 2 && magic == [0x1f, 0x8b];
-    if gzip && !settled {
+    std::io::Read::by_ref(&mut file).take(AVRO.len() as u64).read_to_end(&mut magic).map_err(fail)?;
+    let gzip = magic.starts_with(&[0x1f, 0x8b]);
+    if (gzip || magic == AVRO) && !settled {
         return Ok(());
+    }
+    if magic == AVRO {
+        // Its header says how to read what comes later.
+        start = 0;
     }
     // A compressed file cannot be entered in the middle.
     file.seek(SeekFrom::Start(if gzip { 0 } else { start })).map_err(fail)?;

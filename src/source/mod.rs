@@ -1,10 +1,12 @@
-//! Where bytes come from: files, webhooks, the REST API; each payload answered once it is durable.
+//! Where bytes come from: files, webhooks, Event Hubs, the REST API; each payload answered once it is durable.
 //!
 //! A source hands over [`Payload`]s and waits on each one's [`Outcome`]. It never looks into them.
 
 pub mod files;
 
 pub mod webhook;
+
+pub mod event_hubs;
 
 pub mod audit_api;
 
@@ -39,10 +41,18 @@ pub struct Payload {
     /// The REST address it was fetched from, when the source knows it.
     pub url: Option<String>,
     pub observed: Time,
+    /// What came with it, for the case that it is refused.
+    pub about: Option<std::sync::Arc<dyn About>>,
     /// To be saved once the payload's rows are committed.
     pub position: Option<Position>,
     /// Told what became of it. A payload whose answer channel closes was not stored.
     pub done: oneshot::Sender<Outcome>,
+}
+
+/// What came with a payload beside its bytes; put into words only when it is needed.
+pub trait About: std::fmt::Debug + Send + Sync {
+    /// One JSON object.
+    fn json(&self) -> String;
 }
 
 /// Where a source partition stands; a hint where to resume, since rows are kept once by key.
@@ -78,7 +88,18 @@ impl Payload {
     fn new(bytes: Bytes, source: &str) -> (Payload, oneshot::Receiver<Outcome>) {
         let (done, outcome) = oneshot::channel();
         let observed = clock::System.now();
-        (Payload { bytes, source: source.to_owned(), url: None, observed, position: None, done }, outcome)
+        (
+            Payload {
+                bytes,
+                source: source.to_owned(),
+                url: None,
+                observed,
+                about: None,
+                position: None,
+                done,
+            },
+            outcome,
+        )
     }
 }
 
@@ -132,4 +153,11 @@ fn heard(source: &str, organization: &str, pool: Option<(i64, &[i64])>, from: Ti
 fn escape(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
     value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Between nothing and a length, so that those who failed together do not return together.
+fn jitter(most: Duration) -> Duration {
+    let mut byte = [0u8; 1];
+    let _ = getrandom::fill(&mut byte);
+    most.mul_f32(f32::from(byte[0]) / 256.0)
 }

@@ -13,6 +13,8 @@ mod commands;
 #[cfg(feature = "io")]
 mod crash;
 #[cfg(feature = "io")]
+mod event_hubs;
+#[cfg(feature = "io")]
 mod hard_cases;
 #[cfg(feature = "io")]
 mod hubs;

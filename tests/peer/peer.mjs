@@ -86,5 +86,40 @@ async function receive() {
   await consumer.close();
 }
 
-await { send, properties, receive }[command]();
+// What the store of checkpoints holds, as the SDK reads it; then events from there on through the SDK's own
+// processor, which claims, saves and releases in it.
+async function checkpoints() {
+  const { BlobCheckpointStore } = await import("@azure/eventhubs-checkpointstore-blob");
+  const { ContainerClient } = await import("@azure/storage-blob");
+  const container = new ContainerClient(given.storage, given.container);
+  if (given.create) {
+    await container.createIfNotExists();
+    return say({ created: true });
+  }
+  const store = new BlobCheckpointStore(container);
+  const names = [given.namespace, hub, given.group];
+  const before = { checkpoints: await store.listCheckpoints(...names), ownerships: await store.listOwnership(...names) };
+  const events = [];
+  if (given.count) {
+    const consumer = new EventHubConsumerClient(given.group, connection, hub, store, options);
+    await new Promise((done) => {
+      consumer.subscribe(
+        {
+          processEvents: async (batch, context) => {
+            for (const event of batch) events.push({ partition: context.partitionId, ...seen(event) });
+            if (batch.length > 0) await context.updateCheckpoint(batch.at(-1));
+            if (events.length >= given.count) done();
+          },
+          processError: async (error) => console.error(error.message),
+        },
+        { startPosition: earliestEventPosition, maxBatchSize: 50, maxWaitTimeInSeconds: 1 },
+      );
+      setTimeout(done, 45000).unref?.();
+    });
+    await consumer.close();
+  }
+  say({ ...before, events });
+}
+
+await { send, properties, receive, checkpoints }[command]();
 process.exit(0);

@@ -48,7 +48,7 @@ async fn give(intake: &mpsc::Sender<Payload>, text: &str) {
     let (done, outcome) = oneshot::channel();
     let bytes = Bytes::copy_from_slice(text.as_bytes());
     let (source, observed) = ("test".to_owned(), now());
-    let payload = Payload { bytes, source, url: None, observed, position: None, done };
+    let payload = Payload { bytes, source, url: None, observed, about: None, position: None, done };
     intake.send(payload).await.unwrap();
     assert!(matches!(outcome.await.unwrap(), crate::source::Outcome::Committed(_)));
 }

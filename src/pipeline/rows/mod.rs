@@ -15,10 +15,11 @@ use crate::attribute::{Binding, bindings_of_event, bindings_of_fact, token_of_ev
 use crate::decode::holdings as holdings_of;
 use crate::model::{Agent, Body, Date, Event, Fact, Reject, Time, Verdict};
 use crate::schema::{Table, table, tables};
+use crate::source::Payload;
 use crate::store::{Builder, RowKey, Rows};
 
 pub(super) use events::Old;
-pub(super) use refused::{Refusal, conflicts};
+pub(super) use refused::{Refusal, conflicts, with_about};
 
 /// Rows under construction, a builder per table that has any.
 #[derive(Default)]
@@ -137,8 +138,8 @@ impl RowSet {
         agents::end_of(self.table("agents"), &end, agent, &hash);
     }
 
-    pub(super) fn reject(&mut self, reject: &Reject<'_>, source: &str) {
-        refused::reject(self.table("rejects"), &Refusal::of(reject, source));
+    pub(super) fn reject(&mut self, reject: &Reject<'_>, payload: &Payload) {
+        refused::reject(self.table("rejects"), &Refusal::of(reject, payload));
     }
 
     pub(super) fn refusal(&mut self, refusal: &Refusal<'_>) {

@@ -1,16 +1,19 @@
 //! Rows of `rejects`, and the finding that an event id came twice with different contents.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::model::{Reason, RecordHash, Reject, Time};
+use crate::source::Payload;
 use crate::store::{Builder, RowKey};
 
 /// A payload as `rejects` keeps it.
 pub(in crate::pipeline) struct Refusal<'a> {
     pub hash: RecordHash,
     pub reason: Reason,
-    pub says: &'a str,
+    pub says: Cow<'a, str>,
     /// Source partition, for example `webhook/hec`.
     pub source: &'a str,
     pub position: u64,
@@ -21,17 +24,26 @@ pub(in crate::pipeline) struct Refusal<'a> {
 }
 
 impl<'a> Refusal<'a> {
-    pub fn of(reject: &'a Reject<'_>, source: &'a str) -> Refusal<'a> {
+    pub fn of(reject: &'a Reject<'_>, payload: &'a Payload) -> Refusal<'a> {
         Refusal {
             hash: reject.hash,
             reason: reject.reason,
-            says: &reject.says,
-            source,
+            says: with_about(&reject.says, payload),
+            source: &payload.source,
             position: reject.position,
             observed: reject.observed,
             event_id: None,
             raw: &reject.raw,
         }
+    }
+}
+
+/// What was wrong, and behind it what came with the payload: a message says nowhere else which one it was.
+/// The released schema has no column for that.
+pub(in crate::pipeline) fn with_about<'a>(says: &'a str, payload: &Payload) -> Cow<'a, str> {
+    match &payload.about {
+        Some(about) => format!("{says}; it came with {}", about.json()).into(),
+        None => says.into(),
     }
 }
 
@@ -52,7 +64,7 @@ impl Conflict {
         Refusal {
             hash: self.hash,
             reason: Reason::IdConflict,
-            says: "an event of this id is stored already with another time, action or actor",
+            says: "an event of this id is stored already with another time, action or actor".into(),
             source: "",
             position: 0,
             observed: self.observed,
@@ -92,7 +104,7 @@ pub(in crate::pipeline) fn conflicts(batch: &RecordBatch, rows: &[usize]) -> Vec
 pub(super) fn reject(row: &mut Builder, refusal: &Refusal<'_>) {
     row.hash(&refusal.hash);
     row.text(Some(refusal.reason.as_str()));
-    row.text(Some(refusal.says));
+    row.text(Some(&refusal.says));
     row.text(Some(refusal.source));
     row.int(i64::try_from(refusal.position).ok());
     row.time(Some(refusal.observed));

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use crate::hubs::client::{SOON, anew, bodies, consumer, from, receiver, server, soon, stuck, take, until};
 
 /// The folder that `tests/run` set up; without it these tests are skipped, in CI they fail.
-fn folder() -> Option<PathBuf> {
+pub fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("PEERS_JAVASCRIPT").filter(|folder| !folder.is_empty());
     if folder.is_none() {
         assert!(std::env::var_os("CI").is_none(), "CI allows no skip: run tests/run");

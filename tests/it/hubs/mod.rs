@@ -14,10 +14,10 @@
 //! - It finds whom to trust in `SSL_CERT_FILE`, once in a process: that half of `tls` runs in one of its own.
 
 mod chaos;
-mod client;
+pub mod client;
 mod faults;
 mod garbage;
-mod javascript;
+pub mod javascript;
 mod load;
 mod smoke;
 mod tls;
