@@ -45,8 +45,8 @@ pub async fn consume(
     let mut watching = JoinSet::new();
     watching.spawn(super::watch::run(hub.clone(), owner.clone(), board.clone(), tell, status.clone()));
     status.hub(&hub.name(), |hub| hub.owner.clone_from(&owner));
-    let partition = String::new();
-    let template = Reader { hub, group, sharing, owner, partition, store, lanes, board, status };
+    let (name, partition) = (hub.name(), String::new());
+    let template = Reader { hub, name, group, sharing, owner, partition, store, lanes, board, status };
     let mut members =
         Members { template, readers: JoinSet::new(), tasks: HashMap::new(), running: BTreeMap::new() };
     let done = members.rounds(partitions, stopped).await;
@@ -76,9 +76,11 @@ impl Members {
                 biased;
                 () = &mut stopped => return Ok(()),
                 Some(ended) = self.readers.join_next_with_id() => {
-                    self.ended(ended)?;
-                    // Whether it is still ours is in the ownerships.
-                    next = next.min(Instant::now() + SOON);
+                    // Not sooner for a stolen link: by the next round the ownerships tell who has it, and a
+                    // stranger who is in none is not to be fought with every second.
+                    if self.ended(ended)? != Some(Ended::Stolen) {
+                        next = next.min(Instant::now() + SOON);
+                    }
                     continue;
                 }
                 Ok(()) = partitions.changed() => {}
@@ -99,7 +101,7 @@ impl Members {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(
                         error,
-                        hub = self.template.hub.name(),
+                        hub = self.template.name,
                         "ownerships could not be renewed; the next round tries again"
                     );
                     every - jitter(every / 4)
@@ -161,12 +163,12 @@ impl Members {
     fn start(&mut self, partition: String, mark: Option<Mark>) {
         let reader = Reader { partition: partition.clone(), ..self.template.clone() };
         tracing::info!(
-            partition = format!("{}/{partition}", reader.hub.name()),
+            partition = format!("{}/{partition}", reader.name),
             after = mark.as_ref().map(|m| m.sequence),
             "a partition is read from here"
         );
         reader.board.own(&partition, true);
-        reader.status.partition(&reader.hub.name(), &partition, |p| {
+        reader.status.partition(&reader.name, &partition, |p| {
             p.owned = true;
             p.checkpoint = mark.as_ref().map(|m| m.sequence);
             p.committed = p.checkpoint;
@@ -177,11 +179,11 @@ impl Members {
         self.running.insert(partition, order);
     }
 
-    /// A reader ended; only what nobody can mend ends the others.
+    /// A reader ended, and why if it knows; only what nobody can mend ends the others.
     fn ended(
         &mut self,
         ended: Result<(Id, Result<Ended, HubsError>), tokio::task::JoinError>,
-    ) -> Result<(), HubsError> {
+    ) -> Result<Option<Ended>, HubsError> {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, Ok(ended)),
             Err(error) => (error.id(), Err(error)),
@@ -190,22 +192,22 @@ impl Members {
         self.running.remove(&partition);
         let reader = &self.template;
         reader.board.own(&partition, false);
-        reader.status.partition(&reader.hub.name(), &partition, |p| p.owned = false);
-        let name = format!("{}/{partition}", reader.hub.name());
+        reader.status.partition(&reader.name, &partition, |p| p.owned = false);
+        let name = format!("{}/{partition}", reader.name);
         match ended {
             Ok(Ok(ended)) => {
                 tracing::info!(partition = name, ?ended, "a partition is no longer read from here");
-                Ok(())
+                Ok(Some(ended))
             }
             Ok(Err(error @ HubsError::Pipeline)) => Err(error),
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, partition = name, "a partition was given up; it is begun anew");
-                Ok(())
+                Ok(None)
             }
             Err(error) => {
                 tracing::error!(%error, partition = name, "the reader of a partition ended early; it is begun anew");
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -223,7 +225,7 @@ impl Members {
         let late = tokio::time::timeout(GRACE, ends).await.is_err();
         if late {
             tracing::warn!(
-                hub = self.template.hub.name(),
+                hub = self.template.name,
                 "not all that was read was committed in time; it comes again and is kept once"
             );
             self.readers.abort_all();
@@ -240,11 +242,7 @@ impl Members {
         };
         if let Err(error) = answered("release the partitions", released).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                hub = self.template.hub.name(),
-                "others take over once the ownerships expire"
-            );
+            tracing::warn!(error, hub = self.template.name, "others take over once the ownerships expire");
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) enum Ended {
 #[derive(Clone)]
 pub(super) struct Reader {
     pub hub: Arc<Hub>,
+    /// The hub's name in logs and in the status.
+    pub name: String,
     pub group: Group,
     pub sharing: Sharing,
     /// What this process is called in ownerships and by the service.
@@ -114,7 +116,7 @@ impl Reader {
                 "a partition is connected to anew"
             );
             self.fault(&says);
-            self.status.partition(&self.hub.name(), &self.partition, |p| p.reconnects += 1);
+            self.status.partition(&self.name, &self.partition, |p| p.reconnects += 1);
             tokio::select! {
                 biased;
                 order = told(&mut order) => {
@@ -130,7 +132,7 @@ impl Reader {
     }
 
     fn fault(&self, says: &str) {
-        self.status.partition(&self.hub.name(), &self.partition, |p| p.fault = Some(says.to_owned()));
+        self.status.partition(&self.name, &self.partition, |p| p.fault = Some(says.to_owned()));
     }
 }
 
@@ -174,14 +176,14 @@ struct Reading<'r> {
 
 impl<'r> Reading<'r> {
     fn new(reader: &'r Reader, reached: Option<Mark>, is_ours: &Arc<AtomicBool>) -> Reading<'r> {
-        let Reader { hub, partition, sharing, .. } = reader;
-        let source = format!("{}/{partition}", hub.name());
+        let Reader { hub, name, partition, sharing, .. } = reader;
+        let source = format!("{name}/{partition}");
         let keeper = Keeper {
             store: reader.store.clone(),
             group: reader.group.clone(),
             partition: partition.clone(),
             source: source.clone(),
-            name: hub.name(),
+            name: name.clone(),
             status: reader.status.clone(),
             is_ours: is_ours.clone(),
         };
@@ -259,6 +261,14 @@ impl<'r> Reading<'r> {
             saved.map_err(failed)?;
             self.reached = Some(mark);
         }
+        if let From::After(sequence) = &decision.from
+            && *sequence > extent.last.sequence
+        {
+            let (asked, last) = (sequence + 1, extent.last.sequence);
+            let says =
+                format!("`start` is {asked}, and the last event there is at {last}; lower it, or wait");
+            return Err(HubsError::Broken { says }.into());
+        }
         // Up to here nothing is to come, so nothing lacks.
         let floor = match &decision.from {
             From::Earliest => -1,
@@ -267,7 +277,7 @@ impl<'r> Reading<'r> {
             From::Time(at) if extent.last.enqueued.is_some_and(|last| last < *at) => extent.last.sequence,
             From::Time(_) => -1,
         };
-        reader.status.partition(&hub.name(), partition, |p| p.last = Some(extent.last.sequence));
+        reader.status.partition(&reader.name, partition, |p| p.last = Some(extent.last.sequence));
         reader.board.heard(partition, extent);
         let receiver = client.receiver(partition, &decision.from, hub.prefetch).await?;
         let mut events = receiver.stream_events();
@@ -309,7 +319,7 @@ impl<'r> Reading<'r> {
             }
             Step::Again | Step::FarBack => {
                 let reader = self.reader;
-                reader.status.partition(&reader.hub.name(), &reader.partition, |p| p.repeated += 1);
+                reader.status.partition(&reader.name, &reader.partition, |p| p.repeated += 1);
                 return Ok(());
             }
             Step::Other => {
@@ -352,7 +362,7 @@ impl<'r> Reading<'r> {
         let (mut payload, outcome) = Payload::new(bytes.clone(), &self.source);
         payload.about = Some(about.clone());
         lane.send(payload).await.map_err(|_| HubsError::Pipeline)?;
-        reader.status.partition(&reader.hub.name(), &reader.partition, |p| {
+        reader.status.partition(&reader.name, &reader.partition, |p| {
             p.events += 1;
             p.bytes += bytes.len() as u64;
             p.read = mark.as_ref().map(|mark| mark.sequence).or(p.read);

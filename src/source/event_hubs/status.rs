@@ -60,11 +60,19 @@ impl Status {
     }
 
     pub(super) fn hub(&self, name: &str, change: impl FnOnce(&mut Hub)) {
-        change(self.state().entry(name.to_owned()).or_default());
+        let mut state = self.state();
+        // Once for each event: names are copied only when they are new.
+        match state.get_mut(name) {
+            Some(hub) => change(hub),
+            None => change(state.entry(name.to_owned()).or_default()),
+        }
     }
 
     pub(super) fn partition(&self, name: &str, partition: &str, change: impl FnOnce(&mut Partition)) {
-        self.hub(name, |hub| change(hub.partitions.entry(partition.to_owned()).or_default()));
+        self.hub(name, |hub| match hub.partitions.get_mut(partition) {
+            Some(partition) => change(partition),
+            None => change(hub.partitions.entry(partition.to_owned()).or_default()),
+        });
     }
 
     /// All of it as of `now`, by hub.

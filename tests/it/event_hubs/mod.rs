@@ -4,6 +4,7 @@
 
 mod blobs;
 mod capture;
+mod chaos;
 mod forms;
 mod processes;
 mod rig;

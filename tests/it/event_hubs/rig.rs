@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One hub `h`, and a lake.
 pub struct Rig {
-    pub hubs: Hubs,
+    pub hubs: Arc<Hubs>,
     pub scratch: Scratch,
     pub partitions: u16,
 }
@@ -38,7 +38,7 @@ impl Rig {
 
     pub async fn with(partitions: u16, options: Options) -> Rig {
         prepare();
-        let hubs = Hubs::start(options).await.unwrap();
+        let hubs = Arc::new(Hubs::start(options).await.unwrap());
         hubs.create("h", partitions, &["g"]).unwrap();
         let rig = Rig { hubs, scratch: Scratch::new(), partitions };
         rig.configure("", "");

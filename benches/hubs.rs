@@ -1,0 +1,114 @@
+//! Event Hubs to Delta: `cargo bench --bench hubs -- [EVENTS]`.
+//!
+//! A hub of four partitions in this process, over TCP; one consumer as `run` has it. Once with a backlog of
+//! half the events, an hour old, then with the other half as they are sent, as fast as the hub takes them. Told
+//! are events a second until they are committed, and the memory at each quarter.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use agentrail::app;
+use agentrail::pipeline::Pipeline;
+use agentrail::settings::Settings;
+use agentrail::simulate::hubs::{Hubs, Options};
+use agentrail::simulate::{Plan, Spelling, World};
+use agentrail::source::event_hubs::Lanes;
+use agentrail::source::event_hubs::status::Status;
+use agentrail::store::Lake;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const PARTITIONS: usize = 4;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    if !std::env::args().any(|a| a == "--bench") {
+        return Ok(());
+    }
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let count: usize = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(200_000);
+    let bodies = bodies(count);
+    let bytes = bodies.iter().map(Vec::len).sum::<usize>() / bodies.len().max(1);
+    println!("{} events of {bytes} bytes, {PARTITIONS} partitions; {} MiB before", bodies.len(), memory()?);
+    let folder = tempfile::tempdir()?;
+    let hubs = Hubs::start(Options::default()).await?;
+    hubs.create("h", PARTITIONS as u16, &[])?;
+    let key = folder.path().join("key");
+    std::fs::write(&key, hubs.connection_string())?;
+    let config = folder.path().join("agentrail.toml");
+    let text = format!(
+        "[lake]\npath = \"{}\"\nfree_floor = 0\n[event_hubs]\nevery = 1\nexpiry = 10\n[[event_hubs.hubs]]\nhub = \"h\"\nendpoint = \"{}\"\nconnection_string = \"file:{}\"\n",
+        folder.path().join("lake").display(),
+        hubs.endpoint(),
+        key.display()
+    );
+    std::fs::write(&config, text)?;
+    let settings = Settings::load(Some(&config), std::iter::empty())?;
+    let (old, new) = bodies.split_at(bodies.len() / 2);
+    let hour_ago =
+        i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis())? - 3_600_000;
+    for (n, body) in old.iter().enumerate() {
+        hubs.publish_at("h", &(n % PARTITIONS).to_string(), body.clone(), hour_ago)?;
+    }
+    let lake = app::open(&settings).await?;
+    let pipeline = Pipeline::start(lake.clone(), app::pipeline_settings(&settings));
+    let (stop, stopped) = watch::channel(false);
+    let lanes = Lanes { push: pipeline.push.clone(), bulk: pipeline.bulk.clone() };
+    let (status, mut sources) = (Status::default(), JoinSet::new());
+    let since = Instant::now();
+    app::event_hubs::start(&settings, &lanes, &status, &stopped, &mut sources)?;
+    drop(lanes);
+    report("a backlog", &lake, 0, old.len(), since).await?;
+    let since = Instant::now();
+    for (n, body) in new.iter().enumerate() {
+        hubs.publish("h", &(n % PARTITIONS).to_string(), body.clone())?;
+        if n % 256 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    report("as sent", &lake, old.len(), bodies.len(), since).await?;
+    stop.send(true)?;
+    while let Some(ended) = sources.join_next().await {
+        ended??;
+    }
+    pipeline.finish().await;
+    Ok(())
+}
+
+/// Waits until `until` events are stored, of which `from` are already.
+async fn report(what: &str, lake: &Arc<Lake>, from: usize, until: usize, since: Instant) -> Outcome<()> {
+    let mut quarter = 1;
+    loop {
+        lake.refresh().await?;
+        let stored = lake.files("events").files.iter().map(|f| f.rows as usize).sum::<usize>();
+        while quarter <= 4 && stored >= from + (until - from) * quarter / 4 {
+            let rate = (stored - from) as f64 / since.elapsed().as_secs_f64();
+            println!("{what}: {stored} stored, {rate:.0} events/s so far, {} MiB", memory()?);
+            quarter += 1;
+        }
+        if stored >= until {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn bodies(count: usize) -> Vec<Vec<u8>> {
+    let world = World::build(&Plan { runs: count / 19, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
+    let one = |event: &agentrail::simulate::SimEvent| {
+        let mut body = Vec::new();
+        event.write(Spelling::EventGrid, &mut body);
+        body
+    };
+    world.events().iter().take(count).map(one).collect()
+}
+
+/// MiB that the process holds, the hub included.
+fn memory() -> Outcome<usize> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    Ok(line.trim().trim_end_matches(" kB").parse::<usize>().unwrap_or_default() / 1024)
+}
