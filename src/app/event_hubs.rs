@@ -1,6 +1,6 @@
 //! The hubs as sources of `run`: settings to readers, and what they are at to the log.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -191,12 +191,15 @@ pub fn checkpoints(settings: &Settings) -> Result<Checkpoints, Failure> {
             )));
         }
         let folder = match own.checkpoints.as_str() {
-            "" => super::storage::folder(settings).map(|lake| lake.join("_event_hubs")).ok_or_else(|| {
-                wrong("`checkpoints` is empty and the lake is no folder; write az://container".to_owned())
-            })?,
-            folder => super::absolute(Path::new(folder)),
+            "" if super::storage::url(settings).is_some() => {
+                return Err(wrong(
+                    "the lake is on object storage; set `checkpoints` to az://container, or to a folder if one machine reads",
+                ));
+            }
+            "" => settings.lake.path.join("_event_hubs"),
+            folder => PathBuf::from(folder),
         };
-        return Ok(Checkpoints::new(Folder(folder)));
+        return Ok(Checkpoints::new(Folder(super::absolute(&folder))));
     }
     let key = match own.checkpoint_key.as_str() {
         "" => None,

@@ -60,7 +60,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
-    let file = super::status::File::new(storage::folder(&settings).as_deref());
+    let file = super::status::File::new(&settings);
     let tell = async {
         loop {
             file.write(&pipeline.ledger(), &status).await;

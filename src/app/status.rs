@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, ask, event_hubs, storage};
+use super::{Failure, absolute, ask, event_hubs, storage};
 use crate::cli::{self, Format};
 use crate::model::{Ticks, Time};
 use crate::pipeline::Ledger;
@@ -40,8 +40,8 @@ struct Said {
     hubs: BTreeMap<String, Hub>,
 }
 
-/// The file of this process; gone with a process that ends as it should. A lake on object storage has none: each
-/// write there costs a request.
+/// The file of this process; gone with a process that ends as it should. A lake on object storage has none:
+/// its processes are on several machines, and what they share is in the checkpoints.
 pub(super) struct File {
     path: Option<PathBuf>,
     started: Time,
@@ -49,17 +49,17 @@ pub(super) struct File {
 
 impl File {
     /// The file of this process in a lake; files of long ago are removed.
-    pub fn new(lake: Option<&Path>) -> File {
-        let started = System.now();
-        let Some(folder) = lake.map(|lake| lake.join("_status")) else { return File { path: None, started } };
-        for (path, said) in read(&folder) {
+    pub fn new(settings: &Settings) -> File {
+        let folder = folder(settings);
+        for (path, said) in folder.iter().flat_map(|folder| read(folder)) {
             if age(&said).is_none_or(|age| age > FORGOTTEN) {
                 let _ = std::fs::remove_file(path);
             }
         }
+        let started = System.now();
         // Process ids come again, and are the same on another machine.
-        let path = folder.join(format!("{}-{}.json", std::process::id(), started.unix_micros()));
-        File { path: Some(path), started }
+        let name = format!("{}-{}.json", std::process::id(), started.unix_micros());
+        File { path: folder.map(|folder| folder.join(name)), started }
     }
 
     /// Says what the process is at. That it cannot stops nothing.
@@ -95,6 +95,11 @@ impl Drop for File {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Where the processes of a lake on the local disk say what they are at.
+fn folder(settings: &Settings) -> Option<PathBuf> {
+    storage::url(settings).is_none().then(|| absolute(&settings.lake.path).join("_status"))
 }
 
 /// What the processes of a lake said last.
@@ -137,12 +142,11 @@ struct Owned {
 
 /// Prints it all.
 pub(super) async fn run(asked: cli::Status, settings: &Settings) -> Result<u8, Failure> {
-    let folder = storage::folder(settings);
-    let said = folder.iter().flat_map(|folder| read(&folder.join("_status")));
-    let said: Vec<Said> = said.map(|(_, said)| said).collect();
+    let name = storage::shown(settings);
+    let said: Vec<Said> =
+        folder(settings).iter().flat_map(|folder| read(folder)).map(|(_, said)| said).collect();
     let shared = shared(settings).await?;
-    let (name, lake) = (storage::shown(settings), storage::find(settings).await?);
-    let holds = match lake {
+    let holds = match storage::find(settings).await? {
         Some(lake) => {
             let tables = lake.pin();
             let rows = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum::<u64>();
@@ -175,11 +179,7 @@ pub(super) async fn run(asked: cli::Status, settings: &Settings) -> Result<u8, F
         ),
     };
     if said.is_empty() {
-        let none = match folder {
-            Some(_) => "none runs on this lake",
-            None => "not told: on object storage no process says what it is at; its log does",
-        };
-        let _ = writeln!(out, "processes  {none}");
+        let _ = writeln!(out, "processes  none runs on this lake");
     }
     said.iter().for_each(|said| process(&mut out, said));
     shared.iter().for_each(|shared| checkpoints(&mut out, shared));

@@ -1,6 +1,5 @@
 //! The lake that the settings name: a folder, or a URL with what it takes to reach its object store.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Failure, absolute};
@@ -8,13 +7,8 @@ use crate::settings::Settings;
 use crate::source::secret;
 use crate::store::{Access, Lake, is_url};
 
-/// The folder of a lake on the local disk; `None` for one on object storage.
-pub(super) fn folder(settings: &Settings) -> Option<PathBuf> {
-    url(settings).is_none().then(|| absolute(&settings.lake.path))
-}
-
 /// The URL of a lake on object storage; `None` for one on the local disk.
-fn url(settings: &Settings) -> Option<&str> {
+pub(super) fn url(settings: &Settings) -> Option<&str> {
     settings.lake.path.to_str().filter(|path| is_url(path))
 }
 

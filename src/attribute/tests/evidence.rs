@@ -117,8 +117,8 @@ fn a_token_is_told_of_as_it_was_then() {
 fn a_sign_in_that_failed_or_was_for_another_resource_gave_no_token() {
     let at = |time: &str, more: &str| {
         format!(
-            r#"{{"time":"2026-03-05T{time}Z","category":"ManagedIdentitySignInLogs","tenantId":"t","properties":{{"id":"b01b1726-0147-425e-a7f7-{}","createdDateTime":"2026-03-05T{time}Z","appId":"7d000000-0000-4000-8000-0000000000d1","ipAddress":""{more}}}}}"#,
-            format!("{:0>12}", time.replace(':', ""))
+            r#"{{"time":"2026-03-05T{time}Z","category":"ManagedIdentitySignInLogs","tenantId":"t","properties":{{"id":"b01b1726-0147-425e-a7f7-{:0>12}","createdDateTime":"2026-03-05T{time}Z","appId":"7d000000-0000-4000-8000-0000000000d1","ipAddress":""{more}}}}}"#,
+            time.replace(':', "")
         )
     };
     let cited = |sign_ins: &[String]| {
