@@ -1,4 +1,4 @@
---! title = "All versions of agents, each with the span in which it held"
+--! title = "All versions of agents, each with the span in which it held, and `replaced` as event where it has another key"
 --! reads = ["agents", "coverage"]
 with told as (
   -- What a listing saw is kept when it changed, and once a day; what follows the `@` of a key is the hour.
@@ -17,13 +17,18 @@ with told as (
 ), versions as (
   select *, lag(state) over (partition by org, pool_id, agent_id order by observed, event is null) as before from seen
 ), changes as (
-  select *, lead(observed) over (partition by org, pool_id, agent_id order by observed, event is null) as next
+  select *, lead(observed) over (partition by org, pool_id, agent_id order by observed, event is null) as next,
+    lag(key_fingerprint) over (partition by org, pool_id, agent_id order by observed, event is null) as key_before,
+    lag(name) over (partition by org, pool_id, agent_id order by observed, event is null) as name_before
   from versions where before is null or before <> state
 ), listed as (
   select coalesce(organization, organization_id) as org, pool_id, max(until) as until
   from lake.coverage where source = 'agents' group by 1, 2
 )
-select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v.group_id as "deployment_group_id", v."capabilities", v."event", v."observed", v."record_hash", v."known", v."writer", v."seq",
+select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v.group_id as "deployment_group_id", v."capabilities",
+  -- Another key under the same id and name: somebody registered the agent anew in its place.
+  case when v.key_fingerprint <> v.key_before and v.name = v.name_before then 'replaced' end as "event",
+  v."observed", v."record_hash", v."known", v."writer", v."seq",
   v.observed as "from",
   coalesce(
     v.next,

@@ -1,5 +1,7 @@
 //! `demo`: a day of a simulated organisation through the real sources, then what one asks of it.
 
+mod hub;
+
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,7 +56,7 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
     let server = tokio::spawn(webhook::serve_on(listener, checked, pipeline.push.clone(), async {
         let _ = stopped.await;
     }));
-    let half = world.events().len() / 2;
+    let (half, until) = parts(&world);
     let hooks: Vec<String> = world.hooks().to_vec();
     let hec: Vec<String> = world.events()[..half].chunks(20).map(hec_body).collect();
     let sent = (hooks.len(), half);
@@ -71,6 +73,12 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
     say(&format!(
         "  webhook  {} service hooks and {} audit events in Splunk's form, each durable before its 200\n",
         sent.0, sent.1
+    ))?;
+
+    hub::read(&lake, &settings, &world.events()[half..until]).await?;
+    say(&format!(
+        "  hub      {} audit events in Event Grid's form, from four partitions of Event Hubs\n",
+        until - half
     ))?;
 
     let (events, _, failed) = ingest::once(&lake, &settings, &files[1..], false, false).await?;
@@ -123,10 +131,17 @@ fn fresh_folder() -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
-/// Writes what goes in as files: the REST traffic first, then the second half of the audit events.
+/// Where the audit events divide: those of the webhook, of the hub, of files.
+fn parts(world: &World) -> (usize, usize) {
+    let all = world.events().len();
+    (all / 2, all * 3 / 4)
+}
+
+/// Writes what goes in as files: the REST traffic first, then the last quarter of the audit events.
 fn record(world: &World, folder: &std::path::Path) -> Result<Vec<String>, Failure> {
     let events = world.events();
-    let (half, most) = (events.len() / 2, events.len() * 3 / 4);
+    let (_, most) = parts(world);
+    let rest = most + (events.len() - most) / 2;
     let fail = |e| Failure::of(format!("write the recording to `{}`", folder.display()), e);
     std::fs::create_dir_all(folder).map_err(fail)?;
     let parts: [(&str, Vec<u8>); 3] = [
@@ -134,8 +149,8 @@ fn record(world: &World, folder: &std::path::Path) -> Result<Vec<String>, Failur
             "rest-traffic.ndjson",
             world.captures().iter().flat_map(|l| [l.as_bytes(), b"\n"].concat()).collect(),
         ),
-        ("audit-page.json", page(&events[half..most])),
-        ("audit-export.csv", export_csv(&events[most..])),
+        ("audit-page.json", page(&events[most..rest])),
+        ("audit-export.csv", export_csv(&events[rest..])),
     ];
     parts
         .into_iter()

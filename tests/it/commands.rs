@@ -159,7 +159,7 @@ fn the_demo_answers_and_so_does_every_command_of_the_readme() {
     let lake = scratch.lake();
     let text = scratch.ok(&["demo", "--keep", lake.to_str().unwrap()]);
     assert!(text.contains("machine    kali") && text.contains("the agent was replaced"), "{text}");
-    for word in ["agent", "evidence", "identity", "agentrail trace"] {
+    for word in ["agent", "evidence", "identity", "agentrail trace", "from four partitions of Event Hubs"] {
         assert!(text.contains(word), "no `{word}` in\n{text}");
     }
     scratch.file("exports/a.json", audit_record(1));

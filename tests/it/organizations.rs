@@ -220,7 +220,7 @@ fn lives() -> String {
         list("contoso", linux, "18T10:00:00", &[three.clone(), four.clone(), moves.clone(), old.clone()]),
         list("contoso", linux, "18T10:10:00", &[three, four.clone(), moves.clone(), old.clone()]),
         list("contoso", linux, "18T10:20:00", &[evil.clone(), four.clone(), old.clone()]),
-        list("contoso", other, "18T10:20:00", &[moves.clone()]),
+        list("contoso", other, "18T10:20:00", std::slice::from_ref(&moves)),
         list("contoso", linux, "18T10:30:00", &[evil, four.clone(), old.clone()]),
         record(
             5,

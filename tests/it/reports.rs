@@ -385,6 +385,13 @@ fn drift_is_another_key_host_system_version_address_or_pipeline() {
         assert!(drift.contains(change), "{change} is not in\n{drift}");
     }
     assert_eq!(drift.lines().count(), 7, "{drift}");
+    // Its versions say so as well: another key is a machine put in its place.
+    let versions = scratch.sql("select machine, event from agents order by \"from\"");
+    assert_eq!(versions[0]["event"], serde_json::Value::Null, "{versions:?}");
+    assert_eq!(
+        (versions[1]["machine"].as_str(), versions[1]["event"].as_str()),
+        (Some("vm2"), Some("replaced"))
+    );
     // The members of what is stored as JSON, by name or path, in any letter case.
     let members = scratch.sql(
         "select json_member(data, 'no', 'RequestId') as request, json_member(raw, 'data.REQUESTID') as path, \
