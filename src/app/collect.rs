@@ -86,8 +86,8 @@ pub(super) fn rest_settings(settings: &Settings, record: Option<PathBuf>) -> Res
     let own = &settings.azure_devops;
     let fail = |e| Failure::of("understand the settings in [azure_devops]", e);
     let setting = if own.credential == "pat" { &own.pat } else { &own.client_secret };
-    let secret = if setting.is_empty() { Ok(String::new()) } else { secret::resolve(setting) };
-    let secret = secret.map_err(|e| Failure::of("understand the settings in [azure_devops]", e))?;
+    let secret =
+        secret::optional(setting).map_err(|e| Failure::of("understand the settings in [azure_devops]", e))?;
     let sign_in = SignIn {
         kind: own.credential.clone(),
         tenant_id: own.tenant_id.clone(),

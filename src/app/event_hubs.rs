@@ -152,12 +152,11 @@ fn one(own: &Setting, settings: &Settings) -> Result<Hub, Failure> {
 }
 
 fn sign_in(kind: &str, tenant: &str, client: &str, setting: &str) -> Result<SignIn, Failure> {
-    let secret = if setting.is_empty() { Ok(String::new()) } else { secret::resolve(setting) };
     Ok(SignIn {
         kind: kind.to_owned(),
         tenant_id: tenant.to_owned(),
         client_id: client.to_owned(),
-        secret: secret.map_err(failed)?,
+        secret: secret::optional(setting).map_err(failed)?,
     })
 }
 

@@ -80,10 +80,9 @@ pub(super) async fn vacant(settings: &Settings) -> Result<(), Failure> {
 /// What reaches the object store, its secrets read from where the settings say they are.
 fn access(settings: &Settings) -> Result<Access, Failure> {
     let storage = &settings.storage;
-    let read = |name: &str, setting: &str| match setting {
-        "" => Ok(String::new()),
-        setting => secret::resolve(setting)
-            .map_err(|e| Failure::of(format!("understand the setting `storage.{name}`"), e)),
+    let read = |name: &str, setting: &str| {
+        secret::optional(setting)
+            .map_err(|e| Failure::of(format!("understand the setting `storage.{name}`"), e))
     };
     Ok(Access {
         account: storage.account.clone(),

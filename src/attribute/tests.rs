@@ -51,6 +51,19 @@ fn capture(path: &str, at: &str, body: &str) -> String {
     )
 }
 
+/// An audit record of another id.
+fn other(number: u8, text: &str) -> String {
+    text.replace(
+        "a1000000-0000-4000-8000-000000000001",
+        &format!("a1000000-0000-4000-8000-0000000000{number:02x}"),
+    )
+}
+
+/// One job of the only pool, which was heard.
+fn running() -> [String; 3] {
+    [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00"))]
+}
+
 fn pools() -> String {
     r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned()
 }

@@ -8,6 +8,11 @@ pub struct SecretError {
     says: String,
 }
 
+/// The secret of a setting that may be left empty, which is no secret.
+pub fn optional(setting: &str) -> Result<String, SecretError> {
+    if setting.is_empty() { Ok(String::new()) } else { resolve(setting) }
+}
+
 /// The secret of a setting: itself, `env:NAME` or `file:/path`. What it says is never in the error.
 pub fn resolve(setting: &str) -> Result<String, SecretError> {
     let fail = |name: &str, says: String| Err(SecretError { name: name.to_owned(), says });

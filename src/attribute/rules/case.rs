@@ -7,8 +7,8 @@ use crate::attribute::job::{JobKnown, is_release};
 use crate::attribute::known::Known;
 use crate::attribute::newest::Source;
 use crate::model::{
-    ActorKind, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, Job, JobSeen, RunSeen,
-    Statement, Subject, Text, Time, Verdict,
+    ActorKind, Agent, AgentSeen, Candidate, Event, Evidence, Executor, Grade, IdentitySeen, Job, JobSeen,
+    RunSeen, Statement, Subject, Text, Time, Verdict,
 };
 
 pub(super) struct Case<'e, 'k> {
@@ -168,12 +168,14 @@ impl<'e, 'k> Case<'e, 'k> {
                 source,
                 format!("agent {} was seen{machine}", agent.name.as_deref().unwrap_or("without a name")),
             );
+            let machine = |of: &Agent| of.machine.clone().unwrap_or_else(|| "a machine not named".to_owned());
+            let key = |of: &Agent| {
+                if of.key_fingerprint == agent.key_fingerprint { "the same" } else { "another" }
+            };
             if let Some((before, source)) =
                 known.agents.replaced(agent, source).filter(|(_, s)| s.known >= at - self.tolerance.window)
             {
-                let machine = before.machine.as_deref().unwrap_or("a machine not named");
-                let key =
-                    if before.key_fingerprint == agent.key_fingerprint { "the same" } else { "another" };
+                let (machine, key) = (machine(before), key(before));
                 self.cite(
                     source,
                     format!("the agent was replaced: it was on {machine} with {key} key before"),
@@ -183,8 +185,7 @@ impl<'e, 'k> Case<'e, 'k> {
             if let Some((after, source)) =
                 known.agents.replaced_by(agent, source, self.event.occurred + until)
             {
-                let machine = after.machine.as_deref().unwrap_or("a machine not named");
-                let key = if after.key_fingerprint == agent.key_fingerprint { "the same" } else { "another" };
+                let (machine, key) = (machine(after), key(after));
                 let says = if source.known <= self.event.occurred + by {
                     format!("the agent was replaced since it took the job: it is on {machine} now")
                 } else {

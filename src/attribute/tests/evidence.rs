@@ -2,17 +2,6 @@
 
 use super::*;
 
-fn other(number: u8, text: &str) -> String {
-    text.replace(
-        "a1000000-0000-4000-8000-000000000001",
-        &format!("a1000000-0000-4000-8000-0000000000{number:02x}"),
-    )
-}
-
-fn running() -> [String; 3] {
-    [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00"))]
-}
-
 fn says(verdict: &Verdict, what: &str) -> bool {
     verdict.evidence.iter().any(|e| e.says.contains(what))
 }

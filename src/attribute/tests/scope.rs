@@ -5,18 +5,6 @@ use super::*;
 
 const STORE: &str = "5b000000-0000-4000-8000-000000000002";
 
-/// An audit record of another id.
-fn other(number: u8, text: &str) -> String {
-    text.replace(
-        "a1000000-0000-4000-8000-000000000001",
-        &format!("a1000000-0000-4000-8000-0000000000{number:02x}"),
-    )
-}
-
-fn running() -> [String; 3] {
-    [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:10:00"))]
-}
-
 #[test]
 fn a_name_that_two_projects_had_names_neither() {
     // The one that is called otherwise now keeps its build identity, which may keep its name.
