@@ -265,8 +265,21 @@ fn names_lead_to_a_job_but_are_never_exact() {
     // There may be a run of the same name in a pool that was not heard.
     let v = verdict(&[job(1, 7, 1, "10:00:00", Some("10:10:00")), done.clone()]);
     assert_eq!((v.grade, v.provisional, v.agent, v.run), (Grade::Narrowed, true, None, None));
-    let v = verdict(&[pools(), heard(), job(1, 7, 1, "08:00:00", Some("08:10:00")), done]);
+    let v = verdict(&[pools(), heard(), job(1, 7, 1, "08:00:00", Some("08:10:00")), done.clone()]);
     assert_eq!((v.grade, v.candidates.len()), (Grade::None, 0));
+    assert!(v.missing.iter().any(|m| m.contains("is known that ran then")), "{:?}", v.missing);
+    // What people read in place of the identifier: with all pools heard, one of the run's jobs it was.
+    let shown = data.replace("Compile", "Compile the sources").replace(r#""Build""#, r#""Building""#);
+    let shown = event("Pipelines.DeploymentJobCompleted", "service", "10:10:02", &shown);
+    let other = job(2, 7, 2, "10:01:00", Some("10:12:00"))
+        .replace("7f000000-0000-4000-8000-000000000001", "7f000000-0000-4000-8000-000000000002");
+    let jobs = [job(1, 7, 1, "10:00:00", Some("10:10:00")), other];
+    let v = verdict(&[pools(), heard(), jobs[0].clone(), jobs[1].clone(), shown.clone()]);
+    assert_eq!((v.grade, v.executor, v.agent.is_none()), (Grade::Run, Executor::Unknown, true));
+    assert_eq!(v.candidates.len(), 2);
+    let v = verdict(&[jobs[0].clone(), jobs[1].clone(), shown]);
+    assert_eq!((v.grade, v.provisional), (Grade::None, true));
+    assert!(v.missing.iter().any(|m| m.contains("which job of run n.7")), "{:?}", v.missing);
 }
 
 #[test]

@@ -312,7 +312,9 @@ fn commit_large(
         let mut state = locked(state);
         let (fresh, found) = state.fresh(rows, days)?;
         let new: usize = fresh.iter().map(|(_, rows)| rows.len()).sum();
-        let known = state.next_known() + MICROS_TO_SYNC + new as i64 * MICROS_A_ROW;
+        // Of now, not of the last guess: guesses on guesses would run ahead of the clock.
+        let named = now_micros() + MICROS_TO_SYNC + new as i64 * MICROS_A_ROW;
+        let known = state.next_known().max(named);
         (state.target(), state.active.version, known, fresh, found)
     };
     if fresh.is_empty() {

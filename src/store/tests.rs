@@ -63,6 +63,26 @@ async fn open(folder: &std::path::Path) -> Lake {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn large_commits_in_a_row_do_not_run_ahead_of_the_clock() {
+    for place in everywhere() {
+        let (lake, writer) = (place.open().await, Writer::new());
+        for step in 0..30u32 {
+            lake.commit(&writer, vec![rows(step * 2000..(step + 1) * 2000)]).await.unwrap();
+        }
+        let set = lake.files("rejects");
+        let (known, _) = set.table.column("known").unwrap();
+        let ranges = set.files.iter().flat_map(|file| &file.ranges).filter(|range| range.column == known);
+        let newest = ranges.filter_map(|range| match range.max {
+            Some(crate::schema::Value::Timestamp(micros)) => Some(micros),
+            _ => None,
+        });
+        let ahead = newest.max().unwrap() - super::lake::now_micros();
+        // What one of them is given to end.
+        assert!(ahead <= 50_000 + 2000 * 10, "{ahead}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_there_once_across_writers_and_compaction() {
     for place in everywhere() {
         let (a, b) = (place.open().await, place.open().await);

@@ -189,7 +189,28 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
         let says = format!("the record names run {name} of its pipeline");
         match fitting.as_slice() {
             [] if jobs.is_empty() => case.missing(format!("no job request of a run named {name} is known")),
-            [] => case.missing(format!("no job request of a run named {name} is known that ran then")),
+            [] => {
+                let then: Vec<&JobKnown> = jobs.iter().copied().filter(|j| overlaps(case, j)).collect();
+                let (from, until) = span(case);
+                let from = from.unwrap_or_else(|| began(&then, until));
+                if then.is_empty() {
+                    case.missing(format!("no job request of a run named {name} is known that ran then"));
+                } else if named.is_empty()
+                    && case.known.unheard(from, until).is_some_and(|pools| pools.is_empty())
+                {
+                    // It may call stage and job by what people read, which requests do not say.
+                    let says = format!("{says}; what it calls stage and job is not known, these ran then");
+                    let step = some_of_name(case, &then, says);
+                    // Nor what a job on the server is called, which acts for no agent.
+                    let run = case.verdict.run.as_ref().and_then(|run| run.id);
+                    if run.is_none_or(|run| !only_agents(case, &[release], run, from, until)) {
+                        case.verdict.executor = Executor::Unknown;
+                    }
+                    return step;
+                } else {
+                    case.missing(format!("which job of run {name} has the stage and name of the record"));
+                }
+            }
             [job] => {
                 let (from, until) = span(case);
                 let from = from.unwrap_or_else(|| began(&named, until));
