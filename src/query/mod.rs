@@ -4,12 +4,15 @@
 //! 1. A session sees one version of every table, whatever is committed meanwhile.
 //! 2. Nothing a statement says writes, reads a file or changes a setting.
 //! 3. A file is read only if its partition and statistics allow a match.
+//! 4. What a [`Scope`] hides is hidden below every view, function and statement.
 
 mod around;
 mod catalogue;
 mod function;
+mod lists;
 mod pruning;
 mod render;
+mod scope;
 mod session;
 mod table;
 mod trace;
@@ -18,7 +21,8 @@ mod write;
 
 pub use catalogue::{Catalogue, Param, Query};
 pub use render::render;
-pub use session::{Answer, Limits, Session};
+pub use scope::Scope;
+pub use session::{Answer, Limits, Prepared, Session, Share};
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, objects_of, write};
 
@@ -44,6 +48,8 @@ pub struct Pinned {
 pub enum QueryError {
     #[error("{0}")]
     Plan(String),
+    #[error("stay within the memory of a query; ask for less at once: {0}")]
+    Memory(String),
     #[error("read the query `{name}`: {says}")]
     Catalogue { name: String, says: String },
     #[error("find the report `{name}`{hint}; `agentrail report` lists them")]
@@ -54,6 +60,9 @@ pub enum QueryError {
 
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> QueryError {
-        QueryError::Plan(error.strip_backtrace())
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(says) => QueryError::Memory(says.clone()),
+            _ => QueryError::Plan(error.strip_backtrace()),
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! One session: pinned tables under `lake`, the views over them, and statements that only read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::MemorySchemaProvider;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use futures::FutureExt as _;
 
 use super::catalogue::Catalogue;
 use super::function::{Function, JsonMember, typed};
+use super::scope::{Scope, ScopedTable};
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
@@ -33,6 +36,47 @@ impl Default for Limits {
     }
 }
 
+/// Memory, and room on the disk to spill to, that sessions share.
+#[derive(Clone)]
+pub struct Share(Arc<RuntimeEnv>);
+
+impl Share {
+    /// `spill_bytes` of 0 leaves the disk to the default of the engine.
+    pub fn new(memory_bytes: usize, spill_bytes: u64) -> Result<Share, QueryError> {
+        let mut runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0);
+        if spill_bytes > 0 {
+            runtime = runtime.with_max_temp_directory_size(spill_bytes);
+        }
+        Ok(Share(runtime.build_arc()?))
+    }
+}
+
+/// A statement that was planned and can be run with values for its parameters.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    plan: LogicalPlan,
+}
+
+impl Prepared {
+    /// The columns of the answer.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(self.plan.schema().as_arrow().clone())
+    }
+
+    /// The parameters by name (`$1`), with their types where the statement tells them.
+    pub fn parameters(&self) -> Result<BTreeMap<String, Option<DataType>>, QueryError> {
+        Ok(self.plan.get_parameter_types()?.into_iter().collect())
+    }
+
+    /// The statement with these values for `$1`, `$2`, ...
+    pub fn with(self, values: Vec<ScalarValue>) -> Result<Prepared, QueryError> {
+        if values.is_empty() {
+            return Ok(self);
+        }
+        Ok(Prepared { plan: self.plan.with_param_values(values)? })
+    }
+}
+
 /// Rows as they come.
 pub struct Answer {
     pub schema: SchemaRef,
@@ -49,18 +93,28 @@ const RAW: &str = "lake";
 
 impl Session {
     pub fn new(tables: Vec<Pinned>, limits: Limits) -> Result<Session, QueryError> {
+        let share = Share::new(limits.memory_bytes, 0)?;
+        Session::scoped(tables, &share, limits.threads, &Scope::default())
+    }
+
+    /// A session in which everything a scope hides is hidden, within a share of memory.
+    pub fn scoped(
+        tables: Vec<Pinned>,
+        share: &Share,
+        threads: usize,
+        scope: &Scope,
+    ) -> Result<Session, QueryError> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_default_catalog_and_schema("agentrail", "public")
-            .with_target_partitions(limits.threads.max(1));
+            .with_target_partitions(threads.max(1));
         let options = config.options_mut();
         options.execution.time_zone = Some("UTC".into());
         options.execution.parquet.pushdown_filters = true;
         options.execution.parquet.reorder_filters = true;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(limits.memory_bytes, 1.0).build_arc()?;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let context = SessionContext::new_with_config_rt(config, share.0.clone());
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
         }
@@ -68,8 +122,12 @@ impl Session {
             if let Some(store) = &pinned.store {
                 context.register_object_store(store_url(&pinned.files)?.as_ref(), store.clone());
             }
-            let name = format!("{RAW}.{}", pinned.files.table.name);
-            context.register_table(name, Arc::new(PinnedTable::new(pinned)))?;
+            let table = pinned.files.table;
+            let mut provider: Arc<dyn TableProvider> = Arc::new(PinnedTable::new(pinned));
+            if scope.hides(table) {
+                provider = Arc::new(ScopedTable::new(provider, table, scope.clone()));
+            }
+            context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
         if let Some(catalog) = context.catalog("agentrail") {
@@ -89,6 +147,30 @@ impl Session {
         let plan = plan.ok_or_else(|| QueryError::Plan("planning waited for something".to_owned()))??;
         options().verify_plan(&plan)?;
         Ok(plan)
+    }
+
+    /// The engine's own session, for what a protocol adds to it.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Plans one statement, which can only read.
+    pub async fn prepare(&self, text: &str) -> Result<Prepared, QueryError> {
+        let plan = self.context.state().create_logical_plan(text).await?;
+        options().verify_plan(&plan)?;
+        Ok(Prepared { plan })
+    }
+
+    /// Plans one parsed statement, which can only read.
+    pub async fn prepare_parsed(&self, statement: Statement) -> Result<Prepared, QueryError> {
+        let plan = self.context.state().statement_to_plan(statement).await?;
+        options().verify_plan(&plan)?;
+        Ok(Prepared { plan })
+    }
+
+    /// Answers a statement that was planned in this session.
+    pub async fn execute(&self, prepared: Prepared) -> Result<Answer, QueryError> {
+        self.run(prepared.plan).await
     }
 
     /// Answers one statement, which can only read.

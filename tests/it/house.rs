@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("store", 2),
     ("query", 2),
     ("pipeline", 3),
+    ("serve", 3),
     ("simulate", 3),
     ("settings", 4),
     ("cli", 4),

@@ -1,0 +1,279 @@
+//! What a person may see: rows of some organisations and projects, no secrets; a wall that no statement
+//! looks over.
+
+use std::fmt::{Debug, Formatter};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::ToDFSchema as _;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, col, lit};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
+};
+use futures::StreamExt as _;
+
+use super::lists::counted;
+use crate::schema::Table;
+
+/// What one person may see. The default is everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Ids or names of organisations; empty means all.
+    pub organizations: Vec<String>,
+    /// Ids of projects; empty means all.
+    pub projects: Vec<String>,
+    /// Whether raw records and what names a credential are hidden.
+    pub masked: bool,
+    /// Of the log of queries, those of this person alone.
+    pub only_of: Option<String>,
+}
+
+/// Columns that readers see as null: raw records, their unparsed parts, ids of credentials.
+const MASKED: [&str; 7] =
+    ["raw", "data", "authorization_id", "key_fingerprint", "token_id", "credential_key_id", "position"];
+/// Lists of a verdict that tell of jobs in other projects, and the member that says something in words.
+const LISTS: [(&str, &str); 2] = [("candidates", "why"), ("evidence", "says")];
+/// Operators that cannot fail.
+const COMPARES: [Operator; 6] =
+    [Operator::Eq, Operator::NotEq, Operator::Lt, Operator::LtEq, Operator::Gt, Operator::GtEq];
+/// Tables without a project whose rows are of the organisation, seen by whoever sees any of it.
+const OF_ORGANIZATION: [&str; 4] = ["agents", "bindings", "identities", "coverage"];
+
+impl Scope {
+    /// Whether some rows or columns of a table are hidden.
+    pub(super) fn hides(&self, table: &Table) -> bool {
+        self.rows(table).is_some() || table.columns.iter().any(|c| self.is_masked(&c.name))
+    }
+
+    fn is_masked(&self, column: &str) -> bool {
+        self.masked && MASKED.contains(&column)
+    }
+
+    /// Which rows of a table are seen; `None` means all.
+    fn rows(&self, table: &Table) -> Option<Expr> {
+        let has = |name: &str| table.column(name).is_some();
+        let among = |name: &str, texts: &[String]| {
+            has(name).then(|| col(name).in_list(texts.iter().map(|text| lit(text.as_str())).collect(), false))
+        };
+        let mut all = Vec::new();
+        if let Some(person) = self.only_of.as_ref().filter(|_| table.name == "queries_log") {
+            all.push(col("person").eq(lit(person.as_str())));
+        } else if table.name != "queries_log" && !self.organizations.is_empty() {
+            let named = ["organization_id", "organization"].map(|name| among(name, &self.organizations));
+            all.push(named.into_iter().flatten().reduce(Expr::or).unwrap_or_else(|| lit(false)));
+        }
+        if table.name != "queries_log" && !self.projects.is_empty() {
+            match among("project_id", &self.projects) {
+                // A pool is of the organisation, its queues are of projects.
+                Some(among) if table.name == "pools" => all.push(among.or(col("project_id").is_null())),
+                Some(among) => all.push(among),
+                None if OF_ORGANIZATION.contains(&table.name) => {}
+                None => all.push(lit(false)),
+            }
+        }
+        conjunction(all)
+    }
+}
+
+/// A table of which a person sees a part.
+#[derive(Debug)]
+pub(super) struct ScopedTable {
+    inner: Arc<dyn TableProvider>,
+    table: &'static Table,
+    scope: Scope,
+    schema: SchemaRef,
+}
+
+impl ScopedTable {
+    pub fn new(inner: Arc<dyn TableProvider>, table: &'static Table, scope: Scope) -> ScopedTable {
+        let shown = |field: &Arc<Field>| match scope.is_masked(field.name()) {
+            true => Arc::new(field.as_ref().clone().with_nullable(true)),
+            false => field.clone(),
+        };
+        let schema = Arc::new(Schema::new(inner.schema().fields().iter().map(shown).collect::<Vec<_>>()));
+        ScopedTable { inner, table, scope, schema }
+    }
+
+    /// Whether a filter can be tried on rows that are not seen: it cannot fail, so it tells nothing of them.
+    fn is_harmless(&self, filter: &Expr) -> bool {
+        let is_column = |e: &Expr| matches!(e, Expr::Column(c) if !self.scope.is_masked(&c.name));
+        let is_value = |e: &Expr| matches!(e, Expr::Literal(..));
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+                self.is_harmless(left) && self.is_harmless(right)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if COMPARES.contains(op) => {
+                is_column(left) && is_value(right) || is_value(left) && is_column(right)
+            }
+            Expr::InList(list) => is_column(&list.expr) && list.list.iter().all(is_value),
+            Expr::IsNull(e) | Expr::IsNotNull(e) => is_column(e),
+            Expr::Between(b) => is_column(&b.expr) && is_value(&b.low) && is_value(&b.high),
+            _ => false,
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for ScopedTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.is_harmless(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let full = self.inner.schema();
+        let asked: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..full.fields().len()).collect());
+        let rows = self.scope.rows(self.table);
+        let mut read: Vec<usize> = asked
+            .iter()
+            .copied()
+            .filter(|column| !self.scope.is_masked(full.field(*column).name()))
+            .collect();
+        for column in rows.iter().flat_map(Expr::column_refs) {
+            read.push(full.index_of(&column.name)?);
+        }
+        read.sort_unstable();
+        read.dedup();
+        let harmless = filters.iter().filter(|filter| self.is_harmless(filter)).cloned();
+        let tried: Vec<Expr> = harmless.chain(rows.clone()).collect();
+        let mut plan = self.inner.scan(state, Some(&read), &tried, None).await?;
+        if let Some(rows) = rows {
+            let predicate = state.create_physical_expr(rows, &plan.schema().to_dfschema()?)?;
+            plan = Arc::new(FilterExec::try_new(predicate, plan)?);
+        }
+        let shown = asked.iter().map(|column| {
+            let field = full.field(*column);
+            let at = read.iter().position(|read| read == column);
+            let list = LISTS.iter().find(|(name, _)| name == field.name() && !self.scope.projects.is_empty());
+            match (at, list) {
+                (Some(at), Some((_, says))) => Shown::Counted(at, says),
+                (Some(at), None) => Shown::AsIs(at),
+                (None, _) => Shown::Hidden(field.data_type().clone()),
+            }
+        });
+        Ok(Arc::new(Wall::new(plan, shown.collect(), Arc::new(self.schema.project(&asked)?))))
+    }
+}
+
+/// How a column is shown.
+#[derive(Debug, Clone)]
+enum Shown {
+    /// The column that is read at this place.
+    AsIs(usize),
+    /// A list of which only the number of items is told, in this member.
+    Counted(usize, &'static str),
+    Hidden(DataType),
+}
+
+/// Reads what is behind it and shows what may be seen. It is a leaf: no rule of the optimizer takes the
+/// predicate of a statement to rows that are not seen, where an error of it would tell of them.
+#[derive(Debug)]
+struct Wall {
+    behind: Arc<dyn ExecutionPlan>,
+    shown: Arc<[Shown]>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Wall {
+    fn new(behind: Arc<dyn ExecutionPlan>, shown: Vec<Shown>, schema: SchemaRef) -> Wall {
+        let partitions = behind.properties().output_partitioning().partition_count();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Wall { behind, shown: shown.into(), properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for Wall {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scoped")
+    }
+}
+
+impl ExecutionPlan for Wall {
+    fn name(&self) -> &str {
+        "Scoped"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let behind = self.behind.execute(partition, context)?;
+        let (shown, schema) = (self.shown.clone(), self.schema());
+        let to = schema.clone();
+        let stream = behind.map(move |batch| Ok(show(&batch?, &shown, &to)?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+}
+
+fn show(batch: &RecordBatch, shown: &[Shown], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let rows = batch.num_rows();
+    let columns = shown.iter().map(|shown| -> Result<ArrayRef, ArrowError> {
+        match shown {
+            Shown::AsIs(at) => Ok(batch.column(*at).clone()),
+            Shown::Counted(at, says) => counted(batch.column(*at), says),
+            Shown::Hidden(kind) => Ok(new_null_array(kind, rows)),
+        }
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}

@@ -1,0 +1,94 @@
+//! Where a door stands: its address, its certificate, and that none is open to others without a sign-in.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpListener;
+
+/// Why a door cannot stand where it should.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    #[error("understand the address `{0}`; write it as `127.0.0.1:5432`")]
+    Address(String),
+    #[error("listen on `{listen}`, which others can reach: set `{setting}` in [serve]")]
+    Open { listen: String, setting: &'static str },
+    #[error("listen on `{listen}`; is the port taken?")]
+    Bind { listen: String, source: std::io::Error },
+    #[error("read the {what} in `{path}`: {says}")]
+    Pem { what: &'static str, path: PathBuf, says: String },
+    #[error("set up TLS: {0}")]
+    Tls(String),
+}
+
+/// The files of a certificate. Empty paths mean that there is none.
+#[derive(Debug, Clone, Default)]
+pub struct Certificate {
+    /// The chain, PEM.
+    pub chain: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+    /// Who signs the certificates of clients, PEM; where it is set, every client must have one.
+    pub clients: PathBuf,
+}
+
+impl Certificate {
+    /// What TLS is served with; `None` where no certificate is set.
+    pub fn config(&self, protocols: &[&[u8]]) -> Result<Option<Arc<ServerConfig>>, DoorError> {
+        if self.chain.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let chain = certificates("certificate", &self.chain)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| DoorError::Pem {
+            what: "private key",
+            path: self.key.clone(),
+            says: e.to_string(),
+        })?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| DoorError::Tls(e.to_string()))?;
+        let config = if self.clients.as_os_str().is_empty() {
+            config.with_no_client_auth()
+        } else {
+            let mut roots = RootCertStore::empty();
+            for root in certificates("certificates that sign clients", &self.clients)? {
+                roots.add(root).map_err(|e| DoorError::Tls(e.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.with_client_cert_verifier(verifier.build().map_err(|e| DoorError::Tls(e.to_string()))?)
+        };
+        let mut config = config
+            .with_single_cert(chain, key)
+            .map_err(|e| DoorError::Tls(format!("{e}; is the key its own?")))?;
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(Some(Arc::new(config)))
+    }
+}
+
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, DoorError> {
+    let fail = |says: String| DoorError::Pem { what, path: path.to_owned(), says };
+    let read = CertificateDer::pem_file_iter(path).map_err(|e| fail(e.to_string()))?;
+    let all = read.collect::<Result<Vec<_>, _>>().map_err(|e| fail(e.to_string()))?;
+    if all.is_empty() { Err(fail("there is none in it".to_owned())) } else { Ok(all) }
+}
+
+/// The address of a door. Beyond this machine it must have a certificate and ask who comes.
+pub fn address(listen: &str, has_certificate: bool, asks_who: bool) -> Result<SocketAddr, DoorError> {
+    let address: SocketAddr = listen.parse().map_err(|_| DoorError::Address(listen.to_owned()))?;
+    let open = |setting| Err(DoorError::Open { listen: listen.to_owned(), setting });
+    match address.ip().is_loopback() {
+        false if !has_certificate => open("certificate"),
+        false if !asks_who => open("users"),
+        _ => Ok(address),
+    }
+}
+
+/// Takes the port.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, DoorError> {
+    TcpListener::bind(address).await.map_err(|source| DoorError::Bind { listen: address.to_string(), source })
+}

@@ -1,0 +1,345 @@
+//! What every door shares: a person asks within bounds, over one version of all tables, and it is written down.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use futures::{Stream, StreamExt as _};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::journal::{Entry, Journal};
+use super::users::{Directory, Person};
+use crate::query::{Answer, Pinned, QueryError, Session, Share};
+use crate::store::{Lake, StoreError, arrow_schema};
+
+/// What one person may use at once.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Memory of all queries of a person; what sorts and groups spills beyond it.
+    pub memory_bytes: usize,
+    /// Disk to spill to.
+    pub spill_bytes: u64,
+    /// Threads of all queries of all people.
+    pub threads: usize,
+    pub timeout: Duration,
+    /// Rows of one answer.
+    pub rows: u64,
+    /// Queries of a person at once; others wait for a moment.
+    pub at_once: usize,
+}
+
+/// How long a query waits for those of the same person before it is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A query that does not end when it is told to is left to itself after this.
+const GRACE: Duration = Duration::from_millis(250);
+/// Queries give way to ingestion by this much (`nice`).
+const NICE: i32 = 10;
+
+/// Why a question was not answered, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    #[error("read the lake: {0}")]
+    Lake(#[from] StoreError),
+    #[error("answer within {0} s; ask for less, or raise statement_timeout up to what the operator allows")]
+    TooLong(u64),
+    #[error("send more than {0} rows of one answer; add a limit, or group them")]
+    TooMany(u64),
+    #[error("ask: {0} queries of this person run already; wait for one to end")]
+    Busy(usize),
+    #[error("go on: the query was cancelled")]
+    Cancelled,
+    #[error("answer: the query ended before its last row; the log of the server says why")]
+    Ended,
+}
+
+impl Refusal {
+    /// The SQLSTATE of PostgreSQL that says the same.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Refusal::Query(QueryError::Memory(_)) => "53200",
+            Refusal::Query(_) => "42601",
+            Refusal::TooLong(_) | Refusal::Cancelled => "57014",
+            Refusal::TooMany(_) => "54000",
+            Refusal::Busy(_) => "53300",
+            Refusal::Lake(_) => "58030",
+            Refusal::Ended => "XX000",
+        }
+    }
+
+    /// The word of the log of queries.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Refusal::TooLong(_) => "too_long",
+            Refusal::Busy(_) | Refusal::TooMany(_) => "refused",
+            Refusal::Cancelled => "cancelled",
+            _ => "failed",
+        }
+    }
+}
+
+/// Who asks, through which door.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    pub person: Arc<Person>,
+    pub door: &'static str,
+    pub client: Option<String>,
+    /// Shorter than the bound, where the client wants it so.
+    pub timeout: Option<Duration>,
+    pub cancel: CancellationToken,
+}
+
+impl Asker {
+    pub fn new(person: Arc<Person>, door: &'static str, client: Option<String>) -> Asker {
+        Asker { person, door, client, timeout: None, cancel: CancellationToken::new() }
+    }
+}
+
+/// What the queries of one person share.
+#[derive(Clone)]
+struct Desk {
+    share: Share,
+    slots: Arc<Semaphore>,
+}
+
+/// The one way from people to the tables.
+pub struct Gate {
+    lake: Arc<Lake>,
+    bounds: Bounds,
+    directory: Directory,
+    desks: Mutex<HashMap<String, Desk>>,
+    journal: Journal,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Gate {
+    /// Must be called inside a runtime, which writes the log of queries.
+    pub fn start(lake: Arc<Lake>, bounds: Bounds, directory: Directory) -> std::io::Result<Arc<Gate>> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(bounds.threads.max(1))
+            .thread_name("query")
+            .on_thread_start(|| {
+                // On Linux this is the priority of the thread alone.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            })
+            .enable_all()
+            .build()?;
+        let journal = Journal::start(lake.clone());
+        let desks = Mutex::default();
+        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, runtime: Some(runtime) }))
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.lake
+    }
+
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Waits until every query that has ended is written down.
+    pub async fn written(&self) {
+        self.journal.written().await;
+    }
+
+    fn desk(&self, person: &Person) -> Result<Desk, Refusal> {
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(desk) = desks.get(&person.name) {
+            return Ok(desk.clone());
+        }
+        let share = Share::new(self.bounds.memory_bytes, self.bounds.spill_bytes)?;
+        let desk = Desk { share, slots: Arc::new(Semaphore::new(self.bounds.at_once.max(1))) };
+        desks.insert(person.name.clone(), desk.clone());
+        Ok(desk)
+    }
+
+    /// A session of a person over the newest version of all tables.
+    pub async fn session(&self, person: &Person) -> Result<Session, Refusal> {
+        self.lake.refresh().await?;
+        let pinned = |files: crate::schema::FileSet| Pinned {
+            schema: arrow_schema(files.table),
+            files,
+            store: self.lake.store(),
+        };
+        let tables = self.lake.pin().into_iter().map(pinned).collect();
+        Ok(Session::scoped(tables, &self.desk(person)?.share, self.bounds.threads, &person.scope)?)
+    }
+
+    async fn slot(&self, person: &Person) -> Result<OwnedSemaphorePermit, Refusal> {
+        let slots = self.desk(person)?.slots;
+        match tokio::time::timeout(PATIENCE, slots.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Refusal::Busy(self.bounds.at_once)),
+        }
+    }
+
+    /// Asks what `ask` asks of a session; `text` is what the log of queries says of it.
+    pub async fn ask<F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, ask: F) -> Result<Reply, Refusal>
+    where
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Answer, QueryError>> + Send,
+    {
+        let mut entry = self.journal.entry(asker, text).await;
+        let permit = match self.slot(&asker.person).await {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(entry.ended(refusal)),
+        };
+        let limit = asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout));
+        let deadline = Instant::now() + limit;
+        let cancel = asker.cancel.child_token();
+        let (told, answer) = oneshot::channel();
+        let (send, rows) = mpsc::channel(2);
+        let (gate, person, cancelled, most) =
+            (self.clone(), asker.person.clone(), cancel.clone(), self.bounds.rows);
+        let work = async move {
+            let mut count = 0;
+            let answered = async {
+                let session = gate.session(&person).await?;
+                let Answer { schema, mut stream } = ask(session).await?;
+                if told.send(schema).is_err() {
+                    return Ok(());
+                }
+                while let Some(batch) = stream.next().await {
+                    let batch = batch.map_err(QueryError::from)?;
+                    count += batch.num_rows() as u64;
+                    if count > most {
+                        return Err(Refusal::TooMany(most));
+                    }
+                    if send.send(Ok(Some(batch))).await.is_err() {
+                        return Err(Refusal::Cancelled);
+                    }
+                }
+                Ok(())
+            };
+            let ended = tokio::select! {
+                ended = answered => ended,
+                () = cancelled.cancelled() => Err(Refusal::Cancelled),
+                () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit.as_secs())),
+            };
+            entry.rows = count;
+            let last = match ended {
+                Ok(()) => {
+                    entry.done();
+                    Ok(None)
+                }
+                Err(refusal) => Err(entry.ended(refusal)),
+            };
+            drop((entry, permit));
+            let _ = send.send(last).await;
+        };
+        let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
+        runtime.spawn(work);
+        let mut reply = Reply {
+            schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
+            rows,
+            late: Box::pin(tokio::time::sleep_until((deadline + GRACE).into())),
+            limit,
+            ended: false,
+            _work: cancel.drop_guard(),
+        };
+        match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
+            Ok(Ok(schema)) => {
+                reply.schema = schema;
+                Ok(reply)
+            }
+            // It failed before its first row; why comes in place of rows.
+            Ok(Err(_)) => match reply.next().await {
+                Some(Err(refusal)) => Err(refusal),
+                _ => Err(Refusal::Ended),
+            },
+            Err(_) => Err(Refusal::TooLong(limit.as_secs())),
+        }
+    }
+
+    /// Works out a value with a session, within the same bounds.
+    pub async fn work<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send,
+    {
+        let mut entry = self.journal.entry(asker, text).await;
+        let answered = async {
+            let _permit = self.slot(&asker.person).await?;
+            let limit = asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout));
+            let (gate, person) = (self.clone(), asker.person.clone());
+            let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
+            // Dropped with whoever waits for it, it ends.
+            let mut task = tokio::task::JoinSet::new();
+            task.spawn_on(async move { Ok(work(gate.session(&person).await?).await?) }, runtime.handle());
+            tokio::select! {
+                Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
+                () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
+                () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit.as_secs())),
+            }
+        };
+        match answered.await {
+            Ok(value) => {
+                entry.done();
+                Ok(value)
+            }
+            Err(refusal) => Err(entry.ended(refusal)),
+        }
+    }
+}
+
+/// Rows as they come. Dropped before its end, the query stops.
+pub struct Reply {
+    pub schema: SchemaRef,
+    rows: mpsc::Receiver<Result<Option<RecordBatch>, Refusal>>,
+    /// When a query that does not end by itself is given up.
+    late: Pin<Box<tokio::time::Sleep>>,
+    limit: Duration,
+    ended: bool,
+    _work: DropGuard,
+}
+
+impl Stream for Reply {
+    type Item = Result<RecordBatch, Refusal>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = match self.rows.poll_recv(cx) {
+            Poll::Ready(Some(Ok(Some(batch)))) => return Poll::Ready(Some(Ok(batch))),
+            Poll::Ready(Some(Ok(None))) => None,
+            Poll::Ready(Some(Err(refusal))) => Some(Err(refusal)),
+            Poll::Ready(None) => Some(Err(Refusal::Ended)),
+            Poll::Pending => match self.late.as_mut().poll(cx) {
+                Poll::Ready(()) => Some(Err(Refusal::TooLong(self.limit.as_secs()))),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.ended = true;
+        Poll::Ready(next)
+    }
+}
+
+impl Entry {
+    /// Writes down why it ended, and hands that on.
+    fn ended(&mut self, refusal: Refusal) -> Refusal {
+        self.outcome = refusal.outcome();
+        self.says = Some(refusal.to_string());
+        refusal
+    }
+}

@@ -1,0 +1,17 @@
+//! The doors for people and tools: PostgreSQL's protocol, HTTP, and a page to investigate in.
+//!
+//! Invariants:
+//! 1. Whatever comes through a door goes through the [`Gate`]: a person, bounds, an entry in the log.
+//! 2. A door beyond this machine opens with TLS and a sign-in, or not at all.
+//! 3. What was acknowledged to a sender is seen by the next question through any door.
+
+mod door;
+mod gate;
+mod journal;
+mod scram;
+mod users;
+
+pub use door::{Certificate, DoorError, address, bind};
+pub use gate::{Asker, Bounds, Gate, Refusal, Reply};
+pub use scram::{ScramError, Verifier};
+pub use users::{Directory, Person, Role, User, Users, UsersError, token_hash};
