@@ -3,6 +3,7 @@
 mod ask;
 pub mod collect;
 mod demo;
+mod doors;
 pub mod event_hubs;
 mod failure;
 mod ingest;
@@ -12,6 +13,7 @@ mod service;
 mod simulate;
 mod status;
 mod storage;
+mod users;
 
 pub use failure::Failure;
 pub use storage::open;
@@ -51,6 +53,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Demo(demo) => demo::run(demo, settings).await,
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
             Command::Run(run) => service::run(run, settings).await,
+            Command::Serve => doors::run(&settings).await,
+            Command::User(asked) => users::run(asked, &settings),
             Command::Status(asked) => status::run(asked, &settings).await,
             Command::Check(_) => service::check(&settings).await,
             Command::Sql(sql) => ask::sql(sql, &settings).await,
@@ -80,7 +84,7 @@ fn settings(common: &Common) -> Result<Settings, Failure> {
 /// Logs go to standard error, so that answers on standard output stay clean. A one-shot command is
 /// quiet unless it is asked to log; the service logs as the settings say.
 fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
-    let service = matches!(cli.command, Command::Run(_));
+    let service = matches!(cli.command, Command::Run(_) | Command::Serve);
     let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
     // delta-rs reports an empty log folder as an error while it creates a table.
     // The clients of Azure log each fault several times as an error; whoever calls them says it once, with
@@ -114,14 +118,16 @@ fn session(lake: &Lake, settings: &Settings) -> Result<Session, Failure> {
         .into_iter()
         .map(|files| Pinned { schema: arrow_schema(files.table), files, store: lake.store() })
         .collect();
-    let limits = Limits {
-        memory_bytes: settings.query.memory,
-        threads: match settings.query.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        },
-    };
+    let limits = Limits { memory_bytes: settings.query.memory, threads: threads(settings) };
     Session::new(tables, limits).map_err(|e| Failure::of("start a query session", e))
+}
+
+/// The threads of a statement.
+fn threads(settings: &Settings) -> usize {
+    match settings.query.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
 }
 
 /// How payloads are taken, as the settings say.

@@ -53,6 +53,13 @@ pub enum Command {
     ///
     /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
     Run(Run),
+    /// Open the doors of [serve] to a lake, without any source, until told to stop
+    ///
+    /// `run` opens them beside its sources. Everybody sees what was committed by any process.
+    Serve,
+    /// Say who may sign in at the doors of [serve]
+    #[command(subcommand)]
+    User(User),
     /// Say what the running processes are at: sources, lag, who reads what, and the lake
     ///
     /// Reads what each `run` writes into the lake every few seconds, and the checkpoints and ownerships of
@@ -122,6 +129,46 @@ pub struct Run {
     /// Also write all that is fetched over REST to this folder, without its secrets; `ingest` replays it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub record: Option<PathBuf>,
+}
+
+/// Changes of the file that `serve.users` names; a running server takes them at once.
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Add a person, or change one; the password is read from standard input, or made and printed
+    Add(AddUser),
+    /// List the people with their roles and what they may see
+    List,
+    /// Remove a person, whose next question is refused
+    Remove {
+        /// Name of the sign-in
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AddUser {
+    /// Name of the sign-in
+    pub name: String,
+    /// reader: no raw records and no ids of credentials; analyst: all rows in scope; admin: also what others asked [default: as before, or reader]
+    #[arg(long, value_enum)]
+    pub role: Option<Role>,
+    /// Organisation, by name or id, that the person may see; may be given several times [default: as before, or all]
+    #[arg(long = "organization", value_name = "NAME|ID")]
+    pub organizations: Vec<String>,
+    /// Project, by id, that the person may see; may be given several times [default: as before, or all]
+    #[arg(long = "project", value_name = "ID")]
+    pub projects: Vec<String>,
+    /// Make a bearer token for programs in place of a password, and print it
+    #[arg(long)]
+    pub token: bool,
+}
+
+/// What a person may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    Reader,
+    Analyst,
+    Admin,
 }
 
 #[derive(Debug, Args)]

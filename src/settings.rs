@@ -32,6 +32,7 @@ pub struct Settings {
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
+    pub serve: Serve,
     pub log: Log,
 }
 
@@ -136,6 +137,22 @@ pub struct Decode {
 pub struct Query {
     pub memory: usize,
     pub threads: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serve {
+    pub postgres: String,
+    pub users: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: PathBuf,
+    pub connections: usize,
+    pub at_once: usize,
+    pub timeout: u64,
+    pub rows: u64,
+    pub memory: usize,
+    pub spill: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

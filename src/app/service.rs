@@ -55,6 +55,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
             "run: no source is configured; enable [webhook], name paths in `files.watch`, `azure_devops.organizations` or hubs in [event_hubs]",
         ));
     }
+    let gate = super::doors::open(&settings, &lake, &stopped, &mut sources).await?;
     let tidy =
         tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
@@ -87,6 +88,9 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
         }
     }
     let ledger = pipeline.finish().await;
+    if let Some(gate) = gate {
+        gate.written().await;
+    }
     let _ = tidy.await;
     let _ = revise.await;
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
@@ -219,6 +223,9 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     }
     if !settings.event_hubs.hubs.is_empty() {
         say("event_hubs", super::event_hubs::check(settings))?;
+    }
+    for (door, says) in super::doors::check(settings) {
+        say(door, says)?;
     }
     let name = storage::shown(settings);
     match storage::find(settings).await {

@@ -7,6 +7,7 @@
 //! 4. What a [`Scope`] hides is hidden below every view, function and statement.
 
 mod around;
+mod bounded;
 mod catalogue;
 mod function;
 mod lists;
@@ -18,13 +19,14 @@ mod table;
 mod trace;
 mod views;
 mod write;
+mod yielding;
 
 pub use catalogue::{Catalogue, Param, Query};
 pub use render::render;
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
 pub use trace::Trace;
-pub use write::{Format, Object, WriteError, objects_of, write};
+pub use write::{Format, Object, WriteError, as_text, is_nested, objects_of, write};
 
 use std::sync::Arc;
 

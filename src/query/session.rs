@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
@@ -14,12 +15,14 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::FutureExt as _;
 
+use super::bounded::bound;
 use super::catalogue::Catalogue;
 use super::function::{Function, JsonMember, typed};
 use super::scope::{Scope, ScopedTable};
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
+use super::yielding::Yielding;
 use super::{Pinned, QueryError};
 
 /// What one session may use.
@@ -114,7 +117,14 @@ impl Session {
         options.execution.parquet.reorder_filters = true;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        let context = SessionContext::new_with_config_rt(config, share.0.clone());
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(share.0.clone())
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Yielding))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        bound(&context);
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
         }

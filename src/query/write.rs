@@ -107,13 +107,24 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
 
 /// The batch with its lists and structs as JSON text, which is what a cell can hold.
 fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    as_text(batch, |kind| matches!(kind, DataType::List(_) | DataType::LargeList(_)) || is_nested(kind))
+}
+
+/// Whether a protocol of plain rows has no form for values of a type.
+pub fn is_nested(kind: &DataType) -> bool {
+    match kind {
+        DataType::List(item) | DataType::LargeList(item) => item.data_type().is_nested(),
+        DataType::Struct(_) | DataType::Map(..) => true,
+        _ => false,
+    }
+}
+
+/// The batch with some of its columns as JSON text.
+pub fn as_text(batch: &RecordBatch, is_some: impl Fn(&DataType) -> bool) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        if matches!(
-            field.data_type(),
-            DataType::List(_) | DataType::Struct(_) | DataType::LargeList(_) | DataType::Map(..)
-        ) {
+        if is_some(field.data_type()) {
             fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
             columns.push(Arc::new(as_json(field, column)?));
         } else {

@@ -10,8 +10,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::{Stream, StreamExt as _};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use super::journal::{Entry, Journal};
 use super::users::{Directory, Person};
@@ -48,8 +48,8 @@ pub enum Refusal {
     Query(#[from] QueryError),
     #[error("read the lake: {0}")]
     Lake(#[from] StoreError),
-    #[error("answer within {0} s; ask for less, or raise statement_timeout up to what the operator allows")]
-    TooLong(u64),
+    #[error("answer within {0:?}; ask for less, or raise statement_timeout up to what the operator allows")]
+    TooLong(Duration),
     #[error("send more than {0} rows of one answer; add a limit, or group them")]
     TooMany(u64),
     #[error("ask: {0} queries of this person run already; wait for one to end")]
@@ -206,8 +206,7 @@ impl Gate {
         let limit = asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout));
         let deadline = Instant::now() + limit;
         let cancel = asker.cancel.child_token();
-        let (told, answer) = oneshot::channel();
-        let (send, rows) = mpsc::channel(2);
+        let (send, parts) = mpsc::channel(2);
         let (gate, person, cancelled, most) =
             (self.clone(), asker.person.clone(), cancel.clone(), self.bounds.rows);
         let work = async move {
@@ -215,8 +214,8 @@ impl Gate {
             let answered = async {
                 let session = gate.session(&person).await?;
                 let Answer { schema, mut stream } = ask(session).await?;
-                if told.send(schema).is_err() {
-                    return Ok(());
+                if send.send(Ok(Part::Columns(schema))).await.is_err() {
+                    return Err(Refusal::Cancelled);
                 }
                 while let Some(batch) = stream.next().await {
                     let batch = batch.map_err(QueryError::from)?;
@@ -224,7 +223,7 @@ impl Gate {
                     if count > most {
                         return Err(Refusal::TooMany(most));
                     }
-                    if send.send(Ok(Some(batch))).await.is_err() {
+                    if send.send(Ok(Part::Rows(batch))).await.is_err() {
                         return Err(Refusal::Cancelled);
                     }
                 }
@@ -233,13 +232,13 @@ impl Gate {
             let ended = tokio::select! {
                 ended = answered => ended,
                 () = cancelled.cancelled() => Err(Refusal::Cancelled),
-                () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit.as_secs())),
+                () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit)),
             };
             entry.rows = count;
             let last = match ended {
                 Ok(()) => {
                     entry.done();
-                    Ok(None)
+                    Ok(Part::End)
                 }
                 Err(refusal) => Err(entry.ended(refusal)),
             };
@@ -250,23 +249,20 @@ impl Gate {
         runtime.spawn(work);
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
-            rows,
+            parts,
             late: Box::pin(tokio::time::sleep_until((deadline + GRACE).into())),
             limit,
+            cancelled: Box::pin(cancel.clone().cancelled_owned()),
             ended: false,
             _work: cancel.drop_guard(),
         };
-        match tokio::time::timeout_at((deadline + GRACE).into(), answer).await {
-            Ok(Ok(schema)) => {
+        match std::future::poll_fn(|cx| reply.poll_part(cx)).await {
+            Ok(Part::Columns(schema)) => {
                 reply.schema = schema;
                 Ok(reply)
             }
-            // It failed before its first row; why comes in place of rows.
-            Ok(Err(_)) => match reply.next().await {
-                Some(Err(refusal)) => Err(refusal),
-                _ => Err(Refusal::Ended),
-            },
-            Err(_) => Err(Refusal::TooLong(limit.as_secs())),
+            Ok(_) => Err(Refusal::Ended),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -289,7 +285,7 @@ impl Gate {
             tokio::select! {
                 Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
                 () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
-                () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit.as_secs())),
+                () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
             }
         };
         match answered.await {
@@ -302,15 +298,36 @@ impl Gate {
     }
 }
 
+/// What comes of a query: its columns, its rows, and that it ended well.
+enum Part {
+    Columns(SchemaRef),
+    Rows(RecordBatch),
+    End,
+}
+
 /// Rows as they come. Dropped before its end, the query stops.
 pub struct Reply {
     pub schema: SchemaRef,
-    rows: mpsc::Receiver<Result<Option<RecordBatch>, Refusal>>,
+    parts: mpsc::Receiver<Result<Part, Refusal>>,
     /// When a query that does not end by itself is given up.
     late: Pin<Box<tokio::time::Sleep>>,
     limit: Duration,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
     _work: DropGuard,
+}
+
+impl Reply {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Refusal>> {
+        if let Poll::Ready(part) = self.parts.poll_recv(cx) {
+            return Poll::Ready(part.unwrap_or(Err(Refusal::Ended)));
+        }
+        // Work that does not heed its end is not waited for.
+        if self.cancelled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Refusal::Cancelled));
+        }
+        self.late.as_mut().poll(cx).map(|()| Err(Refusal::TooLong(self.limit)))
+    }
 }
 
 impl Stream for Reply {
@@ -320,18 +337,13 @@ impl Stream for Reply {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = match self.rows.poll_recv(cx) {
-            Poll::Ready(Some(Ok(Some(batch)))) => return Poll::Ready(Some(Ok(batch))),
-            Poll::Ready(Some(Ok(None))) => None,
-            Poll::Ready(Some(Err(refusal))) => Some(Err(refusal)),
-            Poll::Ready(None) => Some(Err(Refusal::Ended)),
-            Poll::Pending => match self.late.as_mut().poll(cx) {
-                Poll::Ready(()) => Some(Err(Refusal::TooLong(self.limit.as_secs()))),
-                Poll::Pending => return Poll::Pending,
-            },
-        };
-        self.ended = true;
-        Poll::Ready(next)
+        let part = std::task::ready!(self.poll_part(cx));
+        self.ended = !matches!(part, Ok(Part::Rows(_)));
+        Poll::Ready(match part {
+            Ok(Part::Rows(rows)) => Some(Ok(rows)),
+            Ok(Part::Columns(_) | Part::End) => None,
+            Err(refusal) => Some(Err(refusal)),
+        })
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod door;
 mod gate;
+
 mod journal;
+pub mod postgres;
 mod scram;
 mod users;
 

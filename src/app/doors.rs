@@ -1,0 +1,114 @@
+//! The doors of [serve]: `serve`, and beside the sources of `run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::service::{told_to_stop, until};
+use super::{Failure, open_existing, storage, threads};
+use crate::serve::{Bounds, Certificate, Directory, Gate, postgres};
+use crate::settings::{Serve, Settings};
+use crate::store::Lake;
+
+/// Opens the doors of a lake until told to stop.
+pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
+    let stop = told_to_stop()?;
+    let lake = open_existing(settings).await?;
+    let (tell, stopped) = watch::channel(false);
+    let mut doors = JoinSet::new();
+    let gate = open(settings, &lake, &stopped, &mut doors).await?;
+    let Some(gate) = gate else {
+        return Err(Failure::says(
+            "serve: no door is configured; set `postgres` in [serve], as \"127.0.0.1:5432\"",
+        ));
+    };
+    tracing::info!(lake = %storage::shown(settings), "agentrail serves");
+    stop.await;
+    tracing::info!("stopping: queries under way may end");
+    let _ = tell.send(true);
+    while doors.join_next().await.is_some() {}
+    gate.written().await;
+    Ok(0)
+}
+
+/// Opens the doors that are set; `None` where none is.
+pub(super) async fn open(
+    settings: &Settings,
+    lake: &Arc<Lake>,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<Result<(), Failure>>,
+) -> Result<Option<Arc<Gate>>, Failure> {
+    let serve = &settings.serve;
+    if serve.postgres.is_empty() {
+        return Ok(None);
+    }
+    let fail = |e: std::io::Error| Failure::of("start the threads of queries", e);
+    let gate = Gate::start(lake.clone(), bounds(settings), directory(serve)?).map_err(fail)?;
+    if gate.directory().is_open() {
+        tracing::warn!(
+            "whoever is on this machine may ask; name a file in `serve.users` to have them sign in"
+        );
+    }
+    let door = postgres::bind(&postgres_settings(serve), &gate)
+        .await
+        .map_err(|e| Failure::of("open the postgres door", e))?;
+    if let Ok(address) = door.address() {
+        tracing::info!(%address, "postgres door open");
+    }
+    let (own, stopped) = (gate.clone(), until(stopped.clone()));
+    tasks.spawn(async move {
+        door.serve(own, stopped).await;
+        Ok(())
+    });
+    Ok(Some(gate))
+}
+
+/// Whether each door that is set could be opened.
+pub(super) fn check(settings: &Settings) -> Vec<(&'static str, Result<String, Failure>)> {
+    let serve = &settings.serve;
+    let mut said = Vec::new();
+    if !serve.users.as_os_str().is_empty() {
+        let users = directory(serve).map(|_| format!("`{}` is understood", serve.users.display()));
+        said.push(("users", users));
+    }
+    if !serve.postgres.is_empty() {
+        let checked = postgres_settings(serve).check(!serve.users.as_os_str().is_empty());
+        let says = checked.map(|()| format!("would listen on {}", serve.postgres));
+        said.push(("postgres", says.map_err(|e| Failure::of("open the postgres door", e))));
+    }
+    said
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    let serve = &settings.serve;
+    Bounds {
+        memory_bytes: serve.memory,
+        spill_bytes: serve.spill,
+        threads: threads(settings),
+        timeout: Duration::from_secs(serve.timeout.max(1)),
+        rows: serve.rows,
+        at_once: serve.at_once,
+    }
+}
+
+fn directory(serve: &Serve) -> Result<Directory, Failure> {
+    let path: Option<PathBuf> = Some(serve.users.clone()).filter(|path| !path.as_os_str().is_empty());
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
+    Directory::open(path, secret).map_err(|e| Failure::of("read who may sign in", e))
+}
+
+fn certificate(serve: &Serve) -> Certificate {
+    Certificate { chain: serve.certificate.clone(), key: serve.key.clone(), clients: serve.client_ca.clone() }
+}
+
+fn postgres_settings(serve: &Serve) -> postgres::Settings {
+    postgres::Settings {
+        listen: serve.postgres.clone(),
+        certificate: certificate(serve),
+        connections: serve.connections,
+    }
+}

@@ -1,0 +1,178 @@
+//! What clients of PostgreSQL look up before they ask: pg_catalog, and the functions that read it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array as _, AsArray as _, StringArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::cast::as_int64_array;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::scalar::ScalarValue;
+use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
+use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+
+use crate::query::{Catalogue, QueryError, Session};
+use crate::schema;
+use crate::serve::Person;
+
+/// The database that there is.
+pub(super) const DATABASE: &str = "agentrail";
+
+/// Whether a statement needs the functions of PostgreSQL; to lay them out takes a moment.
+pub(super) fn is_needed(statement: &str) -> bool {
+    const SIGNS: [&str; 12] = [
+        "pg_",
+        "reg",
+        "current_",
+        "session_user",
+        "_description",
+        "has_",
+        "version",
+        "quote_",
+        "array_",
+        "generate_series",
+        "parse_ident",
+        "format_type",
+    ];
+    let statement = statement.to_lowercase();
+    SIGNS.iter().any(|sign| statement.contains(sign))
+}
+
+/// Whether it reads a table of pg_catalog: numbers of tables hold for as long as one session.
+pub(super) fn is_read(statement: &str) -> bool {
+    statement.to_lowercase().contains("pg_catalog.")
+}
+
+/// Adds pg_catalog and its functions to a session of a person, with what tables and columns are where that
+/// can be asked for.
+pub(super) async fn add(session: &Session, person: &Person, is_read: bool) -> Result<(), QueryError> {
+    let context = session.context();
+    setup_pg_catalog(context, DATABASE, Roles(person.name.clone())).map_err(|e| QueryError::from(*e))?;
+    context.register_udf(constant("session_user", &person.name));
+    context.register_udf(constant(
+        "version",
+        &format!("PostgreSQL 16.6 (agentrail {})", env!("CARGO_PKG_VERSION")),
+    ));
+    context.register_udf(of_oid("pg_get_userbyid", DataType::Int32, Arc::new(|_| Some(DATABASE.to_owned()))));
+    context.register_udf(create_udf(
+        "pg_function_is_visible",
+        vec![DataType::Int64],
+        DataType::Boolean,
+        Volatility::Immutable,
+        Arc::new(|_| Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))))),
+    ));
+    context.register_udf(of_oid("pg_table_size", DataType::Int32, Arc::new(|_| None)));
+    context.register_udf(of_oid("pg_size_pretty", DataType::Utf8, Arc::new(|_| None)));
+    let docs = if is_read { docs(session).await? } else { Docs::new() };
+    let columns = docs.clone();
+    let of_table = move |oid: i64| docs.get(&oid).map(|(table, _)| table.clone());
+    context.register_udf(describes("obj_description", Arc::new(move |oid, _| of_table(oid))));
+    let of_column = move |oid: i64, number: i64| {
+        columns.get(&oid)?.1.get(usize::try_from(number).ok()?.checked_sub(1)?)?.clone()
+    };
+    context.register_udf(describes("col_description", Arc::new(of_column)));
+    Ok(())
+}
+
+type Docs = HashMap<i64, (String, Vec<Option<String>>)>;
+
+/// What tables and columns are, by the number that this session's pg_catalog gives a table.
+async fn docs(session: &Session) -> Result<Docs, QueryError> {
+    let sql = "select c.oid, n.nspname, c.relname from pg_catalog.pg_class c \
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname in ('public', 'lake')";
+    let context = session.context();
+    let mut docs = Docs::new();
+    for batch in context.sql(sql).await?.collect().await? {
+        let oids = cast(batch.column(0), &DataType::Int64).map_err(DataFusionError::from)?;
+        let texts = [1, 2].map(|column: usize| cast(batch.column(column), &DataType::Utf8));
+        let [schemas, names] = texts;
+        let (schemas, names) =
+            (schemas.map_err(DataFusionError::from)?, names.map_err(DataFusionError::from)?);
+        for row in 0..batch.num_rows() {
+            let (schema, name) = (schemas.as_string::<i32>().value(row), names.as_string::<i32>().value(row));
+            let oid = oids.as_primitive::<Int64Type>().value(row);
+            let view =
+                Catalogue::embedded().views().iter().find(|view| schema == "public" && view.name == name);
+            let own = schema::table(name);
+            let title = match view {
+                Some(view) => view.title.clone(),
+                None => own.map(|table| table.doc.clone()).unwrap_or_default(),
+            };
+            let provider = context.table_provider(format!("{schema}.{name}").as_str()).await?;
+            // A view shows columns of the tables it reads.
+            let read = view.map(|view| view.reads.clone()).unwrap_or_default();
+            let tables: Vec<&schema::Table> =
+                own.into_iter().chain(read.iter().filter_map(|name| schema::table(name))).collect();
+            let doc = |column: &str| {
+                let column = tables.iter().find_map(|table| table.column(column))?.1;
+                Some(column.doc.clone()).filter(|doc| !doc.is_empty())
+            };
+            let columns = provider.schema().fields().iter().map(|field| doc(field.name())).collect();
+            docs.insert(oid, (title, columns));
+        }
+    }
+    Ok(docs)
+}
+
+/// A function without arguments.
+fn constant(name: &str, value: &str) -> ScalarUDF {
+    let value = ScalarValue::Utf8(Some(value.to_owned()));
+    let answer = Arc::new(move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone())));
+    create_udf(name, vec![], DataType::Utf8, Volatility::Stable, answer)
+}
+
+/// A text for the number of something.
+fn of_oid(name: &str, kind: DataType, text: Arc<dyn Fn(i64) -> Option<String> + Send + Sync>) -> ScalarUDF {
+    let answer = move |args: &[ColumnarValue]| {
+        let oids = ColumnarValue::values_to_arrays(args)?.remove(0);
+        let oids = cast(&oids, &DataType::Int64)?;
+        let texts: StringArray = as_int64_array(&oids)?.iter().map(|oid| text(oid?)).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    };
+    create_udf(name, vec![kind], DataType::Utf8, Volatility::Stable, Arc::new(answer))
+}
+
+/// A text for a table's number and a second argument: a column's number, or the name of a catalogue.
+fn describes(name: &str, text: Arc<dyn Fn(i64, i64) -> Option<String> + Send + Sync>) -> ScalarUDF {
+    let second = if name == "col_description" { DataType::Int64 } else { DataType::Utf8 };
+    let answer = move |args: &[ColumnarValue]| {
+        let args = ColumnarValue::values_to_arrays(args)?;
+        let oids = cast(&args[0], &DataType::Int64)?;
+        let numbers = cast(&args[1], &DataType::Int64)?;
+        let (oids, numbers) = (as_int64_array(&oids)?, as_int64_array(&numbers)?);
+        let one = |row: usize| {
+            let number = if numbers.is_valid(row) { numbers.value(row) } else { 0 };
+            oids.is_valid(row).then(|| text(oids.value(row), number))?
+        };
+        let texts: StringArray = (0..oids.len()).map(one).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    };
+    create_udf(name, vec![DataType::Int64, second], DataType::Utf8, Volatility::Stable, Arc::new(answer))
+}
+
+/// The roles of the database: whoever is connected.
+#[derive(Debug, Clone)]
+struct Roles(String);
+
+#[async_trait::async_trait]
+impl PgCatalogContextProvider for Roles {
+    async fn roles(&self) -> Vec<String> {
+        vec![self.0.clone()]
+    }
+
+    async fn role(&self, name: &str) -> Option<Role> {
+        (name == self.0).then(|| Role {
+            name: name.to_owned(),
+            is_superuser: false,
+            can_login: true,
+            can_create_db: false,
+            can_create_role: false,
+            can_create_user: false,
+            can_replication: false,
+            grants: Vec::new(),
+            inherited_roles: Vec::new(),
+        })
+    }
+}

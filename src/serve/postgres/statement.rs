@@ -1,0 +1,211 @@
+//! What a statement asks: rows, or something of the connection itself. Everything else is refused by name.
+
+use std::sync::LazyLock;
+
+use datafusion::sql::sqlparser::ast::{
+    CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Expr,
+    FetchDirection, Query, Set, Statement, Value, ValueWithSpan,
+};
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use pgwire::error::PgWireResult;
+
+use super::clients::adapted;
+use super::refused::error;
+use super::rows::Copy;
+
+/// One statement, understood.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    /// Rows.
+    Rows(Box<Statement>),
+    /// Rows as the data of a copy.
+    Copy(Box<Statement>, Copy),
+    /// A setting of the connection, its value, and the tag to answer with.
+    Set(String, String),
+    Reset(Option<String>),
+    Show(String),
+    Begin,
+    /// The tag: COMMIT or ROLLBACK.
+    End(&'static str),
+    Declare(String, bool, Box<Query>),
+    /// So many rows of a cursor; `None` means all.
+    Fetch(String, Option<usize>),
+    /// `None` means all cursors.
+    Close(Option<String>),
+    /// Something that changes nothing here.
+    Nothing(&'static str),
+}
+
+/// Parses a text of statements.
+pub(super) fn parse(text: &str) -> PgWireResult<Vec<Statement>> {
+    static PARSER: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
+    let parsed = PARSER.parse(text);
+    let parsed = parsed.map_err(|e| error("42601", format!("failed to understand the statement: {e}")))?;
+    Ok(parsed.into_iter().map(adapted).collect())
+}
+
+/// What a statement asks.
+pub(super) fn understand(statement: Statement) -> PgWireResult<Asked> {
+    Ok(match statement {
+        Statement::Query(_) => Asked::Rows(Box::new(statement)),
+        Statement::Explain { statement: of, analyze, verbose, .. } => {
+            if !matches!(*of, Statement::Query(_)) {
+                return Err(only_reads("EXPLAIN of anything but a query"));
+            }
+            Asked::Rows(Box::new(Statement::Explain {
+                statement: of,
+                analyze,
+                verbose,
+                describe_alias: datafusion::sql::sqlparser::ast::DescribeAlias::Explain,
+                query_plan: false,
+                estimate: false,
+                format: None,
+                options: None,
+            }))
+        }
+        Statement::Copy { source, to: true, target: CopyTarget::Stdout, options, legacy_options, .. } => {
+            let query = match source {
+                CopySource::Query(query) => Statement::Query(query),
+                CopySource::Table { table_name, columns } => {
+                    let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+                    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+                    let query = parse(&format!("select {columns} from {table_name}"))?;
+                    query.into_iter().next().ok_or_else(|| error("42601", "failed to understand the copy"))?
+                }
+            };
+            Asked::Copy(Box::new(query), copy(&options, &legacy_options)?)
+        }
+        Statement::Copy { .. } => return Err(only_reads("COPY other than TO STDOUT")),
+        Statement::Set(set) => match set {
+            Set::SingleAssignment { variable, values, .. } => {
+                let values: Vec<String> = values.iter().map(plain).collect();
+                Asked::Set(variable.to_string().replace('"', "").to_lowercase(), values.join(", "))
+            }
+            Set::SetTimeZone { value, .. } => Asked::Set("timezone".to_owned(), plain(&value)),
+            Set::SetNames { charset_name, .. } => {
+                Asked::Set("client_encoding".to_owned(), charset_name.to_string())
+            }
+            Set::SetTransaction { .. } => Asked::Nothing("SET"),
+            other => return Err(error("0A000", format!("failed to run `SET {other}`: it is not offered"))),
+        },
+        Statement::Reset(reset) => Asked::Reset(match reset.reset {
+            datafusion::sql::sqlparser::ast::Reset::ALL => None,
+            datafusion::sql::sqlparser::ast::Reset::ConfigurationParameter(name) => {
+                Some(name.to_string().to_lowercase())
+            }
+        }),
+        Statement::ShowVariable { variable } => {
+            let words: Vec<String> = variable.iter().map(|word| word.value.to_lowercase()).collect();
+            Asked::Show(words.join("_"))
+        }
+        Statement::StartTransaction { .. } => Asked::Begin,
+        Statement::Commit { .. } => Asked::End("COMMIT"),
+        Statement::Rollback { savepoint: None, .. } => Asked::End("ROLLBACK"),
+        Statement::Rollback { .. } => Asked::Nothing("ROLLBACK"),
+        Statement::Savepoint { .. } => Asked::Nothing("SAVEPOINT"),
+        Statement::ReleaseSavepoint { .. } => Asked::Nothing("RELEASE"),
+        Statement::Declare { stmts } => {
+            let Ok([declare]) = <[_; 1]>::try_from(stmts) else {
+                return Err(error("42601", "failed to declare a cursor: declare one at a time"));
+            };
+            let (Some(name), Some(query)) = (declare.names.first(), declare.for_query) else {
+                return Err(error("42601", "failed to declare a cursor: it has no query"));
+            };
+            if declare.scroll == Some(true) {
+                return Err(error("0A000", "failed to declare a cursor that scrolls: it only goes forward"));
+            }
+            Asked::Declare(name.value.clone(), declare.hold == Some(true), query)
+        }
+        Statement::Fetch { name, direction, .. } => Asked::Fetch(name.value, count(&direction)?),
+        Statement::Close { cursor } => Asked::Close(match cursor {
+            CloseCursor::All => None,
+            CloseCursor::Specific { name } => Some(name.value),
+        }),
+        Statement::Discard { .. } => Asked::Reset(None),
+        Statement::Deallocate { .. } => Asked::Nothing("DEALLOCATE"),
+        Statement::UNLISTEN { .. } => Asked::Nothing("UNLISTEN"),
+        Statement::Prepare { .. } | Statement::Execute { .. } => {
+            return Err(error("0A000", "failed to run PREPARE: prepare statements by the protocol"));
+        }
+        other => {
+            let text = other.to_string();
+            return Err(only_reads(text.split_whitespace().next().unwrap_or("this")));
+        }
+    })
+}
+
+fn only_reads(what: &str) -> pgwire::error::PgWireError {
+    error("25006", format!("failed to run {what}: this server only reads"))
+}
+
+/// The text of a value, without its quotes.
+fn plain(expr: &Expr) -> String {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn count(direction: &FetchDirection) -> PgWireResult<Option<usize>> {
+    let number = |value: &ValueWithSpan| {
+        value.to_string().parse().map_err(|_| error("42601", format!("failed to fetch `{value}` rows")))
+    };
+    Ok(match direction {
+        FetchDirection::Next | FetchDirection::Forward { limit: None } => Some(1),
+        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
+            Some(number(limit)?)
+        }
+        FetchDirection::All | FetchDirection::ForwardAll => None,
+        other => return Err(error("0A000", format!("failed to fetch {other}: cursors only go forward"))),
+    })
+}
+
+fn copy(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<Copy> {
+    let mut copy = Copy { csv: false, header: false, delimiter: None, null: None, quote: None };
+    let wrong = |option: &dyn std::fmt::Display| {
+        Err(error(
+            "0A000",
+            format!(
+                "failed to copy with {option}: FORMAT csv or text, HEADER, DELIMITER, NULL and QUOTE are offered"
+            ),
+        ))
+    };
+    for option in options {
+        match option {
+            CopyOption::Format(name) if name.value.eq_ignore_ascii_case("csv") => copy.csv = true,
+            CopyOption::Format(name) if name.value.eq_ignore_ascii_case("text") => copy.csv = false,
+            CopyOption::Header(header) => copy.header = *header,
+            CopyOption::Delimiter(delimiter) if delimiter.is_ascii() => copy.delimiter = Some(*delimiter),
+            CopyOption::Null(null) => copy.null = Some(null.clone()),
+            CopyOption::Quote(quote) if quote.is_ascii() => copy.quote = Some(*quote),
+            CopyOption::Encoding(name) if is_utf8(name) => {}
+            other => return wrong(other),
+        }
+    }
+    for option in legacy {
+        match option {
+            CopyLegacyOption::Csv(csv) => {
+                copy.csv = true;
+                for option in csv {
+                    match option {
+                        CopyLegacyCsvOption::Header => copy.header = true,
+                        CopyLegacyCsvOption::Quote(quote) if quote.is_ascii() => copy.quote = Some(*quote),
+                        other => return wrong(other),
+                    }
+                }
+            }
+            CopyLegacyOption::Header => copy.header = true,
+            CopyLegacyOption::Delimiter(delimiter) if delimiter.is_ascii() => {
+                copy.delimiter = Some(*delimiter);
+            }
+            CopyLegacyOption::Null(null) => copy.null = Some(null.clone()),
+            other => return wrong(other),
+        }
+    }
+    Ok(copy)
+}
+
+/// Whether an encoding is the one that is spoken here.
+pub(super) fn is_utf8(name: &str) -> bool {
+    ["utf8", "utf-8", "unicode"].iter().any(|own| name.trim_matches('\'').eq_ignore_ascii_case(own))
+}
