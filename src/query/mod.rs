@@ -20,11 +20,11 @@ mod views;
 mod write;
 
 pub use catalogue::{Catalogue, Param, Query};
-pub use render::render;
+pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
 pub use trace::Trace;
-pub use write::{Format, Object, WriteError, objects_of, write};
+pub use write::{Format, Object, WriteError, flat, objects_of, write};
 
 use std::sync::Arc;
 

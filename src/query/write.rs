@@ -106,7 +106,7 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
 }
 
 /// The batch with its lists and structs as JSON text, which is what a cell can hold.
-fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

@@ -7,6 +7,7 @@
 
 mod door;
 mod gate;
+pub mod http;
 mod journal;
 mod scram;
 mod users;
