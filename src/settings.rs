@@ -142,6 +142,7 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serve {
+    pub http: String,
     pub postgres: String,
     pub users: PathBuf,
     pub certificate: PathBuf,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::service::{told_to_stop, until};
 use super::{Failure, open_existing, storage, threads};
-use crate::serve::{Bounds, Certificate, Directory, Gate, postgres};
+use crate::serve::{Bounds, Certificate, Directory, Gate, http, postgres};
 use crate::settings::{Serve, Settings};
 use crate::store::Lake;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let gate = open(settings, &lake, &stopped, &mut doors).await?;
     let Some(gate) = gate else {
         return Err(Failure::says(
-            "serve: no door is configured; set `postgres` in [serve], as \"127.0.0.1:5432\"",
+            "serve: no door is configured; set `http` or `postgres` in [serve], as \"127.0.0.1:8080\"",
         ));
     };
     tracing::info!(lake = %storage::shown(settings), "agentrail serves");
@@ -42,7 +42,7 @@ pub(super) async fn open(
     tasks: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Option<Arc<Gate>>, Failure> {
     let serve = &settings.serve;
-    if serve.postgres.is_empty() {
+    if serve.postgres.is_empty() && serve.http.is_empty() {
         return Ok(None);
     }
     let fail = |e: std::io::Error| Failure::of("start the threads of queries", e);
@@ -52,17 +52,29 @@ pub(super) async fn open(
             "whoever is on this machine may ask; name a file in `serve.users` to have them sign in"
         );
     }
-    let door = postgres::bind(&postgres_settings(serve), &gate)
-        .await
-        .map_err(|e| Failure::of("open the postgres door", e))?;
-    if let Ok(address) = door.address() {
-        tracing::info!(%address, "postgres door open");
+    if !serve.postgres.is_empty() {
+        let door = postgres::bind(&postgres_settings(serve), &gate)
+            .await
+            .map_err(|e| Failure::of("open the postgres door", e))?;
+        if let Ok(address) = door.address() {
+            tracing::info!(%address, "postgres door open");
+        }
+        let (own, stopped) = (gate.clone(), until(stopped.clone()));
+        tasks.spawn(async move {
+            door.serve(own, stopped).await;
+            Ok(())
+        });
     }
-    let (own, stopped) = (gate.clone(), until(stopped.clone()));
-    tasks.spawn(async move {
-        door.serve(own, stopped).await;
-        Ok(())
-    });
+    if !serve.http.is_empty() {
+        let fail = |e: http::HttpError| Failure::of("open the http door", e);
+        let checked = http_settings(serve);
+        let listener = http::bind(&checked, &gate).await.map_err(fail)?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "http door open");
+        }
+        let (own, stopped) = (gate.clone(), until(stopped.clone()));
+        tasks.spawn(async move { http::serve_on(listener, checked, own, stopped).await.map_err(fail) });
+    }
     Ok(Some(gate))
 }
 
@@ -78,6 +90,11 @@ pub(super) fn check(settings: &Settings) -> Vec<(&'static str, Result<String, Fa
         let checked = postgres_settings(serve).check(!serve.users.as_os_str().is_empty());
         let says = checked.map(|()| format!("would listen on {}", serve.postgres));
         said.push(("postgres", says.map_err(|e| Failure::of("open the postgres door", e))));
+    }
+    if !serve.http.is_empty() {
+        let checked = http_settings(serve).check(!serve.users.as_os_str().is_empty());
+        let says = checked.map(|()| format!("would listen on {}", serve.http));
+        said.push(("http", says.map_err(|e| Failure::of("open the http door", e))));
     }
     said
 }
@@ -110,5 +127,14 @@ fn postgres_settings(serve: &Serve) -> postgres::Settings {
         listen: serve.postgres.clone(),
         certificate: certificate(serve),
         connections: serve.connections,
+    }
+}
+
+fn http_settings(serve: &Serve) -> http::Settings {
+    http::Settings {
+        listen: serve.http.clone(),
+        certificate: certificate(serve),
+        connections: serve.connections,
+        metrics: http::MoreMetrics::default(),
     }
 }

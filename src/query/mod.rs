@@ -22,11 +22,11 @@ mod write;
 mod yielding;
 
 pub use catalogue::{Catalogue, Param, Query};
-pub use render::render;
+pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
 pub use trace::Trace;
-pub use write::{Format, Object, WriteError, as_text, is_nested, objects_of, write};
+pub use write::{Format, Object, WriteError, as_text, flat, is_nested, objects_of, write};
 
 use std::sync::Arc;
 

@@ -34,7 +34,10 @@ pub fn render(trace: &Trace, color: bool) -> String {
         if i > 0 {
             out.push('\n');
         }
-        one(&mut out, action, &bold);
+        for Told { label, says, strong, .. } in story(action) {
+            let says = if strong { bold(&says) } else { says };
+            let _ = writeln!(out, "  {label:<10} {says}");
+        }
     }
     if !trace.possible.is_empty() {
         let gap = if trace.actions.is_empty() { "" } else { "\n" };
@@ -73,38 +76,66 @@ pub fn render(trace: &Trace, color: bool) -> String {
     out
 }
 
-fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
-    let mut say = |name: &str, value: String| {
-        if !value.is_empty() {
-            let _ = writeln!(out, "  {name:<10} {value}");
+/// One line of what is told of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What the line is about, in one word; empty where it goes on with the line before.
+    pub label: &'static str,
+    pub says: String,
+    /// Whether it is what is looked for first.
+    pub strong: bool,
+    /// The hash of the record that says so.
+    pub record: Option<String>,
+}
+
+#[derive(Default)]
+struct Story(Vec<Told>);
+
+impl Story {
+    fn say(&mut self, label: &'static str, says: String) {
+        self.tell(label, says, false, None);
+    }
+
+    fn strong(&mut self, label: &'static str, says: String) {
+        self.tell(label, says, true, None);
+    }
+
+    fn tell(&mut self, label: &'static str, says: String, strong: bool, record: Option<String>) {
+        if !says.is_empty() {
+            self.0.push(Told { label, says, strong, record });
         }
-    };
+    }
+}
+
+/// What is told of an action of a [`Trace`], line by line, the same on every door.
+pub fn story(action: &Object) -> Vec<Told> {
+    let mut story = Story::default();
     let none = Object::new();
     let part = |name: &str| action.get(name).and_then(Json::as_object).unwrap_or(&none);
     let (job, run) = (part("job"), part("run"));
     let head =
         format!("{}  {}  {}", text(action, "action"), text(action, "occurred"), text(action, "event_id"));
-    say("action", bold(&head));
+    story.strong("action", head);
     let details = text(action, "details");
-    say("", if details == text(action, "action") { String::new() } else { details });
+    story.say("", if details == text(action, "action") { String::new() } else { details });
     for window in items(action, "blind_windows") {
-        say("blind", blind_window(window));
+        story.say("blind", blind_window(window));
     }
-    say("project", join(&[text(action, "organization"), text(action, "project")], " / "));
+    story.say("project", join(&[text(action, "organization"), text(action, "project")], " / "));
     let grade = text(action, "grade");
     let provisional = if is_true(action, "provisional") { ", provisional" } else { "" };
     let blind = if is_true(action, "blind") { ", within a blind window" } else { "" };
-    say("executor", bold(&format!("{} ({grade}{provisional}{blind})", text(action, "executor"))));
-    say("sure", how_sure(&grade, &text(action, "executor"), items(action, "candidates").count()));
+    story.strong("executor", format!("{} ({grade}{provisional}{blind})", text(action, "executor")));
+    story.say("sure", how_sure(&grade, &text(action, "executor"), items(action, "candidates").count()));
     // First which machine it was, then which work it was part of, then who else had to do with it.
-    place(&mut say, action, part("removal"), bold);
+    place(&mut story, action, part("removal"));
     if !text(action, "request_id").is_empty() || !text(action, "job_id").is_empty() {
         let name = join(&[text(job, "stage"), text(job, "name")], " / ");
         let request = labelled("request", action, "request_id");
         let attempt = labelled("attempt", action, "attempt");
         let when =
             if text(job, "received").is_empty() { String::new() } else { span(job, "received", "finished") };
-        say("job", join(&[name, elsewhere(action, job), request, attempt, when], ", "));
+        story.say("job", join(&[name, elsewhere(action, job), request, attempt, when], ", "));
     }
     if !text(action, "run_id").is_empty() {
         let name = first(&[text(run, "name"), text(job, "run_name")]);
@@ -113,9 +144,9 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
             labelled("asked for by", run, "requested_by"),
         ]);
         let id = format!("{} {}", text(action, "run_kind"), text(action, "run_id"));
-        say("run", join(&[id, name, asked], ", "));
+        story.say("run", join(&[id, name, asked], ", "));
         let pipeline = first(&[text(run, "pipeline_name"), text(job, "pipeline_name")]);
-        say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
+        story.say("pipeline", join(&[pipeline, labelled("definition", action, "pipeline_id")], ", "));
     }
     let raiser = match text(action, "raised_by").as_str() {
         // Whoever holds the token of a job writes as it: the record proves no agent.
@@ -123,50 +154,44 @@ fn one(out: &mut String, action: &Object, bold: &impl Fn(&str) -> String) {
         raiser => raiser.to_owned(),
     };
     let (actor, how) = (text(action, "actor_name"), text(action, "auth_mechanism"));
-    say("raised by", join(&[raiser, actor, how, labelled("from", action, "ip")], ", "));
+    story.say("raised by", join(&[raiser, actor, how, labelled("from", action, "ip")], ", "));
     for identity in items(action, "identities") {
-        say("identity", self::identity(identity, run));
+        story.say("identity", self::identity(identity, run));
     }
     let subjects: Vec<String> = items(action, "subjects")
         .map(|s| format!("{} {}", text(s, "kind"), first(&[text(s, "name"), text(s, "id")])))
         .collect();
-    say("about", subjects.join(", "));
-    approvals(&mut say, action);
+    story.say("about", subjects.join(", "));
+    approvals(&mut story, action);
     for evidence in items(action, "evidence") {
         let record = short(&text(evidence, "record"));
-        say(
-            "evidence",
-            format!(
-                "{} [{}, record {record}, known {}]",
-                text(evidence, "says"),
-                text(evidence, "kind"),
-                text(evidence, "known")
-            ),
+        let says = format!(
+            "{} [{}, record {record}, known {}]",
+            text(evidence, "says"),
+            text(evidence, "kind"),
+            text(evidence, "known")
         );
+        story.tell("evidence", says, false, Some(text(evidence, "record")));
     }
     for missing in action.get("missing").and_then(Json::as_array).into_iter().flatten() {
-        say("missing", missing.as_str().unwrap_or_default().to_owned());
+        story.say("missing", missing.as_str().unwrap_or_default().to_owned());
     }
-    history(&mut say, action);
+    history(&mut story, action);
+    story.0
 }
 
 /// The agent of a verdict, or those it can have been: pool, machine, and what became of it.
-fn place(
-    say: &mut impl FnMut(&str, String),
-    action: &Object,
-    removal: &Object,
-    bold: &impl Fn(&str) -> String,
-) {
+fn place(story: &mut Story, action: &Object, removal: &Object) {
     let name = text(action, "agent_name");
     if !name.is_empty() {
         let version = labelled("version", action, "agent_version");
-        say("agent", bold(&join(&[name.clone(), labelled("id", action, "agent_id"), version], ", ")));
-        say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
-        say("machine", text(action, "machine"));
+        story.strong("agent", join(&[name.clone(), labelled("id", action, "agent_id"), version], ", "));
+        story.say("pool", join(&[text(action, "pool_name"), labelled("id", action, "pool_id")], ", "));
+        story.say("machine", text(action, "machine"));
         let gone = labelled("the agent is not listed any more since", action, "agent_gone");
         let deleted = labelled("deleted by", removal, "actor_name");
         let deleted = join(&[deleted, labelled("at", removal, "occurred")], " ");
-        say("gone", join(&[gone, deleted, labelled("event", removal, "event_id")], ", "));
+        story.say("gone", join(&[gone, deleted, labelled("event", removal, "event_id")], ", "));
     }
     for other in items(action, "namesakes") {
         let machine = labelled("on", other, "machine");
@@ -174,7 +199,7 @@ fn place(
         let who = join(&[format!("agent {} {pool}", text(other, "agent_id")), machine], ", ");
         let (from, until) = (text(other, "first_seen"), text(other, "last_seen"));
         let seen = if from == until { format!("at {from}") } else { format!("from {from} to {until}") };
-        say("namesake", format!("{who}, bore the name {name} as well: it was seen {seen}"));
+        story.say("namesake", format!("{who}, bore the name {name} as well: it was seen {seen}"));
     }
     let alone = !name.is_empty() && items(action, "candidates").count() == 1;
     for candidate in items(action, "candidates") {
@@ -182,7 +207,7 @@ fn place(
         if alone {
             // It is the agent above; that it is, evidence often says in the same words.
             let told = items(action, "evidence").any(|evidence| text(evidence, "says") == why);
-            say("because", if told { String::new() } else { why });
+            story.say("because", if told { String::new() } else { why });
             continue;
         }
         let who = [
@@ -192,12 +217,12 @@ fn place(
             labelled("on", candidate, "machine"),
             labelled("not listed any more since", candidate, "gone"),
         ];
-        say("candidate", format!("{}: {why}", join(&who, ", ")));
+        story.say("candidate", format!("{}: {why}", join(&who, ", ")));
     }
 }
 
 /// Who approved what is deployed, or what this approves.
-fn approvals(say: &mut impl FnMut(&str, String), action: &Object) {
+fn approvals(story: &mut Story, action: &Object) {
     for approval in items(action, "approvals") {
         let by = first(&[text(approval, "by"), text(approval, "by_id")]);
         let who = match text(approval, "executor").as_str() {
@@ -208,13 +233,13 @@ fn approvals(say: &mut impl FnMut(&str, String), action: &Object) {
             _ if is_true(approval, "asked_for_the_run") => format!("{by}, who had asked for the run"),
             _ => by,
         };
-        say("approved", format!("{} by {who}", text(approval, "occurred")));
+        story.say("approved", format!("{} by {who}", text(approval, "occurred")));
     }
     let approves = text(action, "action").to_ascii_lowercase().contains("approv");
     if approves
         && (text(action, "executor") == "agent" || text(action, "actor_kind").ends_with("build_service"))
     {
-        say("unusual", "a job gave this approval, and no person".to_owned());
+        story.say("unusual", "a job gave this approval, and no person".to_owned());
     }
     if let Some(run) = action.get("approved_run").and_then(Json::as_object) {
         let own = asked_for(run, &text(action, "actor_id"));
@@ -222,12 +247,12 @@ fn approvals(say: &mut impl FnMut(&str, String), action: &Object) {
         let who = first(&[who, text(run, "requested_for"), text(run, "requested_by")]);
         let asked = if who.is_empty() { who } else { format!("asked for by {who}") };
         let run = format!("{} {}, {}", text(run, "run_kind"), text(run, "run_id"), text(run, "name"));
-        say(if approves { "approves" } else { "checks" }, join(&[run, asked], ", "));
+        story.say(if approves { "approves" } else { "checks" }, join(&[run, asked], ", "));
     }
 }
 
 /// What was believed before; what was decided again in the same words is one line.
-fn history(say: &mut impl FnMut(&str, String), action: &Object) {
+fn history(story: &mut Story, action: &Object) {
     let mut told: Vec<(String, String, String, Vec<String>, usize)> = Vec::new();
     for was in items(action, "history") {
         let agent = first(&[text(was, "old_agent_name"), labelled("agent", was, "old_agent_id")]);
@@ -247,7 +272,7 @@ fn history(say: &mut impl FnMut(&str, String), action: &Object) {
     for (believed, why, until, records, times) in told {
         let by = if records.is_empty() { String::new() } else { format!(", record {}", records.join(", ")) };
         let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-        say("was", format!("{believed} until {until}: {why}{times}{by}"));
+        story.say("was", format!("{believed} until {until}: {why}{times}{by}"));
     }
 }
 
@@ -402,7 +427,7 @@ fn short(hash: &str) -> String {
 }
 
 /// In words, what a grade stands for.
-fn how_sure(grade: &str, executor: &str, candidates: usize) -> String {
+pub fn how_sure(grade: &str, executor: &str, candidates: usize) -> String {
     let says = match grade {
         "exact" => "the record itself leads to this job and its agent",
         "sole" => "every other candidate is excluded, and all pools were heard",

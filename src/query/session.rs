@@ -193,12 +193,17 @@ impl Session {
         objects(self.sql(text).await?).await
     }
 
-    /// Answers a statement with named parameters (`$name`).
-    pub(super) async fn sql_with(
+    /// All rows of a statement with named parameters as JSON objects.
+    pub async fn objects_with(
         &self,
         text: &str,
         values: Vec<(&str, ScalarValue)>,
-    ) -> Result<Answer, QueryError> {
+    ) -> Result<Vec<Object>, QueryError> {
+        objects(self.sql_with(text, values).await?).await
+    }
+
+    /// Answers a statement with named parameters (`$name`).
+    pub async fn sql_with(&self, text: &str, values: Vec<(&str, ScalarValue)>) -> Result<Answer, QueryError> {
         self.run(self.plan(text)?.with_param_values(values)?).await
     }
 

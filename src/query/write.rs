@@ -106,7 +106,7 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
 }
 
 /// The batch with its lists and structs as JSON text, which is what a cell can hold.
-fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     as_text(batch, |kind| matches!(kind, DataType::List(_) | DataType::LargeList(_)) || is_nested(kind))
 }
 

@@ -1,6 +1,6 @@
 //! What every door shares: a person asks within bounds, over one version of all tables, and it is written down.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -159,6 +159,11 @@ impl Gate {
     /// Waits until every query that has ended is written down.
     pub async fn written(&self) {
         self.journal.written().await;
+    }
+
+    /// How many queries ended, by door and outcome, and how long they took together.
+    pub fn counts(&self) -> BTreeMap<(&'static str, &'static str), (u64, Duration)> {
+        self.journal.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn desk(&self, person: &Person) -> Result<Desk, Refusal> {

@@ -1,7 +1,8 @@
 //! The log of queries: who asked what, through which door, and how it ended.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +29,11 @@ pub(super) struct Entry {
     pub says: Option<String>,
     pub rows: u64,
     slot: Option<mpsc::OwnedPermit<Message>>,
+    counts: Counts,
 }
+
+/// How many queries came through a door and ended in some way, and how long they took together.
+pub(super) type Counts = Arc<Mutex<BTreeMap<(&'static str, &'static str), (u64, Duration)>>>;
 
 enum Message {
     Ended(Box<Record>),
@@ -54,6 +59,10 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry((self.asker.door, self.outcome)).or_default();
+        *count = (count.0 + 1, count.1 + self.since.elapsed());
+        drop(counts);
         if let Some(slot) = self.slot.take() {
             slot.send(Message::Ended(Box::new(Record {
                 key: std::mem::take(&mut self.key),
@@ -74,6 +83,7 @@ pub(super) struct Journal {
     send: mpsc::Sender<Message>,
     process: String,
     number: AtomicU64,
+    pub counts: Counts,
 }
 
 impl Journal {
@@ -103,7 +113,7 @@ impl Journal {
         });
         let process = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let process = format!("{:x}-{:x}", process.as_nanos(), std::process::id());
-        Journal { send, process, number: AtomicU64::new(0) }
+        Journal { send, process, number: AtomicU64::new(0), counts: Counts::default() }
     }
 
     /// Opens the entry of a query, which waits while too many are not written: none runs unrecorded.
@@ -120,6 +130,7 @@ impl Journal {
             says: None,
             rows: 0,
             slot: self.send.clone().reserve_owned().await.ok(),
+            counts: self.counts.clone(),
         }
     }
 

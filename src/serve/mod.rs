@@ -7,7 +7,7 @@
 
 mod door;
 mod gate;
-
+pub mod http;
 mod journal;
 pub mod postgres;
 mod scram;

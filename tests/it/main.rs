@@ -37,6 +37,8 @@ mod samples;
 #[cfg(feature = "io")]
 mod score;
 #[cfg(feature = "io")]
+mod serve;
+#[cfg(feature = "io")]
 mod spellings;
 #[cfg(feature = "io")]
 mod storage;

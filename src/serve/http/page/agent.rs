@@ -1,0 +1,121 @@
+//! An agent: what it is, its versions over time, its jobs, actions and identities, and what changed.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+
+use super::ask::{Ask, Rows, number};
+use super::html::{Html, address, html};
+use super::layout::{Page, page};
+use super::table::{Source, facts_of, section, text};
+use super::{DOOR, Failed, Visitor, unknown};
+use crate::query::{QueryError, Session};
+use crate::serve::http::Desk;
+
+const NOW: &str = "
+    select coalesce(organization, organization_id) as organization, agent_id, name, pool_id, pool_name, machine, version, os, enabled, status,
+      created, client_id, key_fingerprint, observed, gone, deleted_by, record_hash
+    from agents_now where coalesce(organization, organization_id) = $organization and agent_id = $agent";
+const VERSIONS: &str = "
+    select \"from\", until, name, pool_name, machine, version, os, enabled, client_id, key_fingerprint, event, record_hash
+    from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent order by \"from\" desc";
+const IDENTITIES: &str = "
+    select role, identity_id, identity_name, identity_kind, machine, \"from\", until, record_hash
+    from bindings where coalesce(organization, organization_id) = $organization and (agent_id = $agent
+      or agent_id is null and machine in (select machine from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent))
+    order by \"from\" desc";
+const ACTIONS: &str = "
+    select occurred, action, details, actor_id, actor_name, grade, project, run_kind, run_id, event_id
+    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent order by occurred desc";
+const JOBS: &str = "
+    select coalesce(organization, organization_id) as organization, received, finished, stage, name, pipeline_name, run_kind, run_id, run_name, request_id, result
+    from jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc";
+
+fn asks(organization: &str, agent: i64) -> [Ask; 6] {
+    let own = |ask: Ask| ask.text("organization", organization).int("agent", agent);
+    [
+        own(Ask::new(NOW)),
+        own(Ask::new(VERSIONS)),
+        own(Ask::of_report(
+            "agent_drift",
+            "where organization = $organization and agent_id = $agent order by at desc",
+        )),
+        own(Ask::new(IDENTITIES)),
+        own(Ask::new(ACTIONS)),
+        own(Ask::new(JOBS)),
+    ]
+}
+
+async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
+    let mut all = Vec::new();
+    for ask in asks {
+        all.push(ask.rows(session).await?);
+    }
+    Ok(all)
+}
+
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Visitor(signed): Visitor,
+    Path((organization, id)): Path<(String, String)>,
+) -> Result<Page, Failed> {
+    let agent = number(&id, "an agent")?;
+    let asked = asks(&organization, agent);
+    let own = asked.clone();
+    let text_of = format!("page agent {organization} {agent}");
+    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
+    let seen = work.await?;
+    if seen.iter().all(|rows| rows.rows.is_empty()) {
+        return Err(unknown("the agent", &id));
+    }
+    let now = seen.first().and_then(|rows| rows.rows.first());
+    let name = now.map_or_else(|| format!("agent {agent}"), |now| text(now, "name"));
+    let known = now.map_or_else(
+        || html!("<p class=\"empty\">No list of agents showed it; what follows is what jobs and actions say.</p>"),
+        |now| {
+            facts_of(now, &[
+                "organization", "agent_id", "pool_name", "machine", "version", "os", "enabled", "status", "created", "client_id",
+                "key_fingerprint", "observed", "gone", "deleted_by", "record_hash",
+            ])
+        },
+    );
+    let empties = [
+        ("", ""),
+        (
+            "Versions",
+            "No version of it was ever listed; agents are listed once [azure_devops] may read pools.",
+        ),
+        (
+            "What changed",
+            "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
+        ),
+        (
+            "Identities",
+            "Nobody is known to have registered it, and its machine has no identity in the inventory.",
+        ),
+        (
+            "Actions",
+            "No action is certain to be of this agent; it may still be a candidate of others: search its name.",
+        ),
+        ("Jobs", "No job is known to have run on it."),
+    ];
+    let sections: Html = seen
+        .iter()
+        .zip(&asked)
+        .zip(empties)
+        .skip(1)
+        .map(|((rows, ask), (title, empty))| section(title, rows, &Source::Ask(ask), empty))
+        .collect();
+    let may_have = address(&["reports", "several_candidates"], &[]);
+    let reach = address(&["reports", "blast_radius"], &[("who", &name)]);
+    let main = html!(
+        "<p class=\"over\">Agent</p><h1>{}</h1>{}<p class=\"more\"><a href=\"{}\">What it reaches</a> \
+         <a href=\"{}\">Actions that several agents can have done</a></p>{}",
+        name,
+        known,
+        reach,
+        may_have,
+        sections
+    );
+    Ok(page(&signed.person, &format!("Agent {name}"), "/search", &name, main))
+}

@@ -1,0 +1,102 @@
+//! An identity: every name it goes by, what it reached, the agents that bear it, what it did.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+
+use super::ask::{Ask, Rows};
+use super::html::{Html, address, html};
+use super::layout::{Page, page};
+use super::table::{Source, section, text};
+use super::{DOOR, Failed, Visitor, unknown};
+use crate::query::{QueryError, Session};
+use crate::serve::http::Desk;
+
+macro_rules! names {
+    ($rest:literal) => {
+        concat!(
+            "with ids as (select distinct organization, id from known_as where id = $id or alias = $id or alias = lower($id)),
+             names as (select k.alias as who from known_as k join ids i on i.organization = k.organization and i.id = k.id
+               union select id from ids union select $id) ",
+            $rest
+        )
+    };
+}
+
+const NAMES: &str = "
+    select organization, alias, id as identity, kind, name from known_as
+    where id in (select id from known_as where id = $id or alias = $id or alias = lower($id)) order by organization, alias";
+const ACTIONS: &str = names!(
+    "select distinct a.occurred, coalesce(a.organization, a.organization_id) as organization, a.action, a.actor_name, a.auth_mechanism, a.ip,
+       a.agent_id, a.agent_name, a.executor, a.grade, a.event_id
+     from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
+     order by occurred desc"
+);
+const AGENTS: &str = names!(
+    "select coalesce(b.organization, b.organization_id) as organization, b.role, b.agent_id, b.agent_name, b.pool_id, b.pool_name, b.machine, b.\"from\",
+       b.until, b.record_hash
+     from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc"
+);
+const REACH: &str = names!(
+    "select distinct r.organization, r.kind, r.reached, r.permission, r.through, r.\"from\", r.until, r.by, r.last_used
+     from reach r join names n on n.who = r.identity order by r.kind, r.reached"
+);
+
+fn asks(id: &str) -> [(&'static str, Ask, &'static str); 4] {
+    let own = |sql: &'static str| Ask::new(sql).text("id", id);
+    [
+        ("Names", own(NAMES), "No list of users, groups or applications names it; audit records alone do."),
+        ("Agents that bear it", own(AGENTS), "No agent or machine is known to bear it."),
+        (
+            "What it reached",
+            own(REACH),
+            "Nothing that it may do is known: grants are read once [azure_devops] may see them.",
+        ),
+        ("Actions", own(ACTIONS), "It has done nothing that was recorded."),
+    ]
+}
+
+async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
+    let mut all = Vec::new();
+    for ask in asks {
+        all.push(ask.rows(session).await?);
+    }
+    Ok(all)
+}
+
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Visitor(signed): Visitor,
+    Path(id): Path<String>,
+) -> Result<Page, Failed> {
+    let asked = asks(&id);
+    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
+    let text_of = format!("page identity {id}");
+    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
+    let seen = work.await?;
+    if seen.iter().all(|rows| rows.rows.is_empty()) {
+        return Err(unknown("the identity", &id));
+    }
+    let named = |rows: &Rows, column: &str| {
+        rows.rows.iter().map(|row| text(row, column)).find(|name| !name.is_empty())
+    };
+    let name =
+        named(&seen[0], "name").or_else(|| named(&seen[3], "actor_name")).unwrap_or_else(|| id.clone());
+    let kind = named(&seen[0], "kind").unwrap_or_else(|| "identity".to_owned());
+    let sections: Html = seen
+        .iter()
+        .zip(&asked)
+        .rev()
+        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
+        .collect();
+    let radius = address(&["reports", "blast_radius"], &[("who", &name)]);
+    let main = html!(
+        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"id\">{}</p><p class=\"more\"><a href=\"{}\">Whose rights it has</a></p>{}",
+        kind,
+        name,
+        id,
+        radius,
+        sections
+    );
+    Ok(page(&signed.person, &format!("Identity {name}"), "/search", &name, main))
+}

@@ -1,0 +1,100 @@
+//! A pool: its agents, how busy they were hour by hour, who waited.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+
+use super::ask::{Ask, Rows, number};
+use super::html::{Html, html};
+use super::layout::{Page, page};
+use super::table::{Source, facts_of, section, text};
+use super::{DOOR, Failed, Visitor, chart, unknown};
+use crate::query::{QueryError, Session};
+use crate::serve::http::Desk;
+
+const POOL: &str = "
+    select coalesce(organization, organization_id) as organization, pool_id, name, is_hosted, pool_type, size, observed, record_hash
+    from pools where queue_id is null and coalesce(organization, organization_id) = $organization and pool_id = $pool";
+const AGENTS: &str = "
+    select coalesce(organization, organization_id) as organization, agent_id, name as agent_name, machine, version, os, enabled, status, observed, gone
+    from agents_now where coalesce(organization, organization_id) = $organization and pool_id = $pool order by gone is not null, name";
+const JOBS: &str = "
+    select coalesce(organization, organization_id) as organization, queued, received, finished, name, pipeline_name, agent_id, agent_name, run_kind, run_id, result
+    from jobs where coalesce(organization, organization_id) = $organization and pool_id = $pool order by queued desc";
+
+fn asks(organization: &str, pool: i64) -> [(&'static str, Ask, &'static str); 4] {
+    let own = |ask: Ask| ask.text("organization", organization).int("pool", pool);
+    [
+        ("Pool", own(Ask::new(POOL)), ""),
+        (
+            "Utilisation",
+            own(Ask::of_report(
+                "pool_utilisation",
+                "where organization = $organization and pool_id = $pool order by hour desc",
+            )),
+            "No job is known to have run in it.",
+        ),
+        ("Agents", own(Ask::new(AGENTS)), "No agent of it was ever listed."),
+        ("Jobs", own(Ask::new(JOBS)), "No job is known to have asked for it."),
+    ]
+}
+
+async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
+    let mut all = Vec::new();
+    for ask in asks {
+        all.push(ask.rows(session).await?);
+    }
+    Ok(all)
+}
+
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Visitor(signed): Visitor,
+    Path((organization, id)): Path<(String, String)>,
+) -> Result<Page, Failed> {
+    let pool = number(&id, "a pool")?;
+    let asked = asks(&organization, pool);
+    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
+    let text_of = format!("page pool {organization} {pool}");
+    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
+    let seen = work.await?;
+    if seen.iter().all(|rows| rows.rows.is_empty()) {
+        return Err(unknown("the pool", &id));
+    }
+    let known: Html = seen[0]
+        .rows
+        .iter()
+        .map(|row| {
+            facts_of(
+                row,
+                &["organization", "pool_id", "is_hosted", "pool_type", "size", "observed", "record_hash"],
+            )
+        })
+        .collect();
+    let name = seen[0].rows.first().map(|row| text(row, "name")).filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| format!("pool {id}"));
+    let mut busy: Vec<(String, f64)> = seen[1]
+        .rows
+        .iter()
+        .take(24)
+        .filter_map(|row| {
+            Some((text(row, "hour").get(..16)?.replace('T', " "), row.get("busy_minutes")?.as_f64()?))
+        })
+        .collect();
+    busy.reverse();
+    let picture = match busy.is_empty() {
+        true => Html::default(),
+        false => html!(
+            "<section><h2>Busy minutes</h2>{}</section>",
+            chart::bars("Busy minutes by hour, the last hours with jobs", &busy)
+        ),
+    };
+    let sections: Html = seen
+        .iter()
+        .zip(&asked)
+        .skip(1)
+        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
+        .collect();
+    let main = html!("<p class=\"over\">Pool</p><h1>{}</h1>{}{}{}", name, known, picture, sections);
+    Ok(page(&signed.person, &format!("Pool {name}"), "/search", &name, main))
+}

@@ -1,0 +1,114 @@
+//! A run: its stages and jobs, the agents they ran on, the actions.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+
+use super::ask::{Ask, Rows, number};
+use super::html::{Html, html};
+use super::layout::{Page, page};
+use super::table::{Source, facts_of, section, text};
+use super::{DOOR, Failed, Visitor, unknown};
+use crate::query::{QueryError, Session};
+use crate::serve::http::Desk;
+
+const RUN: &str = "
+    select coalesce(organization, organization_id) as organization, run_id, run_kind, name, pipeline_name, pipeline_id, state, result, queued, started,
+      finished, requested_for, requested_for_id as identity, requested_by, reason, source_branch, source_version, record_hash
+    from runs where run_kind = $kind and run_id = $run";
+const JOBS: &str = "
+    select coalesce(organization, organization_id) as organization, stage, name, attempt, agent_id, agent_name, pool_id, pool_name, queued, received,
+      finished, result, request_id, record_hash
+    from jobs where run_kind = $kind and run_id = $run order by queued, received, stage, name";
+const ACTIONS: &str = "
+    select occurred, coalesce(organization, organization_id) as organization, action, details, actor_id, actor_name, agent_id, agent_name, grade, event_id
+    from actions where run_kind = $kind and run_id = $run order by occurred";
+const AGENTS: &str = "
+    select coalesce(organization, organization_id) as organization, agent_id, agent_name, max(pool_id) as pool_id, max(pool_name) as pool_name,
+      count(*) as jobs, min(received) as first, max(finished) as last
+    from jobs where run_kind = $kind and run_id = $run and agent_name is not null group by 1, 2, 3 order by 3";
+
+fn asks(kind: &str, run: i64) -> [(&'static str, Ask, &'static str); 4] {
+    let own = |sql: &'static str| Ask::new(sql).text("kind", kind).int("run", run);
+    [
+        ("Run", own(RUN), ""),
+        (
+            "Stages and jobs",
+            own(JOBS),
+            "No job of it is known: job requests are heard once [azure_devops] may read pools.",
+        ),
+        ("Agents", own(AGENTS), "No agent is known to have taken a job of it."),
+        ("Actions", own(ACTIONS), "No audit event is known to be of this run."),
+    ]
+}
+
+async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
+    let mut all = Vec::new();
+    for ask in asks {
+        all.push(ask.rows(session).await?);
+    }
+    Ok(all)
+}
+
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    Visitor(signed): Visitor,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Page, Failed> {
+    let run = number(&id, "a run")?;
+    let asked = asks(&kind, run);
+    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
+    let text_of = format!("page run {kind} {run}");
+    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
+    let seen = work.await?;
+    if seen.iter().all(|rows| rows.rows.is_empty()) {
+        return Err(unknown("the run", &format!("{kind} {id}")));
+    }
+    let known: Html = seen[0]
+        .rows
+        .iter()
+        .map(|row| {
+            facts_of(
+                row,
+                &[
+                    "organization",
+                    "pipeline_name",
+                    "pipeline_id",
+                    "state",
+                    "result",
+                    "queued",
+                    "started",
+                    "finished",
+                    "requested_for",
+                    "requested_by",
+                    "reason",
+                    "source_branch",
+                    "source_version",
+                    "record_hash",
+                ],
+            )
+        })
+        .collect();
+    let known = match known.is_empty() {
+        true => html!(
+            "<p class=\"empty\">No record of the run itself came; what follows is what its jobs and actions say.</p>"
+        ),
+        false => known,
+    };
+    let name = seen[0].rows.first().map(|row| text(row, "name")).unwrap_or_default();
+    let sections: Html = seen
+        .iter()
+        .zip(&asked)
+        .skip(1)
+        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
+        .collect();
+    let main = html!(
+        "<p class=\"over\">{} {}</p><h1>{}</h1>{}{}",
+        kind,
+        id,
+        if name.is_empty() { format!("{kind} {id}") } else { name },
+        known,
+        sections
+    );
+    Ok(page(&signed.person, &format!("Run {kind} {id}"), "/search", &format!("{kind}:{id}"), main))
+}

@@ -1,0 +1,242 @@
+//! Tables of rows: what a cell shows and where it leads follows from the name of its column.
+
+use serde_json::Value as Json;
+
+use super::ask::{Ask, Rows};
+use super::html::{Html, address, html};
+use crate::query::Object;
+
+/// The longest text that a cell shows.
+const MOST_TEXT: usize = 400;
+
+/// Where all rows of a table can be had.
+pub(super) enum Source<'s> {
+    Ask(&'s Ask),
+    /// A path with a query, to which the form is added.
+    Path(&'s [&'s str], &'s [(&'s str, &'s str)]),
+}
+
+impl Source<'_> {
+    fn download(&self, form: &str, name: &str) -> String {
+        match self {
+            Source::Ask(ask) => ask.download(form, name),
+            Source::Path(path, query) => {
+                let mut query = query.to_vec();
+                query.extend([("format", form), ("download", name)]);
+                address(path, &query)
+            }
+        }
+    }
+}
+
+/// A section with a table. Where there are no rows, `empty` says what that means and what to do.
+pub(super) fn section(title: &str, rows: &Rows, source: &Source<'_>, empty: &str) -> Html {
+    let body =
+        if rows.rows.is_empty() { html!("<p class=\"empty\">{}</p>", empty) } else { table(title, rows) };
+    html!(
+        "<section><div class=\"title\"><h2>{}</h2>{}</div>{}</section>",
+        title,
+        downloads(title, rows, source),
+        body
+    )
+}
+
+/// The links to all rows of a table.
+pub(super) fn downloads(title: &str, rows: &Rows, source: &Source<'_>) -> Html {
+    let name: String =
+        title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let links: Html = [("csv", "CSV"), ("ndjson", "NDJSON"), ("arrow", "Arrow")]
+        .map(|(form, label)| {
+            let href = source.download(form, &name);
+            html!("<a href=\"{}\" aria-label=\"Download {} as {}\">{}</a> ", href, title, label, label)
+        })
+        .into_iter()
+        .collect();
+    let count = match (rows.more, rows.rows.len()) {
+        (true, count) => html!("first {} rows", count),
+        (false, 1) => html!("1 row"),
+        (false, count) => html!("{} rows", count),
+    };
+    html!("<p class=\"downloads\"><span>{}</span> {}</p>", count, links)
+}
+
+/// The table itself.
+pub(super) fn table(title: &str, rows: &Rows) -> Html {
+    let columns: Vec<&String> = rows.columns.iter().filter(|column| !is_helper(column, rows)).collect();
+    let is_number = |column: &str| {
+        rows.rows.iter().filter_map(|row| row.get(column)).any(Json::is_number) && !column.ends_with("_id")
+    };
+    let head: Html = columns
+        .iter()
+        .map(|column| {
+            let class = if is_number(column) { "n" } else { "" };
+            html!("<th scope=\"col\" class=\"{}\">{}</th>", class, column.replace('_', " "))
+        })
+        .collect();
+    let body: Html = rows
+        .rows
+        .iter()
+        .map(|row| {
+            let cells: Html = columns
+                .iter()
+                .map(|column| {
+                    let class = if is_number(column) { "n" } else { "" };
+                    html!("<td class=\"{}\">{}</td>", class, cell(column, row))
+                })
+                .collect();
+            html!("<tr>{}</tr>", cells)
+        })
+        .collect();
+    html!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table>\
+         <caption class=\"hidden\">{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>",
+        title,
+        title,
+        head,
+        body
+    )
+}
+
+/// Columns that only tell where another one leads.
+fn is_helper(column: &str, rows: &Rows) -> bool {
+    let shown_by = match column {
+        "run_kind" => "run_id",
+        "actor_id" => "actor_name",
+        "identity_id" => "identity_name",
+        "agent_id" => "agent_name",
+        "pool_id" => "pool_name",
+        _ => return false,
+    };
+    let is_named = |row: &Object| !text(row, shown_by).is_empty();
+    rows.columns.iter().any(|other| other == shown_by) && rows.rows.iter().all(is_named)
+}
+
+/// What a row says in a column, as a link where there is a page for it.
+pub(super) fn cell(column: &str, row: &Object) -> Html {
+    let value = row.get(column).unwrap_or(&Json::Null);
+    let own = text(row, column);
+    if own.is_empty() {
+        return html!("<span class=\"none\" aria-label=\"none\">-</span>");
+    }
+    if column.ends_with("grade") {
+        return badge(&own);
+    }
+    let shown = match value {
+        Json::String(text) if is_time(text) => time(text),
+        Json::String(text) => cut(text),
+        Json::Bool(flag) => html!("{}", if *flag { "yes" } else { "no" }),
+        Json::Array(items) if items.iter().all(Json::is_string) => {
+            let items: Vec<&str> = items.iter().filter_map(Json::as_str).collect();
+            cut(&items.join("; "))
+        }
+        Json::Array(_) | Json::Object(_) => html!("<code>{}</code>", cut(&value.to_string())),
+        other => html!("{}", other.to_string()),
+    };
+    match link(column, row, &own) {
+        Some(href) if is_id(column, &own) => html!("<a class=\"id\" href=\"{}\">{}</a>", href, shown),
+        Some(href) => html!("<a href=\"{}\">{}</a>", href, shown),
+        None if is_id(column, &own) => html!("<span class=\"id\">{}</span>", shown),
+        None => shown,
+    }
+}
+
+/// The page of what stands in a cell.
+fn link(column: &str, row: &Object, own: &str) -> Option<String> {
+    let organization =
+        || [text(row, "organization"), text(row, "organization_id")].into_iter().find(|o| !o.is_empty());
+    let whole = |column: &str| row.get(column).and_then(Json::as_i64).map(|id| id.to_string());
+    let of = |kind: &str, id: &str| Some(address(&[kind, &organization()?, &whole(id)?], &[]));
+    let search = || Some(address(&["search"], &[("q", own)]));
+    match column {
+        "event_id" | "event" | "deleted_event" if own.len() == 36 => Some(address(&["trace", own], &[])),
+        "correlation_id" | "authorization_id" => search(),
+        "record_hash" | "record" if own.len() == 64 => Some(address(&["record", own], &[])),
+        "run_id" | "run_name" => {
+            let kind = Some(text(row, "run_kind")).filter(|kind| !kind.is_empty());
+            Some(address(&["run", &kind.unwrap_or_else(|| "build".to_owned()), &whole("run_id")?], &[]))
+        }
+        "agent_name" | "agent_id" => of("agent", "agent_id").or_else(search),
+        "pool_name" | "pool_id" => of("pool", "pool_id").or_else(search),
+        "identity" | "identity_id" | "actor_id" => Some(address(&["identity", own], &[])),
+        "identity_name" | "actor_name" => {
+            let id = column.replace("_name", "_id");
+            let id =
+                [text(row, &id), text(row, "identity"), own.to_owned()].into_iter().find(|id| !id.is_empty());
+            Some(address(&["identity", &id?], &[]))
+        }
+        "ip" | "machine" | "pipeline_name" => search(),
+        "report" => Some(address(&["reports", own], &[])),
+        _ => None,
+    }
+}
+
+fn is_id(column: &str, own: &str) -> bool {
+    column.ends_with("_id") && own.len() > 20
+        || column.ends_with("hash")
+        || ["ip", "record", "key"].contains(&column)
+}
+
+/// A grade in its colour and its word.
+pub(super) fn badge(grade: &str) -> Html {
+    const KNOWN: [&str; 7] = ["exact", "sole", "run", "narrowed", "corroborated", "none", "not_agent"];
+    let class = KNOWN.into_iter().find(|known| *known == grade).unwrap_or("none");
+    html!("<span class=\"badge g-{}\">{}</span>", class, grade.replace('_', " "))
+}
+
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 19
+        && bytes.len() <= 35
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && bytes[10] == b'T'
+        && bytes[13] == b':'
+        && text.is_ascii()
+}
+
+/// A time as people read it, to the second.
+pub(super) fn time(text: &str) -> Html {
+    if !is_time(text) {
+        return html!("{}", text);
+    }
+    html!("<time datetime=\"{}\">{} {}</time>", text, &text[..10], &text[11..19])
+}
+
+fn cut(text: &str) -> Html {
+    match text.char_indices().nth(MOST_TEXT) {
+        None => html!("{}", text),
+        Some((at, _)) => html!(
+            "{}<span class=\"none\"> ... {} characters more</span>",
+            &text[..at],
+            text[at..].chars().count()
+        ),
+    }
+}
+
+/// What a row says in a column, as text; empty where it says nothing.
+pub(super) fn text(row: &Object, column: &str) -> String {
+    match row.get(column) {
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A list of what is known of one thing.
+pub(super) fn facts(pairs: &[(&str, Html)]) -> Html {
+    let all: Html = pairs
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| html!("<div><dt>{}</dt><dd>{}</dd></div>", *name, value))
+        .collect();
+    html!("<dl class=\"facts\">{}</dl>", all)
+}
+
+/// Columns of a row as facts.
+pub(super) fn facts_of(row: &Object, columns: &[&str]) -> Html {
+    let known = columns.iter().filter(|column| !text(row, column).is_empty());
+    let pairs: Vec<(String, Html)> =
+        known.map(|column| (column.replace('_', " "), cell(column, row))).collect();
+    let pairs: Vec<(&str, Html)> = pairs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    facts(&pairs)
+}

@@ -1,0 +1,133 @@
+//! Who signed in on the page, and who guesses: both in memory, bounded, gone with the process.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::serve::users::token_hash;
+
+/// A sign-in lasts a working day.
+pub(super) const LASTS: Duration = Duration::from_secs(8 * 3600);
+const MOST_SESSIONS: usize = 10_000;
+/// So many wrong sign-ins of a name from an address, or of an address, are taken in a window.
+const GUESSES_OF_NAME: u32 = 10;
+const GUESSES_OF_ADDRESS: u32 = 60;
+const WINDOW: Duration = Duration::from_secs(60);
+const MOST_GUESSERS: usize = 20_000;
+
+/// The sign-ins of the page: the hash of each id, whose it is and until when.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<String, (String, Instant)>>);
+
+impl Sessions {
+    /// Opens one; `None` where the system has no randomness, or too many are open.
+    pub fn open(&self, name: &str, now: Instant) -> Option<String> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).ok()?;
+        let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut all, MOST_SESSIONS, |(_, until)| *until > now);
+        if all.len() >= MOST_SESSIONS {
+            return None;
+        }
+        all.insert(token_hash(&id), (name.to_owned(), now + LASTS));
+        Some(id)
+    }
+
+    /// Whose it is.
+    pub fn name(&self, id: &str, now: Instant) -> Option<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(name, _)| name.clone())
+    }
+
+    pub fn close(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&token_hash(id));
+    }
+}
+
+/// Wrong sign-ins of late.
+#[derive(Default)]
+pub(super) struct Guesses(Mutex<HashMap<(String, String), (u32, Instant)>>);
+
+impl Guesses {
+    /// Counts a try of this name from this address; the seconds to wait where there were too many already.
+    pub fn try_again(&self, name: &str, address: &str, now: Instant) -> Result<(), u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut all, MOST_GUESSERS, |(_, since)| now.duration_since(*since) < WINDOW);
+        if all.len() >= MOST_GUESSERS {
+            all.clear();
+        }
+        for (of, most) in [(short(name), GUESSES_OF_NAME), (String::new(), GUESSES_OF_ADDRESS)] {
+            let (count, since) = all.entry((of, address.to_owned())).or_insert((0, now));
+            if now.duration_since(*since) >= WINDOW {
+                (*count, *since) = (0, now);
+            }
+            if *count >= most {
+                return Err((WINDOW - now.duration_since(*since)).as_secs() + 1);
+            }
+            // Counted before it is known to be wrong: else many at once would all be the first.
+            *count += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes back the try that was right.
+    pub fn right(&self, name: &str, address: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for of in [short(name), String::new()] {
+            if let Some((count, _)) = all.get_mut(&(of, address.to_owned())) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(100).collect()
+}
+
+fn make_room<K: Eq + Hash, V>(all: &mut HashMap<K, V>, most: usize, keep: impl Fn(&V) -> bool) {
+    if all.len() + 2 > most {
+        all.retain(|_, value| keep(value));
+        if all.len() + 2 > most {
+            tracing::warn!(most, "more sign-ins than are kept");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_with_its_time_or_when_it_is_closed() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let (one, other) = (sessions.open("ada", now).unwrap(), sessions.open("eve", now).unwrap());
+        assert_ne!(one, other);
+        assert_eq!(sessions.name(&one, now).as_deref(), Some("ada"));
+        assert_eq!(sessions.name(&one, now + LASTS), None);
+        assert_eq!(sessions.name(&token_hash(&one), now), None);
+        sessions.close(&one);
+        assert_eq!((sessions.name(&one, now), sessions.name("", now)), (None, None));
+        assert_eq!(sessions.name(&other, now).as_deref(), Some("eve"));
+    }
+
+    #[test]
+    fn guesses_are_few_and_another_name_or_address_is_not_held_up() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        for _ in 0..GUESSES_OF_NAME {
+            assert_eq!(guesses.try_again("ada", "a", now), Ok(()));
+        }
+        assert_eq!(guesses.try_again("ada", "a", now), Err(61));
+        assert_eq!(guesses.try_again("eve", "a", now), Ok(()));
+        assert_eq!(guesses.try_again("ada", "b", now), Ok(()));
+        guesses.right("ada", "a");
+        assert_eq!(guesses.try_again("ada", "a", now), Ok(()));
+        assert_eq!(guesses.try_again("ada", "a", now + WINDOW), Ok(()));
+        for n in 0..GUESSES_OF_ADDRESS {
+            let _ = guesses.try_again(&format!("name {n}"), "c", now);
+        }
+        assert!(guesses.try_again("eve", "c", now).is_err());
+    }
+}

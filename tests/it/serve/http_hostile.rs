@@ -1,0 +1,339 @@
+//! Hostile requests: each is refused, bounded or harmless, and the server is well afterwards.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::Value as Json;
+
+use super::open::{Door, bounds, demo};
+use crate::lake::{Scratch, audit_record};
+
+async fn is_well(door: &Door) {
+    let (status, says) = door.text("/health/ready").await;
+    assert_eq!((status, says.as_str()), (StatusCode::OK, "ready\n"));
+    let (status, answer) = door.sql("select count(*) as n from actions").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_neither_write_nor_read_files_nor_change_anything() {
+    let door = Door::open(demo(), bounds()).await;
+    let before = door.sql("select count(*) as n from actions").await.1;
+    let out = door.scratch.path("out.csv");
+    let out = out.to_str().unwrap();
+    for sql in [
+        "drop table lake.events",
+        "drop view actions",
+        "delete from lake.events",
+        "update lake.events set actor_name = 'x'",
+        "insert into lake.events select * from lake.events",
+        "truncate table lake.events",
+        "create table t as select 1",
+        "create view v as select 1",
+        "create external table t stored as csv location '/etc/passwd'",
+        "create function f() returns int return 1",
+        "create schema s",
+        &format!("copy (select 1) to '{out}'"),
+        "copy lake.events to '/tmp/x.parquet'",
+        "copy lake.events from '/etc/passwd'",
+        "select * from '/etc/passwd'",
+        "select * from 'file:///etc/passwd'",
+        "select * from 'http://127.0.0.1:1/x.csv'",
+        "select * from read_csv('/etc/passwd')",
+        "select * from parquet_metadata('/etc/passwd')",
+        "select pg_read_file('/etc/passwd')",
+        "set datafusion.execution.batch_size = 1",
+        "set datafusion.catalog.information_schema = false",
+        "reset all",
+        "begin; drop table lake.events; commit",
+        "select 1; drop table lake.events",
+        "prepare p as select 1",
+        "explain analyze insert into lake.events select * from lake.events",
+        "",
+        "\0",
+        ";",
+    ] {
+        let (status, answer) = door.sql(sql).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "`{sql}`: {answer}");
+        assert!(answer["detail"].as_str().is_some_and(|says| !says.contains("root:")), "{answer}");
+    }
+    assert!(!std::path::Path::new(out).exists());
+    assert_eq!(door.sql("select count(*) as n from actions").await.1, before);
+    is_well(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monsters_are_cut_by_time_memory_and_rows() {
+    let bounds = agentrail::serve::Bounds { timeout: Duration::from_secs(3), rows: 50_000, ..bounds() };
+    let door = Door::open(demo(), bounds).await;
+    let series = "generate_series(1, 100000)";
+    for (sql, wanted) in [
+        (
+            format!(
+                "select count(*) from {series} a, {series} b, {series} c where a.value * b.value > c.value"
+            ),
+            504,
+        ),
+        (
+            "with recursive r as (select 1 as n union all select n + 1 from r) select count(*) from r"
+                .to_owned(),
+            504,
+        ),
+        (format!("select array_agg(repeat('x', 10000)) from {series}"), 422),
+        (
+            format!(
+                "select max(a) from (select array_agg(repeat(md5(cast(value as varchar)), 300)) as a from {series} group by value % 7)"
+            ),
+            422,
+        ),
+    ] {
+        let began = Instant::now();
+        let (status, answer) = door.sql(&sql).await;
+        // Whichever bound it meets first.
+        assert!(status.as_u16() == wanted || status == 504 || status == 422, "{sql}: {status} {answer}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{sql} took {:?}", began.elapsed());
+        is_well(&door).await;
+    }
+    let many = door.get("/api/sql?q=select%20*%20from%20generate_series(1%2C1000000)&format=ndjson").await;
+    assert!(many.bytes().await.is_err(), "more rows than may be came as if they were all");
+    // Whoever leaves early stops its query.
+    let leaves = format!("select count(*) from {series} a, {series} b where a.value > b.value");
+    for _ in 0..6 {
+        let asked = tokio::time::timeout(Duration::from_millis(100), door.sql(&leaves)).await;
+        assert!(asked.is_err());
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    is_well(&door).await;
+}
+
+/// Sends bytes as they are; what comes back until the other side hangs up or says nothing for a while.
+fn raw(door: &Door, bytes: &[u8], patience: Duration) -> String {
+    let mut stream = TcpStream::connect(door.address).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut part) {
+        answer.extend(&part[..count]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_bodies_hosts_and_other_sites_are_bounded() {
+    let door = Door::open(demo(), bounds()).await;
+    let host = door.address.to_string();
+    let shortly = Duration::from_secs(2);
+    let get = |path: &str, headers: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}connection: close\r\n\r\n")
+    };
+    let post = |headers: &str, body: &str| {
+        format!(
+            "POST /api/sql HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let json = "content-type: application/json\r\n";
+    let sql = "{\"sql\":\"select 1\"}";
+    let cases = [
+        (get("/health/live", &format!("x: {}\r\n", "y".repeat(100_000))), &["431", "400"][..]),
+        (get("/health/live", &many), &["431", "400"]),
+        (get(&format!("/search?q={}", "x".repeat(100_000)), ""), &["414", "431", "400"]),
+        (get("/api/sql?q=select%201", "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors\r\n"), &["403"]),
+        (post(&format!("{json}sec-fetch-site: cross-site\r\n"), sql), &["403"]),
+        (post(&format!("{json}sec-fetch-site: same-site\r\n"), sql), &["403"]),
+        (post(&format!("{json}origin: https://evil.example\r\n"), sql), &["403"]),
+        (post(&format!("{json}origin: null\r\n"), sql), &["403"]),
+        (post("content-type: text/plain\r\n", sql), &["415"]),
+        (post("content-type: application/x-www-form-urlencoded\r\n", "sql=select+1"), &["415"]),
+        (post("", sql), &["415"]),
+        (post(json, "{"), &["400"]),
+        (post(json, "{\"sql\":1}"), &["400"]),
+        (post(json, "{\"sql\":\"select 1\",\"other\":1}"), &["400"]),
+        (
+            post(
+                json,
+                &format!("{{\"sql\":\"select $1\",\"params\":{}1{}}}", "[".repeat(500), "]".repeat(500)),
+            ),
+            &["400"],
+        ),
+        (post(json, &"x".repeat((1 << 20) + 1)), &["413"]),
+        (
+            format!("POST /api/sql HTTP/1.1\r\nhost: {host}\r\n{json}content-length: 99999999999\r\n\r\n"),
+            &["413"],
+        ),
+        (format!("GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"), &["421"]),
+        (format!("GET / HTTP/1.1\r\nhost: 127.0.0.1.evil.example\r\nconnection: close\r\n\r\n"), &["421"]),
+        (
+            format!("GET / HTTP/1.1\r\nhost: {host}\r\nhost: evil\r\nconnection: close\r\n\r\n"),
+            &["421", "400"],
+        ),
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), &["421", "400"]),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), &["421", "400"]),
+        (get("/sign-out", ""), &["405"]),
+        (format!("DELETE /api/sql HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"), &["405"]),
+        (format!("TRACE / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"), &["405"]),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\u{7c}\r\n\r\n".to_owned(), &["400", ""]),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &["400", "421", "505", ""]),
+        (get("/../../etc/passwd", ""), &["404", "400"]),
+        (get("/assets/../../../../etc/passwd", ""), &["404", "400"]),
+        (get("/assets/%2e%2e%2f%2e%2e%2fetc%2fpasswd", ""), &["404", "400"]),
+        (get("/trace/..%2f..%2fetc%2fpasswd", ""), &["404"]),
+        (get("/record/..%2f..%2fetc%2fpasswd", ""), &["404"]),
+        (get("/reports/..%2f..%2fetc%2fpasswd", ""), &["404"]),
+        (get("/api/reports/..%2f..%2fetc%2fpasswd", ""), &["404"]),
+        (get("/agent/..%2f../%2e%2e", ""), &["400", "404"]),
+        (get("/run/build'%20or%201=1--/1", ""), &["404"]),
+        (get("/identity/x'%20or%20'1'='1", ""), &["404"]),
+        (get("/pool/contoso'%20or%201=1--/11", ""), &["404"]),
+        (get("/trace/%ff%fe", ""), &["400"]),
+        (get("/agent/contoso/99999999999999999999", ""), &["400"]),
+    ];
+    for (request, wanted) in cases {
+        let answer = raw(&door, request.as_bytes(), shortly);
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        let first: String = request.chars().take(100).collect();
+        assert!(wanted.contains(&status), "{first}\n{answer}");
+        assert!(!answer.contains("root:"), "{first}");
+    }
+    is_well(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_heads_end_and_too_many_connections_are_told() {
+    let door = Door::with(demo(), bounds(), None, 4).await;
+    let began = Instant::now();
+    let slow: Vec<TcpStream> = (0..4)
+        .map(|n| {
+            let mut stream = TcpStream::connect(door.address).unwrap();
+            let parts: [&[u8]; 4] = [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ", b"P"];
+            stream.write_all(parts[n]).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    let answer = raw(&door, b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n", Duration::from_secs(3));
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(18),
+        "slow heads held their places for {:?}",
+        began.elapsed()
+    );
+    is_well(&door).await;
+}
+
+const HOSTILE: [&str; 4] = [
+    "<script>alert(1)</script>",
+    "\"onmouseover=\"alert(2)",
+    "javascript:alert(3)",
+    "'><img src=x onerror=alert(4)>",
+];
+
+/// A lake in which every text that a record can hold is hostile.
+fn hostile() -> Scratch {
+    let scratch = demo();
+    let mut lines = String::new();
+    for (n, text) in HOSTILE.iter().enumerate() {
+        let mut record: Json = serde_json::from_str(&audit_record(n as u32 + 900)).unwrap();
+        let data = record["data"].as_object_mut().unwrap();
+        for member in [
+            "ActorUPN",
+            "ProjectName",
+            "UserAgent",
+            "ActionId",
+            "Details",
+            "Area",
+            "CategoryDisplayName",
+            "ActorDisplayName",
+            "IpAddress",
+        ] {
+            data.insert(member.to_owned(), (*text).into());
+        }
+        data.insert("ScopeDisplayName".to_owned(), format!("{text} (Organization)").into());
+        data.insert(
+            "Data".to_owned(),
+            serde_json::json!({ "RepoName": text, "PipelineName": text, (*text): text }),
+        );
+        let at = format!("2026-03-05T14:1{n}:00Z");
+        let job = serde_json::json!({
+            "requestId": 7000 + n, "assignTime": at, "receiveTime": at, "finishTime": "2026-03-05T15:00:00Z", "result": text,
+            "hostId": "5b000000-0000-4000-8000-000000000001", "scopeId": "5b000000-0000-4000-8000-000000000002",
+            "planType": "Build", "planId": format!("3d000000-0000-4000-8000-00000000099{n}"),
+            "jobId": "7f000000-0000-4000-8000-000000000001", "poolId": 77, "jobName": text,
+            "definition": { "id": 70 + n, "name": text }, "owner": { "id": 7000 + n, "name": text },
+            "reservedAgent": { "id": 7000 + n, "name": text, "version": text, "osDescription": text },
+        });
+        lines.push_str(&format!("{record}\n{job}\n"));
+    }
+    scratch.ingest(&scratch.file("hostile.ndjson", lines));
+    assert!(scratch.count("select count(*) from actions where actor_name like '%alert(%'") >= 4);
+    assert!(scratch.count("select count(*) from jobs where agent_name like '%alert(%'") >= 4);
+    scratch
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_holds_what_a_record_says_unescaped() {
+    let door = Door::open(hostile(), bounds()).await;
+    let mut from = vec!["/".to_owned()];
+    for text in HOSTILE {
+        let own: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let own = own.replace('+', "%20");
+        from.push(format!("/search?q={own}"));
+        from.push(format!(
+            "/sql?q=select%20'{}'%20as%20%22{}%22",
+            own.replace("'", "''"),
+            own.replace("%22", "%22%22")
+        ));
+        from.push(format!("/reports/agent_actions?agent={own}"));
+        from.push(format!("/identity/{own}"));
+    }
+    for n in 0..4 {
+        from.push(format!("/trace/a1000000-0000-4000-8000-{:012x}", n + 900));
+        from.push(format!("/run/build/{}", 7000 + n));
+    }
+    from.push("/sql?q=select%20*%20from%20actions%20order%20by%20occurred%20desc%20limit%20100".to_owned());
+    from.push("/sql?q=select%20*%20from%20jobs%20order%20by%20queued%20desc%20limit%20100".to_owned());
+    let from: Vec<&str> = from.iter().map(String::as_str).collect();
+    let mut pages = door.walk(&from, 120).await;
+    for text in HOSTILE {
+        let own: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let own = own.replace('+', "%20");
+        for path in [
+            format!("/trace/{own}"),
+            format!("/record/{own}"),
+            format!("/agent/{own}/1"),
+            format!("/run/{own}/1"),
+            format!("/pool/{own}/1"),
+            format!("/reports/{own}"),
+            format!("/{own}"),
+            format!("/sign-in?next={own}"),
+        ] {
+            let (_, page) = door.text(&path).await;
+            pages.insert(path, page);
+        }
+    }
+    let mut shown = 0;
+    for (path, page) in &pages {
+        for raw in ["<script>alert", "<img src=x", "\"onmouseover=\"", "href=\"javascript:", "href='"] {
+            assert!(!page.contains(raw), "{path} holds {raw}");
+        }
+        shown += usize::from(page.contains("&lt;script&gt;alert(1)"));
+    }
+    assert!(shown > 8, "the hostile texts are shown on {shown} of {} pages", pages.len());
+    let head = door.get("/").await;
+    let policy = head.headers()["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.contains("default-src 'none'")
+            && policy.contains("frame-ancestors 'none'")
+            && !policy.contains("unsafe")
+    );
+    assert_eq!(head.headers()["x-content-type-options"], "nosniff");
+}

@@ -1,0 +1,6 @@
+//! The doors for people and tools.
+
+mod http;
+mod http_hostile;
+mod http_scope;
+mod open;

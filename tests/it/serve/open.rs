@@ -1,0 +1,168 @@
+//! What the tests of the HTTP door share: a lake, the people of a file, a door, a browser of little wit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentrail::serve::http::{self, MoreMetrics};
+use agentrail::serve::{Bounds, Certificate, Directory, Gate, Role, User, Users, Verifier, token_hash};
+use agentrail::store::{Lake, Settings};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use tokio::sync::oneshot;
+
+use crate::lake::Scratch;
+
+/// An open door; closed with the value.
+pub struct Door {
+    pub scratch: Scratch,
+    pub address: SocketAddr,
+    pub gate: Arc<Gate>,
+    pub client: Client,
+    pub token: Option<&'static str>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+}
+
+pub fn bounds() -> Bounds {
+    Bounds {
+        memory_bytes: 64 << 20,
+        spill_bytes: 64 << 20,
+        threads: 2,
+        timeout: Duration::from_secs(20),
+        rows: 1_000_000,
+        at_once: 4,
+    }
+}
+
+/// The lake of the simulated organisation.
+pub fn demo() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.ok(&["demo", "--keep", scratch.lake().to_str().unwrap()]);
+    scratch
+}
+
+/// Somebody of the file of users; the token is `bearer of NAME`.
+pub fn user(name: &str, role: Role, organizations: &[&str], projects: &[&str]) -> (String, User) {
+    let own = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+    let user = User {
+        role,
+        verifier: Verifier::of(&format!("password of {name}"), vec![5; 16]).to_string(),
+        tokens: vec![token_hash(&format!("bearer of {name}"))],
+        organizations: own(organizations),
+        projects: own(projects),
+    };
+    (name.to_owned(), user)
+}
+
+impl Door {
+    /// A door that asks nobody who they are.
+    pub async fn open(scratch: Scratch, bounds: Bounds) -> Door {
+        Door::with(scratch, bounds, None, 100).await
+    }
+
+    pub async fn with(
+        scratch: Scratch,
+        bounds: Bounds,
+        users: Option<Vec<(String, User)>>,
+        connections: usize,
+    ) -> Door {
+        let lake = Settings { free_floor_bytes: 0, ..Settings::default() };
+        let lake = Arc::new(Lake::open(&scratch.lake(), lake).await.unwrap());
+        let path = users.map(|users| {
+            let path = scratch.path("users.toml");
+            Users(BTreeMap::from_iter(users)).write(&path).unwrap();
+            path
+        });
+        let gate = Gate::start(lake, bounds, Directory::open(path, [7; 32]).unwrap()).unwrap();
+        let settings = http::Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            certificate: Certificate::default(),
+            connections,
+            metrics: MoreMetrics::default(),
+        };
+        let listener = http::bind(&settings, &gate).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let own = gate.clone();
+        tokio::spawn(async move {
+            let stopped = async { _ = stopped.await };
+            http::serve_on(listener, settings, own, stopped).await.unwrap();
+        });
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Door { scratch, address, gate, client, token: None, stop: Some(stop) }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn asks(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.asks(self.client.get(self.url(path))).send().await.unwrap()
+    }
+
+    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+        let response = self.get(path).await;
+        (response.status(), response.text().await.unwrap_or_default())
+    }
+
+    /// The answer of a statement as JSON.
+    pub async fn sql(&self, sql: &str) -> (StatusCode, serde_json::Value) {
+        let body = serde_json::json!({ "sql": sql }).to_string();
+        let request = self.client.post(self.url("/api/sql")).header("content-type", "application/json");
+        let response = self.asks(request.body(body)).send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        (status, serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+    }
+
+    /// Every page that can be reached from these, with its text; each must be there.
+    pub async fn walk(&self, from: &[&str], most: usize) -> BTreeMap<String, String> {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<String> = from.iter().map(|path| (*path).to_owned()).collect();
+        let mut pages = BTreeMap::new();
+        while let Some(path) = next.pop() {
+            if pages.len() >= most || !seen.insert(path.clone()) {
+                continue;
+            }
+            let response = self.get(&path).await;
+            let status = response.status();
+            if status == StatusCode::SEE_OTHER {
+                next.push(response.headers()["location"].to_str().unwrap().to_owned());
+                continue;
+            }
+            let text = response.text().await.unwrap();
+            assert_eq!(status, StatusCode::OK, "{path}\n{text}");
+            for link in links(&text) {
+                let is_page =
+                    !link.starts_with("/api/") && !link.starts_with("/assets/") && !link.starts_with('#');
+                assert!(link.starts_with('/') || link.starts_with('#'), "{path} leads to {link}");
+                if is_page {
+                    next.insert(0, link);
+                }
+            }
+            pages.insert(path, text);
+        }
+        pages
+    }
+}
+
+/// Where a page leads.
+pub fn links(text: &str) -> Vec<String> {
+    let hrefs = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    hrefs.map(|href| href.replace("&amp;", "&")).collect()
+}
