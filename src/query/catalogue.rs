@@ -116,7 +116,7 @@ macro_rules! embed {
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
     "actions", "jobs", "runs", "agents", "removals", "agents_now", "busy", "pools", "identities", "bindings", "known_as", "grants",
-    "reach", "bears", "signins", "findings", "coverage", "rejects", "facts", "trace", "agent_at", "actions_as_known",
+    "reach", "bears", "signins", "findings", "coverage", "rejects", "queries_log", "facts", "trace", "agent_at", "actions_as_known",
 );
 
 const REPORTS: &[(&str, &str)] = embed!("report":
