@@ -170,7 +170,9 @@ async fn a_trace_and_the_reports_are_as_on_the_command_line() {
     let raised =
         told.lines().find_map(|line| line.trim().strip_prefix("raised by")).unwrap().trim().to_owned();
     for says in [sure, raised, event] {
-        assert!(page.contains(&says), "the page does not say `{says}`");
+        let says =
+            says.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;");
+        assert!(page.contains(&says), "the page does not say `{says}`\n{page}");
     }
     let (_, mine) = door.text("/api/reports/agent_actions?agent=linux-build-01&format=csv").await;
     assert_eq!(
@@ -185,7 +187,18 @@ async fn a_trace_and_the_reports_are_as_on_the_command_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_leads_to_pages_that_are_there() {
     let door = Door::open(demo(), bounds()).await;
-    let pages = door.walk(&["/"], 150).await;
+    let event =
+        "select event_id, record_hash from actions where grade = 'exact' and agent_id is not null limit 1";
+    let event = door.scratch.sql(event).remove(0);
+    let [event, record] = ["event_id", "record_hash"].map(|name| event[name].as_str().unwrap().to_owned());
+    let from = [
+        "/".to_owned(),
+        format!("/trace/{event}"),
+        format!("/record/{record}"),
+        "/pool/contoso/11".to_owned(),
+    ];
+    let from = from.each_ref().map(String::as_str);
+    let pages = door.walk(&from, 60).await;
     for kind in ["/trace/", "/agent/", "/identity/", "/run/", "/pool/", "/record/", "/reports/", "/sql?"] {
         assert!(
             pages.keys().any(|path| path.starts_with(kind)),

@@ -71,9 +71,7 @@ async fn monsters_are_cut_by_time_memory_and_rows() {
     let series = "generate_series(1, 100000)";
     for (sql, wanted) in [
         (
-            format!(
-                "select count(*) from {series} a, {series} b, {series} c where a.value * b.value > c.value"
-            ),
+            "select count(*) from lake.events a, lake.events b, lake.events c, lake.events d where a.seq * b.seq > c.seq + d.seq".to_owned(),
             504,
         ),
         (
@@ -99,9 +97,9 @@ async fn monsters_are_cut_by_time_memory_and_rows() {
     let many = door.get("/api/sql?q=select%20*%20from%20generate_series(1%2C1000000)&format=ndjson").await;
     assert!(many.bytes().await.is_err(), "more rows than may be came as if they were all");
     // Whoever leaves early stops its query.
-    let leaves = format!("select count(*) from {series} a, {series} b where a.value > b.value");
+    let leaves = "select count(*) from lake.events a, lake.events b, lake.events c, lake.events d where a.seq > b.seq + c.seq + d.seq";
     for _ in 0..6 {
-        let asked = tokio::time::timeout(Duration::from_millis(100), door.sql(&leaves)).await;
+        let asked = tokio::time::timeout(Duration::from_millis(100), door.sql(leaves)).await;
         assert!(asked.is_err());
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -165,8 +163,8 @@ async fn heads_bodies_hosts_and_other_sites_are_bounded() {
             format!("POST /api/sql HTTP/1.1\r\nhost: {host}\r\n{json}content-length: 99999999999\r\n\r\n"),
             &["413"],
         ),
-        (format!("GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"), &["421"]),
-        (format!("GET / HTTP/1.1\r\nhost: 127.0.0.1.evil.example\r\nconnection: close\r\n\r\n"), &["421"]),
+        ("GET / HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n".to_owned(), &["421"]),
+        ("GET / HTTP/1.1\r\nhost: 127.0.0.1.evil.example\r\nconnection: close\r\n\r\n".to_owned(), &["421"]),
         (
             format!("GET / HTTP/1.1\r\nhost: {host}\r\nhost: evil\r\nconnection: close\r\n\r\n"),
             &["421", "400"],
@@ -302,7 +300,7 @@ async fn no_page_holds_what_a_record_says_unescaped() {
     from.push("/sql?q=select%20*%20from%20actions%20order%20by%20occurred%20desc%20limit%20100".to_owned());
     from.push("/sql?q=select%20*%20from%20jobs%20order%20by%20queued%20desc%20limit%20100".to_owned());
     let from: Vec<&str> = from.iter().map(String::as_str).collect();
-    let mut pages = door.walk(&from, 120).await;
+    let mut pages = door.walk(&from, 45).await;
     for text in HOSTILE {
         let own: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
         let own = own.replace('+', "%20");

@@ -37,9 +37,11 @@ const AGENTS: &str = names!(
        b.until, b.record_hash
      from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc"
 );
-const REACH: &str = names!(
-    "select distinct r.organization, r.kind, r.reached, r.permission, r.through, r.\"from\", r.until, r.by, r.last_used
-     from reach r join names n on n.who = r.identity order by r.kind, r.reached"
+/// What it holds itself; what it reaches through groups takes long to work out, and is a report.
+const HOLDS: &str = names!(
+    "select distinct coalesce(g.organization, g.organization_id) as organization, g.kind, g.resource_kind, g.resource_name, g.resource_id, g.role,
+       g.\"from\", g.until, g.by, g.record_hash
+     from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name"
 );
 
 fn asks(id: &str) -> [(&'static str, Ask, &'static str); 4] {
@@ -48,9 +50,9 @@ fn asks(id: &str) -> [(&'static str, Ask, &'static str); 4] {
         ("Names", own(NAMES), "No list of users, groups or applications names it; audit records alone do."),
         ("Agents that bear it", own(AGENTS), "No agent or machine is known to bear it."),
         (
-            "What it reached",
-            own(REACH),
-            "Nothing that it may do is known: grants are read once [azure_devops] may see them.",
+            "What it holds itself",
+            own(HOLDS),
+            "Nothing is known to be given to it directly; it may reach more through its groups.",
         ),
         ("Actions", own(ACTIONS), "It has done nothing that was recorded."),
     ]
@@ -89,12 +91,14 @@ pub(super) async fn show(
         .rev()
         .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
         .collect();
+    let reach = address(&["reports", "identity_reach"], &[("who", &id)]);
     let radius = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(
-        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"id\">{}</p><p class=\"more\"><a href=\"{}\">Whose rights it has</a></p>{}",
+        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"id\">{}</p><p class=\"more\"><a href=\"{}\">What it reaches, also through its groups</a> <a href=\"{}\">Whose rights it has</a></p>{}",
         kind,
         name,
         id,
+        reach,
         radius,
         sections
     );

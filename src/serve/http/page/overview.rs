@@ -43,7 +43,10 @@ fn asks() -> [Ask; 6] {
         Ask::new(HEARD),
         Ask::new(GRADES),
         Ask::of_report("build_identity_alarms", "order by occurred desc"),
-        Ask::of_report("blind_windows", "where gap_before is not null order by heard_from desc"),
+        Ask::of_report(
+            "blind_windows",
+            "where gap_before is not null and source = 'jobs' order by heard_from desc",
+        ),
         Ask::new(FINDINGS),
     ]
 }
@@ -120,7 +123,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
             "Blind windows",
             &seen.blind,
             &Source::Ask(&blind),
-            "No source that was heard fell silent in between.",
+            "The job requests of no pool fell silent once they were heard.",
         ),
         section(
             "Heard",
@@ -140,7 +143,7 @@ fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);

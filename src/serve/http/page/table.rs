@@ -123,6 +123,7 @@ pub(super) fn cell(column: &str, row: &Object) -> Html {
     }
     let shown = match value {
         Json::String(text) if is_time(text) => time(text),
+        Json::String(text) if column.starts_with("gap") => html!("{}", span(text)),
         Json::String(text) => cut(text),
         Json::Bool(flag) => html!("{}", if *flag { "yes" } else { "no" }),
         Json::Array(items) if items.iter().all(Json::is_string) => {
@@ -200,6 +201,21 @@ pub(super) fn time(text: &str) -> Html {
         return html!("{}", text);
     }
     html!("<time datetime=\"{}\">{} {}</time>", text, &text[..10], &text[11..19])
+}
+
+/// A span of seconds (`PT37800S`) in the words of people.
+fn span(text: &str) -> String {
+    let seconds = text
+        .strip_prefix("PT")
+        .and_then(|rest| rest.strip_suffix('S'))
+        .and_then(|rest| rest.parse::<f64>().ok());
+    match seconds {
+        None => text.to_owned(),
+        Some(seconds) if seconds < 120.0 => format!("{seconds:.0} s"),
+        Some(seconds) if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        Some(seconds) if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        Some(seconds) => format!("{:.1} days", seconds / 86_400.0),
+    }
 }
 
 fn cut(text: &str) -> Html {

@@ -20,8 +20,8 @@ const NEIGHBOURS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, action, actor_id, actor_name, grade, run_kind, run_id, event_id
     from actions
     where agent_id = $agent and coalesce(organization, organization_id) = $organization and event_id <> $event
-      and occurred between cast($at as timestamp) - interval '2 hours' and cast($at as timestamp) + interval '2 hours'
-    order by abs(extract(epoch from (occurred - cast($at as timestamp))))";
+      and occurred between cast($at as timestamp) - interval '1 hour' and cast($at as timestamp) + interval '1 hour'
+    order by occurred";
 
 /// Other actions of the agent of a verdict, where it names one.
 fn neighbours(action: &Object) -> Option<Ask> {
@@ -143,7 +143,7 @@ fn one(action: &Object, near: &Rows) -> Html {
             "On the same agent around that time",
             near,
             &Source::Ask(&ask),
-            "Nothing else is known of this agent within two hours.",
+            "Nothing else is known of this agent within an hour.",
         ));
     }
     out
