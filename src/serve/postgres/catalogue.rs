@@ -6,13 +6,17 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array as _, AsArray as _, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::cast::as_int64_array;
+use datafusion::common::cast::{as_int64_array, as_string_array};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionImplementation, ScalarUDF, Signature, SimpleScalarUDF, Volatility,
+    create_udf,
+};
 use datafusion::scalar::ScalarValue;
 use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 
+use super::variables::KNOWN;
 use crate::query::{Catalogue, QueryError, Session};
 use crate::schema;
 use crate::serve::Person;
@@ -55,7 +59,7 @@ pub(super) async fn add(session: &Session, person: &Person, is_read: bool) -> Re
         "version",
         &format!("PostgreSQL 16.6 (agentrail {})", env!("CARGO_PKG_VERSION")),
     ));
-    context.register_udf(of_oid("pg_get_userbyid", DataType::Int32, Arc::new(|_| Some(DATABASE.to_owned()))));
+    context.register_udf(of_oid("pg_get_userbyid", Arc::new(|_| Some(DATABASE.to_owned()))));
     context.register_udf(create_udf(
         "pg_function_is_visible",
         vec![DataType::Int64],
@@ -63,11 +67,23 @@ pub(super) async fn add(session: &Session, person: &Person, is_read: bool) -> Re
         Volatility::Immutable,
         Arc::new(|_| Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(true))))),
     ));
-    context.register_udf(of_oid("pg_table_size", DataType::Int32, Arc::new(|_| None)));
-    context.register_udf(of_oid("pg_size_pretty", DataType::Utf8, Arc::new(|_| None)));
+    context.register_udf(of_oid("pg_table_size", Arc::new(|_| None)));
+    context.register_udf(of_oid("pg_size_pretty", Arc::new(|_| None)));
+    context.register_udf(of_text("to_regtype", Arc::new(|_| None)));
+    let setting = |name: &str| KNOWN.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+    context.register_udf(of_text("current_setting", Arc::new(setting)));
+    context.register_udf(create_udf(
+        "pg_is_in_recovery",
+        vec![],
+        DataType::Boolean,
+        Volatility::Stable,
+        Arc::new(|_| Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(false))))),
+    ));
     let docs = if is_read { docs(session).await? } else { Docs::new() };
-    let columns = docs.clone();
-    let of_table = move |oid: i64| docs.get(&oid).map(|(table, _)| table.clone());
+    let (columns, sources) = (docs.clone(), docs.clone());
+    let source = move |oid: i64| sources.get(&oid)?.2.clone();
+    context.register_udf(of_oid("pg_get_viewdef", Arc::new(source)));
+    let of_table = move |oid: i64| docs.get(&oid).map(|(table, ..)| table.clone());
     context.register_udf(describes("obj_description", Arc::new(move |oid, _| of_table(oid))));
     let of_column = move |oid: i64, number: i64| {
         columns.get(&oid)?.1.get(usize::try_from(number).ok()?.checked_sub(1)?)?.clone()
@@ -76,7 +92,8 @@ pub(super) async fn add(session: &Session, person: &Person, is_read: bool) -> Re
     Ok(())
 }
 
-type Docs = HashMap<i64, (String, Vec<Option<String>>)>;
+/// What a table or view is, what its columns are, and the text of a view.
+type Docs = HashMap<i64, (String, Vec<Option<String>>, Option<String>)>;
 
 /// What tables and columns are, by the number that this session's pg_catalog gives a table.
 async fn docs(session: &Session) -> Result<Docs, QueryError> {
@@ -110,7 +127,7 @@ async fn docs(session: &Session) -> Result<Docs, QueryError> {
                 Some(column.doc.clone()).filter(|doc| !doc.is_empty())
             };
             let columns = provider.schema().fields().iter().map(|field| doc(field.name())).collect();
-            docs.insert(oid, (title, columns));
+            docs.insert(oid, (title, columns, view.map(|view| view.sql.clone())));
         }
     }
     Ok(docs)
@@ -123,15 +140,31 @@ fn constant(name: &str, value: &str) -> ScalarUDF {
     create_udf(name, vec![], DataType::Utf8, Volatility::Stable, answer)
 }
 
+/// A function of one argument that gives a text; clients add flags to some.
+fn any(name: &str, answer: ScalarFunctionImplementation) -> ScalarUDF {
+    let signature = Signature::variadic_any(Volatility::Stable);
+    SimpleScalarUDF::new_with_signature(name, signature, DataType::Utf8, answer).into()
+}
+
 /// A text for the number of something.
-fn of_oid(name: &str, kind: DataType, text: Arc<dyn Fn(i64) -> Option<String> + Send + Sync>) -> ScalarUDF {
+fn of_oid(name: &str, text: Arc<dyn Fn(i64) -> Option<String> + Send + Sync>) -> ScalarUDF {
     let answer = move |args: &[ColumnarValue]| {
         let oids = ColumnarValue::values_to_arrays(args)?.remove(0);
         let oids = cast(&oids, &DataType::Int64)?;
         let texts: StringArray = as_int64_array(&oids)?.iter().map(|oid| text(oid?)).collect();
         Ok(ColumnarValue::Array(Arc::new(texts)))
     };
-    create_udf(name, vec![kind], DataType::Utf8, Volatility::Stable, Arc::new(answer))
+    any(name, Arc::new(answer))
+}
+
+/// A text for a name.
+fn of_text(name: &str, text: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>) -> ScalarUDF {
+    let answer = move |args: &[ColumnarValue]| {
+        let names = cast(&ColumnarValue::values_to_arrays(args)?.remove(0), &DataType::Utf8)?;
+        let texts: StringArray = as_string_array(&names)?.iter().map(|name| text(name?)).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    };
+    any(name, Arc::new(answer))
 }
 
 /// A text for a table's number and a second argument: a column's number, or the name of a catalogue.

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use pgwire::error::PgWireResult;
 
-use super::clients::adapted;
+use super::clients::{adapted, put};
 use super::refused::error;
 use super::rows::Copy;
 
@@ -39,7 +39,7 @@ pub(super) enum Asked {
 /// Parses a text of statements.
 pub(super) fn parse(text: &str) -> PgWireResult<Vec<Statement>> {
     static PARSER: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
-    let parsed = PARSER.parse(text);
+    let parsed = PARSER.parse(&put(text));
     let parsed = parsed.map_err(|e| error("42601", format!("failed to understand the statement: {e}")))?;
     Ok(parsed.into_iter().map(adapted).collect())
 }

@@ -9,7 +9,7 @@ use super::refused::error;
 use super::statement::is_utf8;
 
 /// What there is, and what it is before anybody sets it.
-const KNOWN: [(&str, &str); 26] = [
+pub(super) const KNOWN: [(&str, &str); 27] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
@@ -31,6 +31,7 @@ const KNOWN: [(&str, &str); 26] = [
     ("search_path", "public"),
     ("server_encoding", "UTF8"),
     ("server_version", SERVER_VERSION),
+    ("server_version_num", "160006"),
     ("standard_conforming_strings", "on"),
     ("statement_timeout", "0"),
     ("timezone", "UTC"),
@@ -38,7 +39,7 @@ const KNOWN: [(&str, &str); 26] = [
     ("transaction_read_only", "on"),
 ];
 /// What nobody can set.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 9] = [
     "integer_datetimes",
     "is_superuser",
     "lc_collate",
@@ -46,6 +47,7 @@ const FIXED: [&str; 8] = [
     "max_identifier_length",
     "server_encoding",
     "server_version",
+    "server_version_num",
     "transaction_isolation",
 ];
 

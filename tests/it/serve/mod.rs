@@ -4,3 +4,4 @@ mod http;
 mod http_hostile;
 mod http_scope;
 mod open;
+mod postgres;
