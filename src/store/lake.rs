@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use object_store::ObjectStore;
 use serde_json::{Value as Json, json};
 
-use super::access::{self, Access};
 use super::commit::{Shown, TableState, Writer, commit, locked};
 use super::place::Place;
+use super::remote::Remote;
 use super::{Committed, Lease, Rows, StoreError};
 use crate::model::RecordHash;
+use crate::objects::Access;
 use crate::schema::{FileSet, Table, tables};
 
 /// The format this program reads and writes.
@@ -66,7 +67,7 @@ impl Lake {
     ///
     /// Fails when the URL names no store, or the store cannot be reached or refuses.
     pub async fn open_url(url: &str, access: &Access, settings: Settings) -> Result<Lake, StoreError> {
-        Lake::open_at(Place::Object(access::place(url, access)?), settings).await
+        Lake::open_at(Place::Object(Remote::open(url, access)?), settings).await
     }
 
     /// The same, but `None` where there is no lake.
@@ -75,7 +76,7 @@ impl Lake {
         access: &Access,
         settings: Settings,
     ) -> Result<Option<Lake>, StoreError> {
-        let place = Place::Object(access::place(url, access)?);
+        let place = Place::Object(Remote::open(url, access)?);
         let own = place.clone();
         match tokio::task::spawn_blocking(move || marker(&own)).await?? {
             Some(_) => Lake::open_at(place, settings).await.map(Some),
@@ -85,7 +86,7 @@ impl Lake {
 
     /// Whether nothing is at `url` yet, so that a lake can be made there; asks the store.
     pub async fn is_vacant(url: &str, access: &Access) -> Result<bool, StoreError> {
-        let place = Place::Object(access::place(url, access)?);
+        let place = Place::Object(Remote::open(url, access)?);
         tokio::task::spawn_blocking(move || place.is_taken().map(|taken| !taken)).await?
     }
 
