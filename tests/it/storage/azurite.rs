@@ -14,19 +14,20 @@ use crate::lake::{Scratch, audit_record, request};
 use crate::readers::python;
 
 /// Of the emulator, and public.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const CONTAINER: &str = "lakes";
 
-struct Azurite {
+pub struct Azurite {
     _server: Server,
-    port: u16,
+    pub port: u16,
 }
 
 impl Azurite {
     /// Starts the emulator that `tests/run` set up, with an empty container; without it these tests are
     /// skipped, in CI they fail.
-    fn start() -> Option<Azurite> {
+    pub fn start() -> Option<Azurite> {
         let folder = std::env::var_os("PEERS_AZURITE").filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let Some(folder) = folder else {
             assert!(std::env::var_os("CI").is_none(), "CI allows no skip: run tests/run");
@@ -52,7 +53,7 @@ impl Azurite {
     }
 
     /// Makes a container, as an operator does once.
-    fn make(&self, container: &str) -> (u16, String) {
+    pub fn make(&self, container: &str) -> (u16, String) {
         let date = "Thu, 05 Mar 2026 14:00:00 GMT";
         let text = format!(
             "PUT{}x-ms-date:{date}\nx-ms-version:2021-08-06\n/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container",
@@ -64,12 +65,12 @@ impl Azurite {
         request(&format!("127.0.0.1:{}", self.port), "PUT", &path, &headers, b"").unwrap()
     }
 
-    fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
     }
 
     /// A lake of this name, reached with the key of the account.
-    fn lake(&self, name: &str) -> Remote {
+    pub(super) fn lake(&self, name: &str) -> Remote {
         Remote {
             scratch: Scratch::new(),
             url: format!("az://{CONTAINER}/{name}"),
