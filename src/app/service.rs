@@ -63,17 +63,11 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
-    let file = super::status::File::new(&settings);
-    let tell = async {
-        loop {
-            file.write(&pipeline.ledger(), &status).await;
-            tokio::time::sleep(super::status::WRITE_EVERY).await;
-        }
-    };
+    let word = super::status::Word::new(lake.clone(), &settings).await;
     let ended = tokio::select! {
         () = told_to_stop => None,
         ended = sources.join_next() => ended,
-        () = tell => None,
+        () = word.keep(|| pipeline.ledger(), &status) => None,
     };
     tracing::info!("stopping: sources end, then what they handed over is committed");
     let _ = stop.send(true);

@@ -19,6 +19,8 @@ use crate::schema::{FileSet, Table, tables};
 const FORMAT: u64 = 1;
 /// The file that makes a folder a lake.
 const MARKER: &str = "lake.json";
+/// Where processes say what they are at.
+const TOLD: &str = "_status";
 
 /// How a lake is kept.
 #[derive(Debug, Clone)]
@@ -151,6 +153,32 @@ impl Lake {
         let (inner, name) = (self.inner.clone(), position_name(partition));
         let text = json!({"partition": partition, "value": value}).to_string();
         tokio::task::spawn_blocking(move || inner.place.replace(&name, text.as_bytes())).await?
+    }
+
+    /// Keeps what a process says of itself, in place of what it said before under that name.
+    pub async fn tell(&self, name: &str, says: String) -> Result<(), StoreError> {
+        let (inner, name) = (self.inner.clone(), format!("{TOLD}/{name}.json"));
+        tokio::task::spawn_blocking(move || inner.place.tell(&name, says.as_bytes())).await?
+    }
+
+    /// What processes said of themselves, by name.
+    pub async fn told(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let place = self.inner.place.inside(TOLD);
+        let read = move || {
+            let mut names = place.names()?;
+            names.retain(|name| name.ends_with(".json"));
+            names.sort();
+            let told = place.read_all(&names)?.into_iter().zip(&names);
+            Ok(told
+                .filter_map(|(says, name)| Some((name.trim_end_matches(".json").to_owned(), says?)))
+                .collect())
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+
+    /// Forgets what was said under a name.
+    pub fn untell(&self, name: &str) {
+        self.inner.place.discard(&format!("{TOLD}/{name}.json"));
     }
 
     /// Takes the lease of a work that one process at a time does on this lake.

@@ -135,6 +135,27 @@ fn every_command_works_and_says_what_a_local_lake_says() {
 }
 
 #[test]
+fn status_says_what_a_service_is_at() {
+    let Some(azurite) = Azurite::start() else { return };
+    let lake = azurite.lake("service");
+    let mut environment: Vec<(&str, &str)> = vec![("AGENTRAIL_LAKE", &lake.url)];
+    environment.extend(lake.environment.iter().map(|(name, value)| (*name, value.as_str())));
+    let service = crate::lake::Service::start(&lake.scratch, &environment);
+    let runs = format!("process    {} on ", service.child.id());
+    let began = std::time::Instant::now();
+    loop {
+        let says = lake.ok(&["status"]);
+        if says.contains(&runs) {
+            assert!(says.contains(" runs, since ") && says.contains(&lake.url), "{says}");
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 60, "{says}");
+    }
+    assert!(service.stop().success());
+    assert!(lake.ok(&["status"]).contains("none runs on this lake"));
+}
+
+#[test]
 fn credentials_are_taken_as_they_come_and_what_is_wrong_is_told_with_its_remedy() {
     let Some(azurite) = Azurite::start() else { return };
     let mut lake = azurite.lake("lake");
