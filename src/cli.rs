@@ -43,7 +43,7 @@ pub enum Command {
     /// Ingests the recording of a small organisation through the webhook and the file source into
     /// a fresh lake, traces one action in full, shows three reports, and says what to try next.
     Demo(Demo),
-    /// Ingest files, folders and patterns once; `-` is standard input
+    /// Ingest files, folders and patterns once, local or on object storage; `-` is standard input
     ///
     /// Any form Azure DevOps, Event Grid, Log Analytics or Splunk writes is told apart by content:
     /// audit pages and exports (JSON, NDJSON, CSV), hooks, REST bodies, sign-in logs, recorded REST
@@ -110,7 +110,8 @@ pub struct Demo {
 
 #[derive(Debug, Args)]
 pub struct Ingest {
-    /// Files, folders, patterns such as `exports/**/*.json.gz`, or `-`
+    /// Files, folders, patterns such as `exports/**/*.json.gz`, the same as URLs of object storage such as
+    /// `az://container/folder/**` or `s3://bucket/folder`, or `-`
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<String>,
     /// Organisation of payloads that do not name theirs

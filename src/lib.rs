@@ -24,6 +24,7 @@
 //! | L1 | `decode` | Bytes to events, facts and rejects; nothing fails, nothing is dropped. |
 //! | L1 | `attribute` | Which agent acted, decided over time: timelines, occupancy, rules, evidence. |
 //! | L1 | `schema` | The tables, read from schemas/. |
+//! | L1 | `objects` | Object stores by their URLs: Azure Blob Storage and ADLS, or S3; how they are reached, and what helps if not. |
 //! | L2 | `source` | Where bytes come from: files, webhooks, Event Hubs, the REST API; each payload answered once it is durable. |
 //! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk or in an object store. |
 //! | L2 | `query` | The SQL session over pinned files: views, functions, the catalogue of queries/. |
@@ -35,7 +36,7 @@
 //! | L5 | `app` | Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints. |
 //!
 //! The first four are the core: values in, values out, with no async, clock, file, network, log or
-//! Arrow. The feature `io` (on by default) holds everything above it but `simulate`.
+//! Arrow. The feature `io` (on by default) holds everything else but `simulate`.
 
 pub mod model;
 
@@ -44,6 +45,9 @@ pub mod decode;
 pub mod attribute;
 
 pub mod schema;
+
+#[cfg(feature = "io")]
+pub mod objects;
 
 #[cfg(feature = "io")]
 pub mod source;

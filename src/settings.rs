@@ -119,6 +119,7 @@ pub struct AzureDevOps {
 pub struct Files {
     pub watch: Vec<String>,
     pub every: u64,
+    pub urls_every: u64,
     pub chunk: usize,
     pub max_document: usize,
 }

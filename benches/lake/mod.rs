@@ -37,6 +37,7 @@ pub async fn ingest(lake: &Arc<Lake>, world: &World, folder: &Path) -> Outcome<(
         max_document: 256 << 20,
         under_way: 96 << 20,
         every: Duration::from_secs(2),
+        storage: agentrail::objects::Access::default(),
     };
     let paths = [captures.display().to_string(), events.display().to_string()];
     let report =

@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, ask, open, pipeline_settings};
+use super::{Failure, ask, open, pipeline_settings, storage};
 use crate::cli::{Format, Ingest};
+use crate::objects::{Access, is_url};
 use crate::pipeline::{Ledger, Pipeline, ReviseError, Revised, Reviser};
 use crate::settings::Settings;
 use crate::source::files;
@@ -45,25 +46,20 @@ pub(super) async fn once(
     again: bool,
     progress: bool,
 ) -> Result<(Ledger, Revised, Vec<String>), Failure> {
+    let checked = file_settings(settings, paths)?;
     let pipeline = Pipeline::start(lake.clone(), pipeline_settings(settings));
     let bar = progress.then(bar).flatten();
     let intake = pipeline.bulk.clone();
     let positions = |partition: &str| if again { None } else { lake.position(partition) };
-    let report = files::ingest_once(
-        &file_settings(settings),
-        paths,
-        intake,
-        &super::service::classifier(),
-        &positions,
-        |done| {
+    let report =
+        files::ingest_once(&checked, paths, intake, &super::service::classifier(), &positions, |done| {
             if let Some(bar) = &bar {
                 bar.set_length(done.total);
                 bar.set_position(done.bytes);
                 bar.set_message(done.file.to_owned());
             }
-        },
-    )
-    .await;
+        })
+        .await;
     let ledger = pipeline.finish().await;
     let mut report = report.map_err(|e| Failure::of("ingest", e))?;
     let revised = look_again(lake, settings).await;
@@ -79,13 +75,17 @@ pub(super) async fn once(
     Ok((ledger, revised, report.failed))
 }
 
-pub(super) fn file_settings(settings: &Settings) -> files::Settings {
-    files::Settings {
-        chunk: settings.files.chunk,
-        max_document: settings.files.max_document,
+/// How these paths are read; what reaches object storage is asked for only if they need it.
+pub(super) fn file_settings(settings: &Settings, paths: &[String]) -> Result<files::Settings, Failure> {
+    let own = &settings.files;
+    let is_remote = paths.iter().any(|path| is_url(path));
+    Ok(files::Settings {
+        chunk: own.chunk,
+        max_document: own.max_document,
         under_way: 3 * settings.commit.max_bytes,
-        every: Duration::from_secs(settings.files.every),
-    }
+        every: Duration::from_secs(if is_remote { own.urls_every.max(1) } else { own.every }),
+        storage: if is_remote { storage::access(settings)? } else { Access::default() },
+    })
 }
 
 fn bar() -> Option<indicatif::ProgressBar> {

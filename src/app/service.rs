@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ingest::file_settings;
 use super::{Failure, NOT_SOUND, ask, open, open_existing, pipeline_settings, session, storage};
 use crate::cli;
 use crate::decode::is_audit;
+use crate::objects::is_url;
 use crate::pipeline::{Pipeline, Reviser};
 use crate::settings::{Settings, Webhook};
 use crate::source::event_hubs::Lanes;
@@ -30,10 +32,11 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
                 .map_err(|e| Failure::of("run the webhook listener", e))
         });
     }
-    if !settings.files.watch.is_empty() {
+    // A look at object storage costs requests, and takes as long as its listing: it has a rhythm of its own.
+    let (urls, paths) = settings.files.watch.iter().cloned().partition::<Vec<String>, _>(|p| is_url(p));
+    for paths in [paths, urls].into_iter().filter(|paths| !paths.is_empty()) {
         let (intake, stopped) = (pipeline.bulk.clone(), until(stopped.clone()));
-        let (checked, paths, lake) =
-            (super::ingest::file_settings(&settings), settings.files.watch.clone(), lake.clone());
+        let (checked, lake) = (file_settings(&settings, &paths)?, lake.clone());
         sources.spawn(async move {
             let positions = move |partition: &str| lake.position(partition);
             files::watch(&checked, &paths, intake, &classifier(), &positions, stopped)
@@ -61,17 +64,11 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
-    let file = super::status::File::new(&settings);
-    let tell = async {
-        loop {
-            file.write(&pipeline.ledger(), &status).await;
-            tokio::time::sleep(super::status::WRITE_EVERY).await;
-        }
-    };
+    let word = super::status::Word::new(lake.clone(), &settings).await;
     let ended = tokio::select! {
         () = told_to_stop => None,
         ended = sources.join_next() => ended,
-        () = tell => None,
+        () = word.keep(|| pipeline.ledger(), &status) => None,
     };
     tracing::info!("stopping: sources end, then what they handed over is committed");
     let _ = stop.send(true);
@@ -208,12 +205,15 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
         say("webhook", webhook_settings(&settings.webhook).map(|s| format!("would listen on {}", s.listen)))?;
     }
     for pattern in &settings.files.watch {
-        say(
-            "files",
-            files::check(pattern)
-                .map_err(|e| Failure::of("watch the files", e))
-                .map(|n| format!("`{pattern}` names {n} files now")),
-        )?;
+        let checked = file_settings(settings, std::slice::from_ref(pattern));
+        let named = checked.and_then(|checked| {
+            files::check(&checked, pattern).map_err(|e| Failure::of("watch the files", e))
+        });
+        let says = |files| match files {
+            Some(n) => format!("`{pattern}` names {n} files now"),
+            None => format!("`{pattern}` would be listed every {} s", settings.files.urls_every),
+        };
+        say("files", named.map(says))?;
     }
     if !settings.azure_devops.organizations.is_empty() {
         let checked = super::collect::rest_settings(settings, None);

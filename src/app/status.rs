@@ -1,14 +1,14 @@
-//! `status`: what the running processes are at. Each `run` says so in a file in the lake, replaced every few
-//! seconds; the checkpoints say the rest.
+//! `status`: what the running processes are at. Each `run` says so in the lake every few seconds, in place of
+//! what it said before; the checkpoints say the rest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, absolute, ask, event_hubs, storage};
+use super::{Failure, ask, event_hubs, storage};
 use crate::cli::{self, Format};
 use crate::model::{Ticks, Time};
 use crate::pipeline::Ledger;
@@ -16,18 +16,23 @@ use crate::settings::Settings;
 use crate::source::clock::{Clock as _, System};
 use crate::source::event_hubs::checkpoints::Group;
 use crate::source::event_hubs::status::{Hub, Status};
+use crate::store::{Lake, StoreError};
 
-/// Between two writes of the file.
-pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
-/// A process whose file is older does not run any more.
-const SILENT: Ticks = Ticks::seconds(30);
-/// A file that old is removed.
+/// Between two words of a process on a local lake. On object storage each is a request: fewer will do.
+const EVERY: Duration = Duration::from_secs(5);
+const EVERY_FAR: Duration = Duration::from_secs(30);
+/// A process that was silent for so many of them does not run any more.
+const SILENT: u32 = 6;
+/// What was said so long ago is removed.
 const FORGOTTEN: Ticks = Ticks::days(7);
 
 /// What one process says of itself.
 #[derive(Debug, Serialize, Deserialize)]
 struct Said {
     process: u32,
+    /// The machine it runs on: processes of one lake may be on several.
+    #[serde(default)]
+    host: String,
     started: String,
     written: String,
     /// What the process took in since it started.
@@ -40,86 +45,81 @@ struct Said {
     hubs: BTreeMap<String, Hub>,
 }
 
-/// The file of this process; gone with a process that ends as it should. A lake on object storage has none:
-/// its processes are on several machines, and what they share is in the checkpoints.
-pub(super) struct File {
-    path: Option<PathBuf>,
+/// The word of this process in its lake; gone with a process that ends as it should.
+pub(super) struct Word {
+    lake: Arc<Lake>,
+    every: Duration,
+    name: String,
+    host: String,
     started: Time,
 }
 
-impl File {
-    /// The file of this process in a lake; files of long ago are removed.
-    pub fn new(settings: &Settings) -> File {
-        let folder = folder(settings);
-        for (path, said) in folder.iter().flat_map(|folder| read(folder)) {
+impl Word {
+    /// Removes words of long ago.
+    pub async fn new(lake: Arc<Lake>, settings: &Settings) -> Word {
+        for (name, said) in told(&lake).await.unwrap_or_default() {
             if age(&said).is_none_or(|age| age > FORGOTTEN) {
-                let _ = std::fs::remove_file(path);
+                lake.untell(&name);
             }
         }
         let started = System.now();
         // Process ids come again, and are the same on another machine.
-        let name = format!("{}-{}.json", std::process::id(), started.unix_micros());
-        File { path: folder.map(|folder| folder.join(name)), started }
+        let name = format!("{}-{}", std::process::id(), started.unix_micros());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Word { lake, every: every(settings), name, host: host.trim().to_owned(), started }
     }
 
-    /// Says what the process is at. That it cannot stops nothing.
-    pub async fn write(&self, ledger: &Ledger, status: &Status) {
-        let Some(path) = self.path.clone() else { return };
-        let now = System.now();
-        let said = Said {
-            process: std::process::id(),
-            started: self.started.to_string(),
-            written: now.to_string(),
-            events: ledger.events,
-            facts: ledger.facts,
-            rejects: ledger.rejects,
-            bytes: ledger.bytes,
-            commits: ledger.commits,
-            hubs: status.snapshot(now),
-        };
-        let written = tokio::task::spawn_blocking(move || {
-            let temporary = path.with_extension("tmp");
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-            std::fs::write(&temporary, serde_json::to_vec(&said)?)?;
-            std::fs::rename(&temporary, &path)
-        });
-        if let Err(error) = written.await.map_err(std::io::Error::other).flatten() {
-            tracing::debug!(%error, "the status could not be written");
+    /// Says now and then what the process is at. That it cannot stops nothing.
+    pub async fn keep(&self, ledger: impl Fn() -> Ledger, status: &Status) {
+        loop {
+            let now = System.now();
+            let ledger = ledger();
+            let said = Said {
+                process: std::process::id(),
+                host: self.host.clone(),
+                started: self.started.to_string(),
+                written: now.to_string(),
+                events: ledger.events,
+                facts: ledger.facts,
+                rejects: ledger.rejects,
+                bytes: ledger.bytes,
+                commits: ledger.commits,
+                hubs: status.snapshot(now),
+            };
+            let says = serde_json::json!(said).to_string();
+            if let Err(error) = self.lake.tell(&self.name, says).await {
+                tracing::debug!(%error, "the status could not be written");
+            }
+            tokio::time::sleep(self.every).await;
         }
     }
 }
 
-impl Drop for File {
+impl Drop for Word {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-        }
+        self.lake.untell(&self.name);
     }
 }
 
-/// Where the processes of a lake on the local disk say what they are at.
-fn folder(settings: &Settings) -> Option<PathBuf> {
-    storage::url(settings).is_none().then(|| absolute(&settings.lake.path).join("_status"))
+/// How often a process of this lake says what it is at.
+fn every(settings: &Settings) -> Duration {
+    if storage::url(settings).is_some() { EVERY_FAR } else { EVERY }
 }
 
-/// What the processes of a lake said last.
-fn read(folder: &Path) -> Vec<(PathBuf, Said)> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let said = |path: PathBuf| {
-        let said = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
-        Some((path, said))
-    };
-    let mut found: Vec<_> = entries
-        .map(|e| e.path())
-        .filter(|p| p.extension().is_some_and(|e| e == "json"))
-        .filter_map(said)
-        .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found
+/// What the processes of a lake said last, by name.
+async fn told(lake: &Lake) -> Result<Vec<(String, Said)>, StoreError> {
+    let told = lake.told().await?.into_iter();
+    Ok(told.filter_map(|(name, says)| Some((name, serde_json::from_slice(&says).ok()?))).collect())
 }
 
 fn age(said: &Said) -> Option<Ticks> {
     Some(Ticks(System.now().0 - Time::parse(&said.written)?.0))
+}
+
+/// Whether a process spoke lately enough to be running.
+fn is_running(said: &Said, settings: &Settings) -> bool {
+    let silence = i64::try_from((every(settings) * SILENT).as_secs()).unwrap_or(i64::MAX);
+    age(said).is_some_and(|age| age <= Ticks::seconds(silence))
 }
 
 /// What the store of checkpoints has on one hub.
@@ -143,10 +143,16 @@ struct Owned {
 /// Prints it all.
 pub(super) async fn run(asked: cli::Status, settings: &Settings) -> Result<u8, Failure> {
     let name = storage::shown(settings);
-    let said: Vec<Said> =
-        folder(settings).iter().flat_map(|folder| read(folder)).map(|(_, said)| said).collect();
     let shared = shared(settings).await?;
-    let holds = match storage::find(settings).await? {
+    let lake = storage::find(settings).await?;
+    let said = match &lake {
+        Some(lake) => {
+            told(lake).await.map_err(|e| Failure::of("read what the processes of the lake say", e))?
+        }
+        None => Vec::new(),
+    };
+    let said: Vec<Said> = said.into_iter().map(|(_, said)| said).collect();
+    let holds = match lake {
         Some(lake) => {
             let tables = lake.pin();
             let rows = tables.iter().flat_map(|t| t.files.iter()).map(|f| f.rows).sum::<u64>();
@@ -157,12 +163,11 @@ pub(super) async fn run(asked: cli::Status, settings: &Settings) -> Result<u8, F
         None => serde_json::Value::Null,
     };
     if asked.format != Format::Table {
-        let is_running = |said: &Said| age(said).is_some_and(|age| age <= SILENT);
         let processes: Vec<_> = said
             .iter()
             .map(|said| {
                 let mut json = serde_json::json!(said);
-                json["running"] = is_running(said).into();
+                json["running"] = is_running(said, settings).into();
                 json
             })
             .collect();
@@ -181,7 +186,7 @@ pub(super) async fn run(asked: cli::Status, settings: &Settings) -> Result<u8, F
     if said.is_empty() {
         let _ = writeln!(out, "processes  none runs on this lake");
     }
-    said.iter().for_each(|said| process(&mut out, said));
+    said.iter().for_each(|said| process(&mut out, said, is_running(said, settings)));
     shared.iter().for_each(|shared| checkpoints(&mut out, shared));
     ask::print(out.as_bytes())
 }
@@ -217,12 +222,13 @@ async fn shared(settings: &Settings) -> Result<Vec<Shared>, Failure> {
     Ok(all)
 }
 
-fn process(out: &mut String, said: &Said) {
+fn process(out: &mut String, said: &Said, is_running: bool) {
     let seconds = age(said).map_or(0, |age| age.0 / Ticks::seconds(1).0);
-    let state = if seconds <= SILENT.0 / Ticks::seconds(1).0 { "runs" } else { "ended without a word" };
+    let state = if is_running { "runs" } else { "ended without a word" };
+    let host = if said.host.is_empty() { String::new() } else { format!(" on {}", said.host) };
     let _ = writeln!(
         out,
-        "process    {} {state}, since {}, heard {seconds} s ago: {} events, {} facts, {} rejects in {} commits",
+        "process    {}{host} {state}, since {}, heard {seconds} s ago: {} events, {} facts, {} rejects in {} commits",
         said.process, said.started, said.events, said.facts, said.rejects, said.commits
     );
     for (name, hub) in &said.hubs {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Failure, absolute};
+use crate::objects::{Access, is_url};
 use crate::settings::Settings;
 use crate::source::secret;
-use crate::store::{Access, Lake, is_url};
+use crate::store::Lake;
 
 /// The URL of a lake on object storage; `None` for one on the local disk.
 pub(super) fn url(settings: &Settings) -> Option<&str> {
@@ -78,7 +79,7 @@ pub(super) async fn vacant(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// What reaches the object store, its secrets read from where the settings say they are.
-fn access(settings: &Settings) -> Result<Access, Failure> {
+pub(super) fn access(settings: &Settings) -> Result<Access, Failure> {
     let storage = &settings.storage;
     let read = |name: &str, setting: &str| {
         secret::optional(setting)

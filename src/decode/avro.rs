@@ -19,6 +19,24 @@ pub(super) fn is_container(body: &[u8]) -> bool {
     body.starts_with(MAGIC)
 }
 
+/// The length of the header of such a file; 0 where it is none, or not all there.
+pub(super) fn header_length(body: &[u8]) -> usize {
+    if !is_container(body) {
+        return 0;
+    }
+    Container::open(body).map_or(0, |container| container.position())
+}
+
+/// The length of the whole blocks that what follows a header begins with.
+pub(super) fn cut_blocks(header: &[u8], bytes: &[u8]) -> usize {
+    let mut input = Input { bytes, at: 0 };
+    let mut whole = 0;
+    while input.block().is_ok_and(|(_, _, marker)| header.ends_with(marker)) {
+        whole = input.at;
+    }
+    whole
+}
+
 /// A value of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Datum<'b> {
@@ -116,9 +134,8 @@ impl<'a> Container<'a> {
         if position == self.input.bytes.len() {
             return Ok(None);
         }
-        let (count, size) = (self.input.length()?, self.input.length()?);
-        let packed = self.input.take(size)?;
-        if self.input.take(MARKER)? != self.marker {
+        let (count, packed, marker) = self.input.block()?;
+        if marker != self.marker {
             return Err("a block does not end with the marker of the file".to_owned());
         }
         let bytes = match self.deflate {
@@ -182,6 +199,12 @@ impl<'a> Input<'a> {
                 return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
             }
         }
+    }
+
+    /// How many records a block has, their bytes, and the marker behind them.
+    fn block(&mut self) -> Read<(usize, &'a [u8], &'a [u8])> {
+        let (count, size) = (self.length()?, self.length()?);
+        Ok((count, self.take(size)?, self.take(MARKER)?))
     }
 
     fn length(&mut self) -> Read<usize> {
@@ -421,6 +444,26 @@ mod tests {
         ] {
             assert!(found[0].contains(word), "{word} in {}", found[0]);
         }
+    }
+
+    #[test]
+    fn a_file_is_cut_behind_whole_blocks_and_each_part_is_read_under_the_header() {
+        let blocks = [(2, [record(), record()].concat()), (1, record()), (3, record().repeat(3))];
+        let whole = file(SCHEMA, "null", &blocks);
+        let header = header_length(&whole);
+        let ends: Vec<usize> = (0..=blocks.len()).map(|n| file(SCHEMA, "null", &blocks[..n]).len()).collect();
+        assert_eq!(header, ends[0]);
+        assert!((0..header).all(|end| header_length(&whole[..end]) == 0));
+        for end in header..=whole.len() {
+            let cut = header + cut_blocks(&whole[..header], &whole[header..end]);
+            assert_eq!(Some(&cut), ends.iter().rfind(|e| **e <= end), "{end}");
+        }
+        let part = [&whole[..header], &whole[ends[1]..ends[3]]].concat();
+        assert_eq!(all(&part).unwrap(), all(&whole).unwrap()[2..]);
+        // Another marker ends no block of this file.
+        let mut bent = whole.clone();
+        bent[ends[2] - 1] ^= 1;
+        assert_eq!(header + cut_blocks(&whole[..header], &bent[header..]), ends[1]);
     }
 
     #[test]

@@ -43,16 +43,24 @@ pub fn cut(bytes: &[u8], first: bool) -> usize {
     last
 }
 
-/// The length of the header line of a CSV export that starts here, line break included; 0 for all else.
-pub fn csv_header(bytes: &[u8]) -> usize {
+/// The length of what a body begins with and its parts need to be read: the header line of a CSV export,
+/// line break included, or the header of an Avro file; 0 for all else.
+pub fn header_length(bytes: &[u8]) -> usize {
     if !export::is_csv(bytes) {
-        return 0;
+        return avro::header_length(bytes);
     }
     memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1)
 }
 
-/// The length of the prefix of CSV rows that ends between two of them.
-pub fn cut_rows(bytes: &[u8]) -> usize {
+/// The length of the prefix of `bytes`, which lie under a header or begin with it, that ends between two
+/// CSV rows or blocks of an Avro file.
+pub fn cut_under(header: &[u8], bytes: &[u8]) -> usize {
+    let under = bytes.strip_prefix(header).unwrap_or(bytes);
+    let cut = if avro::is_container(header) { avro::cut_blocks(header, under) } else { cut_rows(under) };
+    bytes.len() - under.len() + cut
+}
+
+fn cut_rows(bytes: &[u8]) -> usize {
     let (mut quoted, mut last) = (false, 0);
     for at in memchr::memchr2_iter(b'"', b'\n', bytes) {
         match bytes[at] {
@@ -65,10 +73,10 @@ pub fn cut_rows(bytes: &[u8]) -> usize {
 }
 
 /// Whether what follows the last cut is whole: a file may end in the middle of a record that is
-/// still being written.
-pub fn is_whole(rest: &[u8]) -> bool {
+/// still being written. `header` is what it lies under.
+pub fn is_whole(header: &[u8], rest: &[u8]) -> bool {
     // A file of records says itself where it ends.
-    if avro::is_container(rest) {
+    if avro::is_container(header) || avro::is_container(rest) {
         return true;
     }
     let rest = rest.trim_ascii();
@@ -101,14 +109,15 @@ mod tests {
         assert_eq!(cut(b"{\"a\":{}}{\"b\":[1]}{", true), 17);
         assert_eq!(cut(b"Id,ActionId,Timestamp\n1,2,3\n", true), 0);
         let csv = b"\xef\xbb\xbfId,ActionId,Timestamp\n1,\"a\nb\",3\n4,\"5\n";
-        assert_eq!((csv_header(csv), cut_rows(csv)), (25, 35));
-        assert_eq!(csv_header(b"{\"a\":1}\n"), 0);
+        assert_eq!((header_length(csv), cut_under(&csv[..25], csv)), (25, 35));
+        assert_eq!(cut_under(&csv[..25], &csv[25..]), 10);
+        assert_eq!(header_length(b"{\"a\":1}\n"), 0);
         assert!(
-            is_whole(b"{\"a\":1}")
-                && is_whole(b"  \n")
-                && is_whole(b"]")
-                && is_whole(b",{\"a\":1}\n]".trim_ascii_start().strip_prefix(b",").unwrap())
+            is_whole(b"", b"{\"a\":1}")
+                && is_whole(b"", b"  \n")
+                && is_whole(b"", b"]")
+                && is_whole(b"", b",{\"a\":1}\n]".trim_ascii_start().strip_prefix(b",").unwrap())
         );
-        assert!(!is_whole(b"{\"a\":"));
+        assert!(!is_whole(b"", b"{\"a\":"));
     }
 }

@@ -26,7 +26,7 @@ mod redact;
 mod scan;
 mod shape;
 
-pub use cut::{csv_header, cut, cut_rows, is_whole};
+pub use cut::{cut, cut_under, header_length, is_whole};
 pub use facts::idle_since;
 pub use holdings::holdings;
 pub use inflate::inflate;

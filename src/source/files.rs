@@ -1,19 +1,24 @@
-//! Files, folders, patterns and standard input: once, or watched; resumed where they were.
+//! Files, folders, patterns, URLs of objects and standard input: once, or watched; resumed where they were.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+mod found;
+mod item;
+mod listed;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io::{Read as _, SeekFrom};
 use std::time::Duration;
 
 use bytes::Bytes;
-use globset::GlobBuilder;
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Outcome, Payload, Position};
-use crate::decode::{csv_header, cut, cut_rows, is_whole};
-use crate::model::RecordHash;
+use crate::decode::{cut, cut_under, header_length, is_whole};
+use crate::model::{Key, RecordHash};
+use crate::objects::{Access, ObjectsError, is_url};
+use item::{Bytewise, Item};
+use listed::Listed;
 
 /// How files are read.
 #[derive(Debug, Clone)]
@@ -24,8 +29,10 @@ pub struct Settings {
     pub max_document: usize,
     /// Bytes under way at once: enough that one commit is prepared while another is written.
     pub under_way: usize,
-    /// Time between two looks at watched files.
+    /// Time between two looks at what is watched.
     pub every: Duration,
+    /// What reaches the object stores of URLs.
+    pub storage: Access,
 }
 
 /// Files that cannot be found or read.
@@ -33,12 +40,26 @@ pub struct Settings {
 pub enum FilesError {
     #[error("find `{pattern}`: there is no such file or folder")]
     Missing { pattern: String },
+    #[error("find `{url}`: no object has this name, is below it or matches it; correct the URL")]
+    NoObject { url: String },
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     #[error("understand the pattern `{pattern}`")]
     Pattern { pattern: String, source: globset::Error },
     #[error("read `{path}`")]
     Io { path: String, source: std::io::Error },
     #[error("take `{path}`: {says}")]
     NotTaken { path: String, says: String },
+}
+
+impl FilesError {
+    /// What went wrong with the bytes of something; an object store has said itself what of.
+    fn io(path: &str) -> impl Fn(std::io::Error) -> FilesError + use<'_> {
+        |source| match source.downcast::<ObjectsError>() {
+            Ok(error) => FilesError::Objects(error),
+            Err(source) => FilesError::Io { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// What one pass could not take: fragments that finish "failed to ...".
@@ -67,6 +88,9 @@ struct Left {
     /// When the file was changed last, in nanoseconds: the same size may hold something else.
     #[serde(default)]
     modified: i64,
+    /// The ETag of an object, by which one that is as it was need not be asked for.
+    #[serde(default)]
+    etag: String,
 }
 
 const HEAD: u64 = 4096;
@@ -74,46 +98,52 @@ const HEAD: u64 = 4096;
 const AVRO: &[u8] = b"Obj\x01";
 /// How much of a file tells whether it holds audit records.
 const SNIFF: u64 = 64 << 10;
+/// Objects of a listing that are looked at together, to say how many bytes there are.
+const LISTED: usize = 5000;
 /// Payloads between two saved positions: to save one, all before it must be committed.
 const SAVE_EVERY: usize = 128;
 
-/// Ingests all that `patterns` name, once: records about the world first, audit records after them.
+/// Ingests all that `patterns` name, once: of files records about the world first, audit records after them;
+/// then objects in order of their names.
 pub async fn ingest_once<C, P>(
     settings: &Settings,
     patterns: &[String],
     intake: mpsc::Sender<Payload>,
     is_audit: &C,
     positions: &P,
-    mut progress: impl FnMut(Progress<'_>),
+    progress: impl FnMut(Progress<'_>),
 ) -> Result<Report, FilesError>
 where
     C: Fn(&[u8]) -> bool,
     P: Fn(&str) -> Option<String>,
 {
-    let mut report = Report::default();
+    let mut pass =
+        Pass { settings, intake: &intake, positions, progress, done: 0, total: 0, report: Report::default() };
     let mut files = Vec::new();
-    for pattern in patterns.iter().filter(|p| *p != "-") {
+    let named = patterns.iter().filter(|p| *p != "-");
+    let (urls, paths): (Vec<&String>, Vec<&String>) = named.partition(|p| is_url(p));
+    for pattern in paths {
         let mut errors = Vec::new();
-        let found = list(pattern, &mut errors);
+        let found = found::list(pattern, &mut errors);
         if found.is_empty() && errors.is_empty() {
             errors.push(FilesError::Missing { pattern: pattern.clone() });
         }
         files.extend(found);
-        report.failed.extend(errors.iter().map(says));
+        errors.iter().for_each(|e| pass.failed(e));
     }
-    sort(&mut files, is_audit);
-    let total = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
-    let mut done = 0;
+    found::sort(&mut files, is_audit);
+    let files: Vec<Item> = files.into_iter().map(Item::File).collect();
+    pass.total = files.iter().map(Item::size).sum();
     for file in &files {
-        let name = file.display().to_string();
-        progress(Progress { bytes: done, total, file: &name });
-        let base = done;
-        let mut step = |bytes| progress(Progress { bytes: base + bytes, total, file: &name });
-        if let Err(e) = take(settings, file, &intake, positions, true, &mut step).await {
-            report.failed.push(says(&e));
-        }
-        done = base + file.metadata().map_or(0, |m| m.len());
+        pass.take(file).await;
     }
+    for url in urls {
+        match Listed::open(url, &settings.storage) {
+            Ok(listed) => pass.take_all(&listed, url).await,
+            Err(e) => pass.failed(&e),
+        }
+    }
+    let mut report = pass.report;
     if patterns.iter().any(|p| p == "-") {
         let mut stdin = std::io::stdin();
         let mut magic = Vec::new();
@@ -123,7 +153,7 @@ where
         let plain = std::io::Cursor::new(magic).chain(stdin);
         let mut reader: Box<dyn std::io::Read + Send> =
             if gzip { Box::new(flate2::read::MultiGzDecoder::new(plain)) } else { Box::new(plain) };
-        let mut sender = Sending::new(settings, &intake, "stdin");
+        let mut sender = Sending::new(settings, &intake, "stdin", None);
         let read =
             pump(settings, &mut reader, "standard input", Vec::new(), &mut sender, true, &mut |_| {}).await;
         let read = match read {
@@ -151,38 +181,65 @@ where
     P: Fn(&str) -> Option<String>,
 {
     tokio::pin!(stopped);
-    let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    let mut taken: BTreeMap<PathBuf, (u64, i64)> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for url in patterns.iter().filter(|p| is_url(p)) {
+        listed.push(Listed::open(url, &settings.storage)?);
+    }
+    // By what something is called. Object stores hold many: the names themselves would fill the memory.
+    let mut seen: HashMap<Key, Seen> = HashMap::new();
     let mut told: BTreeSet<String> = BTreeSet::new();
     loop {
+        let mut now = HashMap::with_capacity(seen.len());
+        let mut failed = BTreeSet::new();
         let (mut files, mut errors) = (Vec::new(), Vec::new());
-        for pattern in patterns {
-            files.extend(list(pattern, &mut errors));
+        for pattern in patterns.iter().filter(|p| !is_url(p)) {
+            files.extend(found::list(pattern, &mut errors));
         }
-        // What cannot be listed is said once; the rest is watched all the same.
-        for error in errors.iter().map(says).filter(|error| told.insert(error.clone())) {
-            tracing::warn!(error, "not all of what is watched can be read");
+        found::sort(&mut files, is_audit);
+        let files = files.into_iter().map(|file| Ok(Item::File(file)));
+        let mut items = stream::iter(errors.into_iter().map(Err).chain(files)).boxed();
+        for listed in &listed {
+            items = items.chain(listed.list()).boxed();
         }
-        sort(&mut files, is_audit);
-        for file in files {
-            let size = file.metadata().map_or(0, |m| m.len());
-            // A file that still grows may end within a record: its tail waits for the next look.
-            let settled = sizes.insert(file.clone(), size) == Some(size);
-            let state = (size, modified(&file));
-            if taken.get(&file) == Some(&state) {
-                continue;
+        loop {
+            let next = tokio::select! {
+                () = &mut stopped => return Ok(()),
+                next = items.next() => next,
+            };
+            let item = match next {
+                None => break,
+                Some(Ok(item)) => item,
+                // What cannot be listed is said once until it can; the rest is watched all the same.
+                Some(Err(error)) => {
+                    if !told.contains(&error.to_string()) {
+                        tracing::warn!(error = says(&error), "not all of what is watched can be read");
+                    }
+                    failed.insert(error.to_string());
+                    continue;
+                }
+            };
+            let (name, state) = (Key::of(&item.name()), item.state());
+            let before = seen.get(&name).filter(|before| before.state == state);
+            // What still grows may end within a record: its tail waits for the next look.
+            let settled = before.is_some() || item.is_old();
+            let mut taken = before.is_some_and(|before| before.taken);
+            if !taken {
+                let mut ignore = |_| {};
+                let done = tokio::select! {
+                    () = &mut stopped => return Ok(()),
+                    done = take(settings, &item, &intake, positions, settled, &mut ignore) => done,
+                };
+                taken = settled && done.is_ok();
+                if let Err(error) = done {
+                    tracing::warn!(
+                        error = says(&error),
+                        "a watched file was not taken; the next look tries again"
+                    );
+                }
             }
-            if settled {
-                taken.insert(file.clone(), state);
-            }
-            if let Err(error) = take(settings, &file, &intake, positions, settled, &mut |_| {}).await {
-                tracing::warn!(
-                    error = says(&error),
-                    "a watched file was not taken; the next look tries again"
-                );
-                taken.remove(&file);
-            }
+            now.insert(name, Seen { state, taken });
         }
+        (seen, told) = (now, failed);
         tokio::select! {
             () = &mut stopped => return Ok(()),
             () = tokio::time::sleep(settings.every) => {}
@@ -190,11 +247,65 @@ where
     }
 }
 
-/// How many files a pattern names now.
-pub fn check(pattern: &str) -> Result<usize, FilesError> {
+/// How many files a pattern names now; `None` for a URL, which is understood and not asked.
+pub fn check(settings: &Settings, pattern: &str) -> Result<Option<usize>, FilesError> {
+    if is_url(pattern) {
+        return Listed::open(pattern, &settings.storage).map(|_| None);
+    }
     let mut errors = Vec::new();
-    let files = list(pattern, &mut errors);
-    errors.into_iter().next().map_or(Ok(files.len()), Err)
+    let files = found::list(pattern, &mut errors);
+    errors.into_iter().next().map_or(Ok(Some(files.len())), Err)
+}
+
+/// What was seen of something in a look.
+struct Seen {
+    state: Key,
+    taken: bool,
+}
+
+/// One pass over all that is asked for.
+struct Pass<'p, P, F> {
+    settings: &'p Settings,
+    intake: &'p mpsc::Sender<Payload>,
+    positions: &'p P,
+    progress: F,
+    done: u64,
+    total: u64,
+    report: Report,
+}
+
+impl<P: Fn(&str) -> Option<String>, F: FnMut(Progress<'_>)> Pass<'_, P, F> {
+    fn failed(&mut self, error: &FilesError) {
+        self.report.failed.push(says(error));
+    }
+
+    async fn take(&mut self, item: &Item) {
+        let (name, base, total) = (item.name(), self.done, self.total);
+        let mut step = |bytes| (self.progress)(Progress { bytes: base + bytes, total, file: &name });
+        step(0);
+        if let Err(e) = take(self.settings, item, self.intake, self.positions, true, &mut step).await {
+            self.failed(&e);
+        }
+        self.done = base + item.size();
+    }
+
+    async fn take_all(&mut self, listed: &Listed, url: &str) {
+        let mut is_empty = true;
+        let mut pages = listed.list().ready_chunks(LISTED);
+        while let Some(page) = pages.next().await {
+            is_empty = false;
+            self.total += page.iter().flatten().map(Item::size).sum::<u64>();
+            for item in &page {
+                match item {
+                    Ok(item) => self.take(item).await,
+                    Err(e) => self.failed(e),
+                }
+            }
+        }
+        if is_empty {
+            self.failed(&FilesError::NoObject { url: url.to_owned() });
+        }
+    }
 }
 
 fn says(error: &FilesError) -> String {
@@ -204,132 +315,38 @@ fn says(error: &FilesError) -> String {
     }
 }
 
-/// The files of a path, a folder or a pattern, by name; what cannot be read goes to `errors`.
-fn list(pattern: &str, errors: &mut Vec<FilesError>) -> Vec<PathBuf> {
-    let path = Path::new(pattern);
-    let mut out = Vec::new();
-    if path.is_file() {
-        out.push(absolute(path));
-    } else if path.is_dir() {
-        walk(path, &mut |file| out.push(file), errors);
-    } else if pattern.contains(['*', '?', '[', '{']) {
-        // Only what was asked is a pattern, not the folder it is asked in.
-        let folder = std::env::current_dir().unwrap_or_default();
-        let full = match path.is_absolute() {
-            true => pattern.to_owned(),
-            false => format!("{}/{pattern}", globset::escape(&folder.display().to_string())),
-        };
-        let glob = match GlobBuilder::new(&full).literal_separator(true).build() {
-            Ok(glob) => glob.compile_matcher(),
-            Err(source) => {
-                errors.push(FilesError::Pattern { pattern: pattern.to_owned(), source });
-                return out;
-            }
-        };
-        let fixed: PathBuf = path
-            .components()
-            .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
-            .collect();
-        let fixed = absolute(if fixed.as_os_str().is_empty() { Path::new(".") } else { &fixed });
-        if fixed.is_dir() {
-            let mut each = |file: PathBuf| {
-                if glob.is_match(&file) {
-                    out.push(file);
-                }
-            };
-            walk(&fixed, &mut each, errors);
-        }
-    }
-    out.sort();
-    out
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn walk(folder: &Path, each: &mut impl FnMut(PathBuf), errors: &mut Vec<FilesError>) {
-    let fail = |source| FilesError::Io { path: folder.display().to_string(), source };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) => return errors.push(fail(e)),
-    };
-    for entry in entries {
-        let (entry, kind) = match entry.and_then(|e| Ok((e.file_type()?, e))) {
-            Ok((kind, entry)) => (entry, kind),
-            Err(e) => {
-                errors.push(fail(e));
-                continue;
-            }
-        };
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if kind.is_dir() && !hidden {
-            walk(&entry.path(), each, errors);
-        } else if !hidden && (kind.is_file() || kind.is_symlink() && entry.path().is_file()) {
-            // A link to a folder is not followed: it may lead back here.
-            each(absolute(&entry.path()));
-        }
-    }
-}
-
-/// When a file was changed last, in nanoseconds since 1970.
-fn modified(path: &Path) -> i64 {
-    let changed = path.metadata().and_then(|m| m.modified()).ok();
-    let since = changed.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(0)
-}
-
-/// Records about the world are learnt before the events they explain.
-fn sort(files: &mut Vec<PathBuf>, is_audit: &impl Fn(&[u8]) -> bool) {
-    files.sort();
-    files.dedup();
-    files.sort_by_cached_key(|file| {
-        let mut head = Vec::new();
-        let read = File::open(file).and_then(|f| f.take(SNIFF).read_to_end(&mut head));
-        if head.starts_with(&[0x1f, 0x8b]) {
-            let mut inflated = vec![0; SNIFF as usize];
-            let mut reader = flate2::read::GzDecoder::new(head.as_slice());
-            let mut filled = 0;
-            while let Ok(n @ 1..) = reader.read(&mut inflated[filled..]) {
-                filled += n;
-            }
-            inflated.truncate(filled);
-            head = inflated;
-        }
-        read.is_ok() && is_audit(&head)
-    });
-}
-
-/// Takes what of a file is not taken yet.
+/// Takes what of a file or an object is not taken yet.
 async fn take(
     settings: &Settings,
-    path: &Path,
+    item: &Item,
     intake: &mpsc::Sender<Payload>,
     positions: &impl Fn(&str) -> Option<String>,
     settled: bool,
     progress: &mut impl FnMut(u64),
 ) -> Result<(), FilesError> {
-    let name = path.display().to_string();
-    let fail = |source| FilesError::Io { path: name.clone(), source };
-    let partition = format!("file:{name}");
-    let mut file = File::open(path).map_err(fail)?;
-    let size = file.metadata().map_err(fail)?.len();
+    let (name, partition) = (item.name(), item.partition());
+    let fail = FilesError::io(&name);
+    let mut file = item.open(settings.chunk).map_err(&fail)?;
+    let (size, modified, etag) = (item.size(), item.modified(), item.etag());
     let left: Option<Left> = positions(&partition).and_then(|p| serde_json::from_str(&p).ok());
     let mut start = 0;
-    if let Some(left) = &left
-        && left.offset <= size
-        && digest(&mut file, 0, left.head_bytes).map_err(fail)? == left.head
-        && tail(&mut file, left.offset).map_err(fail)? == left.tail
-        && !(left.offset == size && left.modified != modified(path))
-    {
-        start = left.offset;
+    if let Some(left) = &left {
+        let is_whole = left.offset == size;
+        if is_whole && !etag.is_empty() && left.etag == etag {
+            return Ok(());
+        }
+        if left.offset <= size
+            && digest(&mut file, 0, left.head_bytes).map_err(&fail)? == left.head
+            && tail(&mut file, left.offset).map_err(&fail)? == left.tail
+            && !(is_whole && (left.modified, left.etag.as_str()) != (modified, etag))
+        {
+            start = left.offset;
+        }
     }
     if start == size {
         return Ok(());
     }
-    let mut magic = Vec::new();
-    file.seek(SeekFrom::Start(0)).map_err(fail)?;
-    std::io::Read::by_ref(&mut file).take(AVRO.len() as u64).read_to_end(&mut magic).map_err(fail)?;
+    let magic = bytes(&mut file, 0, AVRO.len() as u64).map_err(&fail)?;
     let gzip = magic.starts_with(&[0x1f, 0x8b]);
     if (gzip || magic == AVRO) && !settled {
         return Ok(());
@@ -338,36 +355,33 @@ async fn take(
         // Its header says how to read what comes later.
         start = 0;
     }
-    // A compressed file cannot be entered in the middle.
-    file.seek(SeekFrom::Start(if gzip { 0 } else { start })).map_err(fail)?;
     let head_bytes = size.min(HEAD);
-    let mut second = File::open(path).map_err(fail)?;
-    let head = digest(&mut second, 0, head_bytes).map_err(fail)?;
+    let head = digest(&mut file, 0, head_bytes).map_err(&fail)?;
     // What was appended to a CSV export lies under its header.
     let mut beginning = Vec::new();
     if !gzip && start > 0 {
-        second.seek(SeekFrom::Start(0)).map_err(fail)?;
-        second.take(SNIFF).read_to_end(&mut beginning).map_err(fail)?;
-        beginning.truncate(csv_header(&beginning));
+        beginning = bytes(&mut file, 0, SNIFF).map_err(&fail)?;
+        beginning.truncate(header_length(&beginning));
     }
-    let mut sender = Sending::new(settings, intake, &partition);
-    let position = (
-        Left {
-            offset: if gzip { size } else { start },
-            head,
-            head_bytes,
-            tail: String::new(),
-            modified: modified(path),
-        },
-        partition.clone(),
-    );
+    // A compressed file cannot be entered in the middle.
+    file.seek(SeekFrom::Start(if gzip { 0 } else { start })).map_err(&fail)?;
+    let mut sender = Sending::new(settings, intake, &partition, Some(item));
+    let position = Left {
+        offset: if gzip { size } else { start },
+        head,
+        head_bytes,
+        tail: String::new(),
+        modified,
+        etag: etag.to_owned(),
+    };
     if gzip {
         let mut reader = flate2::read::MultiGzDecoder::new(std::io::BufReader::new(file));
         match pump(settings, &mut reader, &name, Vec::new(), &mut sender, true, progress).await {
             // Damaged: the whole file goes in as it is, and the decoder says what is wrong with it.
             Err(FilesError::Io { .. }) => {
-                let bytes = std::fs::read(path).map_err(fail)?;
-                sender.send(bytes.into(), size).await?;
+                let mut whole = Vec::new();
+                item.open(settings.chunk).and_then(|mut file| file.read_to_end(&mut whole)).map_err(&fail)?;
+                sender.send(whole.into(), size).await?;
             }
             other => other?,
         }
@@ -379,15 +393,19 @@ async fn take(
     sender.finish().await
 }
 
-fn digest(file: &mut File, from: u64, bytes: u64) -> std::io::Result<String> {
+fn bytes(file: &mut Box<dyn Bytewise>, from: u64, bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut read = Vec::new();
     file.seek(SeekFrom::Start(from))?;
     file.take(bytes).read_to_end(&mut read)?;
-    Ok(RecordHash::of(&read).to_string())
+    Ok(read)
+}
+
+fn digest(file: &mut Box<dyn Bytewise>, from: u64, length: u64) -> std::io::Result<String> {
+    Ok(RecordHash::of(&bytes(file, from, length)?).to_string())
 }
 
 /// Digest of the bytes before an offset.
-fn tail(file: &mut File, offset: u64) -> std::io::Result<String> {
+fn tail(file: &mut Box<dyn Bytewise>, offset: u64) -> std::io::Result<String> {
     let from = offset.saturating_sub(HEAD);
     digest(file, from, offset - from)
 }
@@ -402,7 +420,7 @@ async fn pump(
     whole: bool,
     progress: &mut impl FnMut(u64),
 ) -> Result<(), FilesError> {
-    let fail = |source| FilesError::Io { path: name.to_owned(), source };
+    let fail = FilesError::io(name);
     let mut buffer: Vec<u8> = Vec::new();
     let mut sent = 0u64;
     // A file that is entered in its middle has its header from its beginning.
@@ -414,16 +432,16 @@ async fn pump(
             buffer.reserve(settings.chunk);
             (&mut *reader).take(settings.chunk as u64).read_to_end(&mut buffer)
         });
-        read.map_err(fail)?;
+        read.map_err(&fail)?;
         let end = buffer.len() == before;
-        let head = if first { csv_header(&buffer) } else { 0 };
+        let head = if first { header_length(&buffer) } else { 0 };
         if head > 0 {
             header = buffer[..head].to_vec();
         }
-        let between = if header.is_empty() { cut(&buffer, first) } else { cut_rows(&buffer) };
+        let between = if header.is_empty() { cut(&buffer, first) } else { cut_under(&header, &buffer) };
         let mut n = if end && whole { buffer.len() } else { between };
         // The last record may still be written: it is taken as it is, and looked at again when it grows.
-        let unfinished = if end && whole && !is_whole(&buffer[between..]) { n - between } else { 0 };
+        let unfinished = if end && whole && !is_whole(&header, &buffer[between..]) { n - between } else { 0 };
         if n == 0 && buffer.len() > settings.max_document {
             // No record ends within the limit: it is handed over as it is, and what can be saved is.
             n = buffer.len();
@@ -447,7 +465,9 @@ async fn pump(
 struct Sending<'s> {
     intake: &'s mpsc::Sender<Payload>,
     source: String,
-    position: Option<(Left, String)>,
+    /// What is read, unless it is standard input.
+    item: Option<&'s Item>,
+    position: Option<Left>,
     waiting: VecDeque<(Bytes, oneshot::Receiver<Outcome>)>,
     bytes_waiting: usize,
     under_way: usize,
@@ -455,10 +475,16 @@ struct Sending<'s> {
 }
 
 impl<'s> Sending<'s> {
-    fn new(settings: &Settings, intake: &'s mpsc::Sender<Payload>, source: &str) -> Sending<'s> {
+    fn new(
+        settings: &Settings,
+        intake: &'s mpsc::Sender<Payload>,
+        source: &str,
+        item: Option<&'s Item>,
+    ) -> Sending<'s> {
         Sending {
             intake,
             source: source.to_owned(),
+            item,
             position: None,
             waiting: VecDeque::new(),
             bytes_waiting: 0,
@@ -473,11 +499,11 @@ impl<'s> Sending<'s> {
             self.settle().await?;
         }
         self.hand_over(chunk, None).await?;
-        if let Some((left, _)) = &mut self.position {
+        if let Some(left) = &mut self.position {
             left.offset += bytes;
         }
         self.since_saved += 1;
-        if self.since_saved >= SAVE_EVERY && self.source.starts_with("file:") {
+        if self.since_saved >= SAVE_EVERY && self.position.is_some() {
             self.finish().await?;
         }
         Ok(())
@@ -520,12 +546,12 @@ impl<'s> Sending<'s> {
     async fn finish(&mut self) -> Result<(), FilesError> {
         self.drain().await?;
         self.since_saved = 0;
-        if let Some((left, partition)) = &mut self.position {
-            // A file that is gone by now is looked at anew when it comes back.
-            let path = partition.trim_start_matches("file:");
-            left.tail = File::open(path).and_then(|mut f| tail(&mut f, left.offset)).unwrap_or_default();
+        if let (Some(left), Some(item)) = (&mut self.position, self.item) {
+            // What is gone by now is looked at anew when it comes back.
+            left.tail =
+                item.open(HEAD as usize).and_then(|mut f| tail(&mut f, left.offset)).unwrap_or_default();
             let value = serde_json::to_string(left).unwrap_or_default();
-            let position = Position { partition: partition.clone(), value };
+            let position = Position { partition: self.source.clone(), value };
             self.hand_over(Bytes::new(), Some(position)).await?;
             self.drain().await?;
         }
@@ -536,3 +562,6 @@ impl<'s> Sending<'s> {
         FilesError::NotTaken { path: self.source.trim_start_matches("file:").to_owned(), says }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,17 +7,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use object_store::ObjectStore;
 use serde_json::{Value as Json, json};
 
-use super::access::{self, Access};
 use super::commit::{Shown, TableState, Writer, commit, locked};
 use super::place::Place;
+use super::remote::Remote;
 use super::{Committed, Lease, Rows, StoreError};
 use crate::model::RecordHash;
+use crate::objects::Access;
 use crate::schema::{FileSet, Table, tables};
 
 /// The format this program reads and writes.
 const FORMAT: u64 = 1;
 /// The file that makes a folder a lake.
 const MARKER: &str = "lake.json";
+/// Where processes say what they are at.
+const TOLD: &str = "_status";
 
 /// How a lake is kept.
 #[derive(Debug, Clone)]
@@ -66,7 +69,7 @@ impl Lake {
     ///
     /// Fails when the URL names no store, or the store cannot be reached or refuses.
     pub async fn open_url(url: &str, access: &Access, settings: Settings) -> Result<Lake, StoreError> {
-        Lake::open_at(Place::Object(access::place(url, access)?), settings).await
+        Lake::open_at(Place::Object(Remote::open(url, access)?), settings).await
     }
 
     /// The same, but `None` where there is no lake.
@@ -75,7 +78,7 @@ impl Lake {
         access: &Access,
         settings: Settings,
     ) -> Result<Option<Lake>, StoreError> {
-        let place = Place::Object(access::place(url, access)?);
+        let place = Place::Object(Remote::open(url, access)?);
         let own = place.clone();
         match tokio::task::spawn_blocking(move || marker(&own)).await?? {
             Some(_) => Lake::open_at(place, settings).await.map(Some),
@@ -85,7 +88,7 @@ impl Lake {
 
     /// Whether nothing is at `url` yet, so that a lake can be made there; asks the store.
     pub async fn is_vacant(url: &str, access: &Access) -> Result<bool, StoreError> {
-        let place = Place::Object(access::place(url, access)?);
+        let place = Place::Object(Remote::open(url, access)?);
         tokio::task::spawn_blocking(move || place.is_taken().map(|taken| !taken)).await?
     }
 
@@ -150,6 +153,32 @@ impl Lake {
         let (inner, name) = (self.inner.clone(), position_name(partition));
         let text = json!({"partition": partition, "value": value}).to_string();
         tokio::task::spawn_blocking(move || inner.place.replace(&name, text.as_bytes())).await?
+    }
+
+    /// Keeps what a process says of itself, in place of what it said before under that name.
+    pub async fn tell(&self, name: &str, says: String) -> Result<(), StoreError> {
+        let (inner, name) = (self.inner.clone(), format!("{TOLD}/{name}.json"));
+        tokio::task::spawn_blocking(move || inner.place.tell(&name, says.as_bytes())).await?
+    }
+
+    /// What processes said of themselves, by name.
+    pub async fn told(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let place = self.inner.place.inside(TOLD);
+        let read = move || {
+            let mut names = place.names()?;
+            names.retain(|name| name.ends_with(".json"));
+            names.sort();
+            let told = place.read_all(&names)?.into_iter().zip(&names);
+            Ok(told
+                .filter_map(|(says, name)| Some((name.trim_end_matches(".json").to_owned(), says?)))
+                .collect())
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+
+    /// Forgets what was said under a name.
+    pub fn untell(&self, name: &str) {
+        self.inner.place.discard(&format!("{TOLD}/{name}.json"));
     }
 
     /// Takes the lease of a work that one process at a time does on this lake.

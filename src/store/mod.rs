@@ -6,7 +6,6 @@
 //! 3. `known` rises from commit to commit of a table; `seq` rises per writer in commit order.
 //! 4. The tables are plain Delta: any reader opens them.
 
-mod access;
 mod columns;
 mod commit;
 mod compact;
@@ -23,7 +22,6 @@ mod place;
 mod remote;
 mod stats;
 
-pub use access::{Access, is_url};
 pub use columns::{Builder, Cell, arrow_schema};
 pub use commit::Writer;
 pub use disk::FAILPOINTS;

@@ -73,14 +73,21 @@ impl Place {
 
     /// Whether something is here that no lake keeps beside its marker.
     pub fn is_taken(&self) -> Result<bool, StoreError> {
-        let names: Vec<String> = match self {
-            Place::Local(folder) => {
-                let entries = std::fs::read_dir(folder).map_err(StoreError::io("list", folder))?;
-                entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
-            }
-            Place::Object(remote) => remote.children()?,
-        };
-        Ok(names.iter().any(|name| !name.starts_with('_')))
+        Ok(self.names()?.iter().any(|name| !name.starts_with('_')))
+    }
+
+    /// What is directly here: names of files and folders. Where there is no folder, there is nothing.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Place::Local(folder) => match std::fs::read_dir(folder) {
+                Ok(entries) => {
+                    Ok(entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+                Err(e) => Err(StoreError::io("list", folder)(e)),
+            },
+            Place::Object(remote) => remote.children(),
+        }
     }
 
     /// What a name holds; `None` when there is no such.
@@ -122,6 +129,21 @@ impl Place {
                 disk::failpoint("position_written");
                 remote.put(name, bytes.to_vec())
             }
+        }
+    }
+
+    /// Writes what appears whole, and may be lost with the power: it is written anew all the time.
+    pub fn tell(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Place::Local(folder) => {
+                let path = folder.join(name);
+                let temporary = path.with_extension("tmp");
+                std::fs::create_dir_all(path.parent().unwrap_or(folder))
+                    .and_then(|()| std::fs::write(&temporary, bytes))
+                    .and_then(|()| std::fs::rename(&temporary, &path))
+                    .map_err(StoreError::io("write", &path))
+            }
+            Place::Object(remote) => remote.put(name, bytes.to_vec()),
         }
     }
 

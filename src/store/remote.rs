@@ -15,6 +15,7 @@ use object_store::{
 
 use super::StoreError;
 use super::disk::failpoint;
+use crate::objects::{self, Access};
 
 /// Requests under way at once for one question.
 const AT_ONCE: usize = 16;
@@ -72,6 +73,13 @@ pub(super) struct Blob {
 }
 
 impl Remote {
+    /// The folder that a URL names. Connects to nothing yet.
+    pub fn open(url: &str, access: &Access) -> Result<Remote, StoreError> {
+        let io = Arc::new(Io::start()?);
+        let named = objects::open(url, access, io.handle())?;
+        Ok(Remote::new(named.store, named.path, url, &named.root, io))
+    }
+
     /// `url` is how people write the folder, `root` how readers find it.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: &str, root: &str, io: Arc<Io>) -> Remote {
         let slash = |text: &str| Arc::from(format!("{}/", text.trim_end_matches('/')));

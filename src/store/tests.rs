@@ -206,6 +206,23 @@ async fn positions_and_formats_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_processes_say_of_themselves_is_there_until_they_end() {
+    for place in everywhere() {
+        let lake = place.open().await;
+        assert!(lake.told().await.unwrap().is_empty());
+        for (name, says) in [("b", "1"), ("a", "2"), ("b", "3")] {
+            lake.tell(name, says.to_owned()).await.unwrap();
+        }
+        let told = place.open().await.told().await.unwrap();
+        assert_eq!(told, [("a".to_owned(), b"2".to_vec()), ("b".to_owned(), b"3".to_vec())]);
+        lake.untell("b");
+        assert_eq!(lake.told().await.unwrap().len(), 1);
+        // It is part of the lake.
+        place.open().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_lake_is_left_alone() {
     for place in everywhere() {
         place.place().make().unwrap();

@@ -9,6 +9,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("decode", 1),
     ("attribute", 1),
     ("schema", 1),
+    ("objects", 1),
     ("source", 2),
     ("store", 2),
     ("query", 2),

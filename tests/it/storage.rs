@@ -1,6 +1,7 @@
-//! A lake on object storage: against Azurite, Microsoft's emulator, and against moto, an S3 of others.
+//! A lake on object storage, and what is ingested from there: against Azurite, Microsoft's emulator, and against moto, an S3 of others.
 
 mod azurite;
+mod files;
 mod identity;
 mod s3;
 

@@ -179,6 +179,8 @@ fn fault(what: String, error: EventHubsError) -> HubsError {
         "; give the identity the role Azure Event Hubs Data Receiver on the hub, or correct the key"
     } else if says(&["NotFound", "not-found"]) {
         "; check the names of the hub and of the consumer group"
+    } else if says(&["UnknownIssuer"]) {
+        "; nobody whom this machine trusts signed the service's certificate: name a file with that of the authority in SSL_CERT_FILE"
     } else {
         ""
     };

@@ -10,3 +10,4 @@ mod processes;
 mod rig;
 mod smoke;
 mod traps;
+mod websocket;

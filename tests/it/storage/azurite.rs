@@ -14,19 +14,20 @@ use crate::lake::{Scratch, audit_record, request};
 use crate::readers::python;
 
 /// Of the emulator, and public.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub const ACCOUNT: &str = "devstoreaccount1";
+pub const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const CONTAINER: &str = "lakes";
 
-struct Azurite {
+pub struct Azurite {
     _server: Server,
-    port: u16,
+    pub port: u16,
 }
 
 impl Azurite {
     /// Starts the emulator that `tests/run` set up, with an empty container; without it these tests are
     /// skipped, in CI they fail.
-    fn start() -> Option<Azurite> {
+    pub fn start() -> Option<Azurite> {
         let folder = std::env::var_os("PEERS_AZURITE").filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let Some(folder) = folder else {
             assert!(std::env::var_os("CI").is_none(), "CI allows no skip: run tests/run");
@@ -52,7 +53,7 @@ impl Azurite {
     }
 
     /// Makes a container, as an operator does once.
-    fn make(&self, container: &str) -> (u16, String) {
+    pub fn make(&self, container: &str) -> (u16, String) {
         let date = "Thu, 05 Mar 2026 14:00:00 GMT";
         let text = format!(
             "PUT{}x-ms-date:{date}\nx-ms-version:2021-08-06\n/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container",
@@ -64,12 +65,12 @@ impl Azurite {
         request(&format!("127.0.0.1:{}", self.port), "PUT", &path, &headers, b"").unwrap()
     }
 
-    fn endpoint(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
     }
 
     /// A lake of this name, reached with the key of the account.
-    fn lake(&self, name: &str) -> Remote {
+    pub(super) fn lake(&self, name: &str) -> Remote {
         Remote {
             scratch: Scratch::new(),
             url: format!("az://{CONTAINER}/{name}"),
@@ -131,6 +132,27 @@ fn every_command_works_and_says_what_a_local_lake_says() {
     assert!(lake.ok(&["reattribute", "--since", "2020-01-01"]).contains("looked at"));
     lake.ok(&["maintain"]);
     lake.ok(&["score", "--truth", simulated.join("truth.ndjson").to_str().unwrap()]);
+}
+
+#[test]
+fn status_says_what_a_service_is_at() {
+    let Some(azurite) = Azurite::start() else { return };
+    let lake = azurite.lake("service");
+    let mut environment: Vec<(&str, &str)> = vec![("AGENTRAIL_LAKE", &lake.url)];
+    environment.extend(lake.environment.iter().map(|(name, value)| (*name, value.as_str())));
+    let service = crate::lake::Service::start(&lake.scratch, &environment);
+    let runs = format!("process    {} on ", service.child.id());
+    let began = std::time::Instant::now();
+    loop {
+        let says = lake.ok(&["status"]);
+        if says.contains(&runs) {
+            assert!(says.contains(" runs, since ") && says.contains(&lake.url), "{says}");
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 60, "{says}");
+    }
+    assert!(service.stop().success());
+    assert!(lake.ok(&["status"]).contains("none runs on this lake"));
 }
 
 #[test]

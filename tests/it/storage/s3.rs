@@ -53,6 +53,22 @@ fn a_lake_on_s3_keeps_every_key_once() {
         rows = i64::from(from) + 130;
     }
     assert_eq!(lake.count("select count(*) from actions"), rows);
+    // What lies in a bucket is ingested as well, by the same credential.
+    run(
+        &python,
+        "import sys, boto3\n\
+         s3 = boto3.client('s3', endpoint_url=sys.argv[1], aws_access_key_id='id', aws_secret_access_key='key',\n\
+                           region_name='us-east-1')\n\
+         [s3.put_object(Bucket='lakes', Key=f'in/{name}.ndjson', Body=sys.argv[2]) for name in ('a b', 'c')]",
+        &[&endpoint, &records(1000..1010)],
+    );
+    let account = |again: &str| -> serde_json::Value {
+        serde_json::from_str(&lake.ok(&["ingest", "--format", "json", again])).unwrap()
+    };
+    let read = account("s3://lakes/in/**/*.ndjson");
+    assert_eq!((&read["records"], &read["tables"]["events"]["added"]), (&20.into(), &10.into()), "{read}");
+    assert_eq!(account("s3://lakes/in")["records"], 0);
+    rows += 10;
     lake.ok(&["maintain"]);
     assert!(lake.ok(&["check"]).contains("all are there"));
     assert_eq!(lake.counted_by_deltalake(&python), format!("{rows} {rows}"));

@@ -1,4 +1,8 @@
-//! From a lake's URL to its object store: Azure Blob Storage and ADLS, or S3.
+//! Object stores by their URLs: Azure Blob Storage and ADLS, or S3; how they are reached, and what helps if not.
+
+mod error;
+
+pub use error::{Advice, ObjectsError};
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +11,12 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::SpawnedReqwestConnector;
+use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreScheme, RetryConfig};
+use tokio::runtime::Handle;
 use url::Url;
 
-use super::StoreError;
-use super::remote::{Io, Remote};
-
-/// How a lake on object storage is reached, beyond what its URL says. What is empty is taken from the
+/// How object storage is reached, beyond what its URL says. What is empty is taken from the
 /// environment (`AZURE_*`, `AWS_*`); where that gives no credential either, the identity of the machine
 /// is asked for: a workload identity, a managed identity, or the role of an instance.
 #[derive(Clone, Default)]
@@ -42,7 +45,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Whether a lake's path is a URL of an object store; anything else is a folder.
+/// Whether a path is a URL of an object store; anything else is on the local disk.
 pub fn is_url(path: &str) -> bool {
     path.split_once("://").is_some_and(|(scheme, _)| {
         scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
@@ -57,19 +60,29 @@ fn retry() -> RetryConfig {
     RetryConfig { backoff, max_retries: 6, retry_timeout: RETRIED }
 }
 
-/// The place that a URL names. Connects to nothing yet.
-pub(super) fn place(text: &str, access: &Access) -> Result<Remote, StoreError> {
+/// What a URL names in its object store.
+#[derive(Debug)]
+pub struct Named {
+    pub store: Arc<dyn ObjectStore>,
+    pub path: Path,
+    /// Scheme, container and path, however the URL spells them.
+    pub root: String,
+}
+
+/// The store and the path that a URL names; requests will run on `requests`. Connects to nothing yet.
+///
+/// Fails when the URL names no store, or what is set does not suffice to reach it.
+pub fn open(text: &str, access: &Access, requests: Handle) -> Result<Named, ObjectsError> {
     // What follows a question mark may be a signature: it is no part of the name, and is never shown.
     let named = text.split(['?', '#']).next().unwrap_or_default();
-    let wrong = |says: String| StoreError::Url { url: named.to_owned(), says };
+    let wrong = |says: String| ObjectsError::Url { url: named.to_owned(), says };
     if named.len() != text.len() {
         return Err(wrong("it ends with a query; a signature goes to `storage.sas_token`".to_owned()));
     }
     let url = Url::parse(named).map_err(|e| wrong(e.to_string()))?;
-    let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|e| wrong(e.to_string()))?;
-    let io = Arc::new(Io::start()?);
-    let connector = SpawnedReqwestConnector::new(io.handle());
-    let build = |e: object_store::Error| StoreError::Access { url: named.to_owned(), says: e.to_string() };
+    let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|e| wrong(e.to_string()))?;
+    let connector = SpawnedReqwestConnector::new(requests);
+    let build = |e: object_store::Error| ObjectsError::Access { url: named.to_owned(), says: e.to_string() };
     let (store, root): (Arc<dyn ObjectStore>, Url) = match scheme {
         ObjectStoreScheme::MicrosoftAzure => {
             let store = azure(named, access).with_retry(retry()).with_http_connector(connector);
@@ -81,8 +94,8 @@ pub(super) fn place(text: &str, access: &Access) -> Result<Remote, StoreError> {
         }
         _ => return Err(wrong("this is no URL of Azure storage or S3".to_owned())),
     };
-    let root = format!("{}/{}", root.as_str().trim_end_matches('/'), prefix);
-    Ok(Remote::new(store, prefix, named, &root, io))
+    let root = format!("{}/{path}", root.as_str().trim_end_matches('/'));
+    Ok(Named { store, path, root })
 }
 
 /// A variable's value as what it configures; nothing where it is not set.
@@ -162,7 +175,7 @@ fn root(scheme: &str, url: &Url) -> Url {
 mod tests {
     use super::*;
 
-    fn named(url: &str) -> Result<(String, String), String> {
+    fn named(url: &str) -> Result<String, String> {
         let access = Access {
             account: "acc".into(),
             account_key: "a2V5".into(),
@@ -170,30 +183,29 @@ mod tests {
             access_key_id: "i".into(),
             ..Access::default()
         };
-        place(url, &access).map(|r| (r.root(), r.full("lake.json"))).map_err(|e| e.to_string())
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        open(url, &access, runtime.handle().clone()).map(|named| named.root).map_err(|e| e.to_string())
     }
 
     #[test]
     fn every_spelling_of_a_url_names_its_container_and_path() {
         for (url, root) in [
-            ("az://c/a/b", "az://c/a/b/"),
-            ("az://c/a/b/", "az://c/a/b/"),
+            ("az://c/a/b", "az://c/a/b"),
+            ("az://c/a/b/", "az://c/a/b"),
             ("az://c", "az://c/"),
-            ("abfss://c@acc.dfs.core.windows.net/a", "az://c/a/"),
-            ("https://acc.blob.core.windows.net/c/a/b", "az://c/a/b/"),
-            ("s3://b/a", "s3://b/a/"),
-            ("s3a://b/a", "s3://b/a/"),
-            ("https://s3.eu-west-1.amazonaws.com/b/a", "s3://b/a/"),
-            ("https://b.s3.eu-west-1.amazonaws.com/a", "s3://b/a/"),
+            ("abfss://c@acc.dfs.core.windows.net/a", "az://c/a"),
+            ("https://acc.blob.core.windows.net/c/a/b", "az://c/a/b"),
+            ("s3://b/a", "s3://b/a"),
+            ("s3a://b/a", "s3://b/a"),
+            ("https://s3.eu-west-1.amazonaws.com/b/a", "s3://b/a"),
+            ("https://b.s3.eu-west-1.amazonaws.com/a", "s3://b/a"),
         ] {
-            let (found, full) = named(url).unwrap();
-            assert_eq!(found, root, "{url}");
-            assert_eq!(full, format!("{}/lake.json", url.trim_end_matches('/')));
+            assert_eq!(named(url).unwrap(), root, "{url}");
         }
     }
 
     #[test]
-    fn what_is_no_lake_is_refused_and_a_signature_is_not_told() {
+    fn what_is_no_object_store_is_refused_and_a_signature_is_not_told() {
         for url in ["gs://b/a", "https://example.com/a", "memory:///a", "az://"] {
             assert!(named(url).unwrap_err().contains("write az://"), "{url}");
         }
