@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json as Body;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::Desk;
 use super::answer::answer;
-use super::problem::Problem;
+use super::problem::{At, Problem};
 use super::question::{Form, Pairs, Question, take};
 use super::sign_in::Signed;
 use crate::query::{Catalogue, Query, Trace, render};
@@ -70,7 +70,7 @@ async fn ask(
 pub(super) async fn trace(
     State(desk): State<Arc<Desk>>,
     signed: Signed,
-    Path(id): Path<String>,
+    At(id): At<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Body<Trace>, Problem> {
     let limit = take(&mut pairs(query), "limit");
@@ -109,7 +109,7 @@ pub(super) async fn report(
     State(desk): State<Arc<Desk>>,
     signed: Signed,
     headers: HeaderMap,
-    Path(name): Path<String>,
+    At(name): At<String>,
     RawQuery(query): RawQuery,
 ) -> Answered {
     let mut given = pairs(query);

@@ -21,8 +21,6 @@ mod question;
 mod routes;
 mod sessions;
 mod sign_in;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

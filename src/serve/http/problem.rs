@@ -1,6 +1,8 @@
 //! What went wrong, in the words of the refusal: `application/problem+json`.
 
 use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value as Json, json};
@@ -62,6 +64,18 @@ impl From<Refusal> for Problem {
             refusal => format!("failed to {refusal}"),
         };
         Problem { status, detail, again }
+    }
+}
+
+/// The parts of a path, or a problem where they are no text.
+pub(super) struct At<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<At<T>, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(parts)| At(parts)).map_err(|_| Problem::bad("understand the path: it is no UTF-8"))
     }
 }
 

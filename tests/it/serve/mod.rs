@@ -3,5 +3,6 @@
 mod http;
 mod http_hostile;
 mod http_scope;
+mod http_tls;
 mod open;
 mod postgres;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use agentrail::serve::http::{self, MoreMetrics};
@@ -42,11 +43,28 @@ pub fn bounds() -> Bounds {
     }
 }
 
-/// The lake of the simulated organisation.
+/// A lake of the simulated organisation: a copy of one that is made once.
 pub fn demo() -> Scratch {
-    let scratch = Scratch::new();
-    scratch.ok(&["demo", "--keep", scratch.lake().to_str().unwrap()]);
-    scratch
+    static MADE: LazyLock<Scratch> = LazyLock::new(|| {
+        let scratch = Scratch::new();
+        scratch.ok(&["demo", "--keep", scratch.lake().to_str().unwrap()]);
+        scratch
+    });
+    let own = Scratch::new();
+    copy(&MADE.lake(), &own.lake());
+    own
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let there = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &there),
+            false => _ = std::fs::copy(entry.path(), there).unwrap(),
+        }
+    }
 }
 
 /// Somebody of the file of users; the token is `bearer of NAME`.
@@ -74,6 +92,21 @@ impl Door {
         users: Option<Vec<(String, User)>>,
         connections: usize,
     ) -> Door {
+        let settings = http::Settings {
+            listen: "127.0.0.1:0".to_owned(),
+            certificate: Certificate::default(),
+            connections,
+            metrics: MoreMetrics::default(),
+        };
+        Door::set(scratch, bounds, users, settings).await
+    }
+
+    pub async fn set(
+        scratch: Scratch,
+        bounds: Bounds,
+        users: Option<Vec<(String, User)>>,
+        settings: http::Settings,
+    ) -> Door {
         let lake = Settings { free_floor_bytes: 0, ..Settings::default() };
         let lake = Arc::new(Lake::open(&scratch.lake(), lake).await.unwrap());
         let path = users.map(|users| {
@@ -82,12 +115,6 @@ impl Door {
             path
         });
         let gate = Gate::start(lake, bounds, Directory::open(path, [7; 32]).unwrap()).unwrap();
-        let settings = http::Settings {
-            listen: "127.0.0.1:0".to_owned(),
-            certificate: Certificate::default(),
-            connections,
-            metrics: MoreMetrics::default(),
-        };
         let listener = http::bind(&settings, &gate).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

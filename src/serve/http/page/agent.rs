@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::ask::{Ask, Rows, number};
 use super::html::{Html, address, html};
@@ -11,6 +11,7 @@ use super::table::{Source, facts_of, section, text};
 use super::{DOOR, Failed, Visitor, unknown};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 const NOW: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, name, pool_id, pool_name, machine, version, os, enabled, status,
@@ -57,7 +58,7 @@ async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path((organization, id)): Path<(String, String)>,
+    At((organization, id)): At<(String, String)>,
 ) -> Result<Page, Failed> {
     let agent = number(&id, "an agent")?;
     let asked = asks(&organization, agent);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::ask::{Ask, Rows};
 use super::html::{Html, address, html};
@@ -11,6 +11,7 @@ use super::table::{Source, section, text};
 use super::{DOOR, Failed, Visitor, unknown};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 macro_rules! names {
     ($rest:literal) => {
@@ -69,7 +70,7 @@ async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path(id): Path<String>,
+    At(id): At<String>,
 ) -> Result<Page, Failed> {
     let asked = asks(&id);
     let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();

@@ -45,7 +45,7 @@ pub(super) fn page(person: &Person, title: &str, at: &str, searched: &str, main:
         "<a class=\"skip\" href=\"#main\">Skip to the content</a>\
          <header><a class=\"brand\" href=\"/\">agentrail</a>\
          <nav aria-label=\"Pages\"><ul>{}</ul></nav>\
-         <form class=\"search\" role=\"search\" action=\"/search\">\
+         <form class=\"search\" role=\"search\" aria-label=\"Search\" action=\"/search\">\
          <label class=\"hidden\" for=\"search\">Search an id, a name, an address or a time</label>\
          <input id=\"search\" name=\"q\" type=\"search\" value=\"{}\" placeholder=\"Id, name, address or time\" \
          autocomplete=\"off\" spellcheck=\"false\" maxlength=\"500\"><kbd aria-hidden=\"true\">/</kbd></form>{}</header>",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::ask::{Ask, Rows, number};
 use super::html::{Html, html};
@@ -11,6 +11,7 @@ use super::table::{Source, facts_of, section, text};
 use super::{DOOR, Failed, Visitor, chart, unknown};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 const POOL: &str = "
     select coalesce(organization, organization_id) as organization, pool_id, name, is_hosted, pool_type, size, observed, record_hash
@@ -50,7 +51,7 @@ async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path((organization, id)): Path<(String, String)>,
+    At((organization, id)): At<(String, String)>,
 ) -> Result<Page, Failed> {
     let pool = number(&id, "a pool")?;
     let asked = asks(&organization, pool);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::ask::{Ask, Rows};
 use super::html::{Html, address, html};
@@ -11,6 +11,7 @@ use super::table::{Source, downloads, facts_of, text};
 use super::{DOOR, Failed, Visitor, unknown};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 /// The longest record that a page shows; longer ones can be had as a file.
 const MOST_TEXT: usize = 200_000;
@@ -29,7 +30,7 @@ async fn see(session: &Session, ask: &Ask) -> Result<Rows, QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path(hash): Path<String>,
+    At(hash): At<String>,
 ) -> Result<Page, Failed> {
     let ask = Ask::new(RECORD).text("hash", &hash.to_ascii_lowercase());
     let own = ask.clone();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 
 use super::ask::{MOST_ROWS, first};
 use super::html::{Html, address, html};
@@ -14,6 +14,7 @@ use crate::query::{Catalogue, Query};
 use crate::serve::gate::Refusal;
 use crate::serve::http::Desk;
 use crate::serve::http::api::pairs;
+use crate::serve::http::problem::At;
 
 pub(super) async fn list(Visitor(signed): Visitor) -> Page {
     let mut by_tag: BTreeMap<&str, Vec<&Query>> = BTreeMap::new();
@@ -44,7 +45,7 @@ pub(super) async fn list(Visitor(signed): Visitor) -> Page {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path(name): Path<String>,
+    At(name): At<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Page, Failed> {
     let report = Catalogue::embedded().report(&name).map_err(Refusal::from)?;

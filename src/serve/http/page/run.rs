@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::ask::{Ask, Rows, number};
 use super::html::{Html, html};
@@ -11,6 +11,7 @@ use super::table::{Source, facts_of, section, text};
 use super::{DOOR, Failed, Visitor, unknown};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 const RUN: &str = "
     select coalesce(organization, organization_id) as organization, run_id, run_kind, name, pipeline_name, pipeline_id, state, result, queued, started,
@@ -53,7 +54,7 @@ async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path((kind, id)): Path<(String, String)>,
+    At((kind, id)): At<(String, String)>,
 ) -> Result<Page, Failed> {
     let run = number(&id, "a run")?;
     let asked = asks(&kind, run);

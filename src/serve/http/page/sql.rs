@@ -76,7 +76,7 @@ pub(super) async fn show(
         .collect();
     let main = html!(
         "<h1>SQL</h1><form class=\"sql\" action=\"/sql\"><label for=\"sql\">One statement, which can only read</label>\
-         <textarea id=\"sql\" name=\"q\" rows=\"8\" spellcheck=\"false\" autocomplete=\"off\" maxlength=\"16000\">{}</textarea>\
+         <textarea id=\"sql\" name=\"q\" rows=\"6\" spellcheck=\"false\" autocomplete=\"off\" maxlength=\"16000\">{}</textarea>\
          <p><button>Ask</button> <span class=\"hint\"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span> <span class=\"examples\">{}</span></p></form>{}\
          <details{}><summary>What can be asked</summary><ul class=\"cards\">{}</ul></details>",
         q,

@@ -70,7 +70,7 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
         .iter()
         .map(|column| {
             let class = if is_number(column) { "n" } else { "" };
-            html!("<th scope=\"col\" class=\"{}\">{}</th>", class, column.replace('_', " "))
+            html!("<th scope=\"col\" class=\"{}\">{}</th>", class, named(column))
         })
         .collect();
     let body: Html = rows
@@ -80,7 +80,11 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
             let cells: Html = columns
                 .iter()
                 .map(|column| {
-                    let class = if is_number(column) { "n" } else { "" };
+                    let class = match text(row, column).len() {
+                        _ if is_number(column) => "n",
+                        0..=32 => "short",
+                        _ => "",
+                    };
                     html!("<td class=\"{}\">{}</td>", class, cell(column, row))
                 })
                 .collect();
@@ -97,6 +101,14 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
     )
 }
 
+/// The name of a column in words.
+fn named(column: &str) -> String {
+    match column {
+        "lag_minutes" => "lag".to_owned(),
+        column => column.replace('_', " "),
+    }
+}
+
 /// Columns that only tell where another one leads.
 fn is_helper(column: &str, rows: &Rows) -> bool {
     let shown_by = match column {
@@ -107,14 +119,17 @@ fn is_helper(column: &str, rows: &Rows) -> bool {
         "pool_id" => "pool_name",
         _ => return false,
     };
-    let is_named = |row: &Object| !text(row, shown_by).is_empty();
-    rows.columns.iter().any(|other| other == shown_by) && rows.rows.iter().all(is_named)
+    rows.columns.iter().any(|other| other == shown_by)
 }
 
 /// What a row says in a column, as a link where there is a page for it.
 pub(super) fn cell(column: &str, row: &Object) -> Html {
-    let value = row.get(column).unwrap_or(&Json::Null);
-    let own = text(row, column);
+    let (mut value, mut own) = (row.get(column).unwrap_or(&Json::Null), text(row, column));
+    let id = column.strip_suffix("_name").map(|kind| format!("{kind}_id")).and_then(|id| row.get(&id));
+    if let (true, Some(id)) = (own.is_empty(), id.filter(|id| !id.is_null())) {
+        value = id;
+        own = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+    }
     if own.is_empty() {
         return html!("<span class=\"none\" aria-label=\"none\">-</span>");
     }
@@ -131,6 +146,9 @@ pub(super) fn cell(column: &str, row: &Object) -> Html {
             cut(&items.join("; "))
         }
         Json::Array(_) | Json::Object(_) => html!("<code>{}</code>", cut(&value.to_string())),
+        Json::Number(minutes) if column == "lag_minutes" => {
+            html!("{}", span(&format!("PT{}S", minutes.as_f64().unwrap_or(0.0) * 60.0)))
+        }
         other => html!("{}", other.to_string()),
     };
     match link(column, row, &own) {
@@ -174,6 +192,7 @@ fn link(column: &str, row: &Object, own: &str) -> Option<String> {
 fn is_id(column: &str, own: &str) -> bool {
     column.ends_with("_id") && own.len() > 20
         || column.ends_with("hash")
+        || column.ends_with("fingerprint")
         || ["ip", "record", "key"].contains(&column)
 }
 

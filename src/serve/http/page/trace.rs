@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::Value as Json;
 
 use super::ask::{Ask, Rows};
@@ -12,6 +12,7 @@ use super::table::{Source, badge, section, table, text, time};
 use super::{DOOR, Failed, Visitor, chain, unknown};
 use crate::query::{Object, QueryError, Session, Told, Trace, how_sure, story};
 use crate::serve::http::Desk;
+use crate::serve::http::problem::At;
 
 /// Actions of an id that are more than one are listed, and no more than these.
 const MOST: usize = 50;
@@ -51,7 +52,7 @@ async fn see(session: &Session, id: &str) -> Result<(Trace, Rows), QueryError> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    Path(id): Path<String>,
+    At(id): At<String>,
 ) -> Result<Page, Failed> {
     let own = id.clone();
     let work =
@@ -138,6 +139,7 @@ fn one(action: &Object, near: &Rows) -> Html {
     out.push(list("What was believed before", &of("was"), "The verdict was never revised."));
     out.push(html!("</div></div>"));
     out.push(self::candidates(action, &candidates));
+    out.push(identities(action));
     if let Some(ask) = neighbours(action) {
         out.push(section(
             "On the same agent around that time",
@@ -226,6 +228,23 @@ fn candidates(action: &Object, candidates: &[Object]) -> Html {
         ["agent_name", "agent_id", "pool_name", "pool_id", "machine", "run_kind", "run_id", "gone", "why"];
     let rows = Rows { columns: COLUMNS.map(str::to_owned).into(), rows, more: false };
     html!("<section><h2>Candidates</h2>{}</section>", table("Candidates", &rows))
+}
+
+/// Whose names and rights took part, each in its role.
+fn identities(action: &Object) -> Html {
+    let mut rows = objects(action, "identities");
+    for row in &mut rows {
+        for (from, to) in [("id", "identity_id"), ("name", "identity_name")] {
+            let value = row.get(from).cloned().unwrap_or_default();
+            row.insert(to.to_owned(), value);
+        }
+    }
+    if rows.is_empty() {
+        return Html::default();
+    }
+    const COLUMNS: [&str; 4] = ["role", "identity_name", "identity_id", "kind"];
+    let rows = Rows { columns: COLUMNS.map(str::to_owned).into(), rows, more: false };
+    html!("<section><h2>Identities</h2>{}</section>", table("Identities", &rows))
 }
 
 pub(super) fn objects(row: &Object, name: &str) -> Vec<Object> {

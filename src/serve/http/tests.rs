@@ -1,1 +1,0 @@
-//! Checks of the whole door in one process.
