@@ -157,8 +157,11 @@ fn of_oid(name: &str, text: Arc<dyn Fn(i64) -> Option<String> + Send + Sync>) ->
     any(name, Arc::new(answer))
 }
 
+/// What is said of a name.
+type Text = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// A text for a name.
-fn of_text(name: &str, text: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>) -> ScalarUDF {
+fn of_text(name: &str, text: Text) -> ScalarUDF {
     let answer = move |args: &[ColumnarValue]| {
         let names = cast(&ColumnarValue::values_to_arrays(args)?.remove(0), &DataType::Utf8)?;
         let texts: StringArray = as_string_array(&names)?.iter().map(|name| text(name?)).collect();

@@ -80,10 +80,8 @@ impl VisitorMut for Arrays {
             Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|part| part.value == "reloptions"),
             _ => false,
         };
-        if is_none {
-            if let Some(none) = parsed("arrow_cast(make_array(), 'List(Utf8)')") {
-                *expr = none;
-            }
+        if is_none && let Some(none) = parsed("arrow_cast(make_array(), 'List(Utf8)')") {
+            *expr = none;
         }
         ControlFlow::Continue(())
     }
