@@ -3,7 +3,7 @@
 //! Invariants:
 //! 1. Every question goes through the [`Gate`]; nothing here reads the lake by itself but for its health.
 //! 2. Nothing is changed by a GET, and nothing is taken that another site can make a browser send.
-//! 3. Text from records reaches a page through [`page`]'s escaping alone.
+//! 3. Text from records reaches a page through the escaping of the page alone.
 //!
 //! # Why not `axum::serve`?
 //!

@@ -16,13 +16,20 @@ const GUESSES_OF_ADDRESS: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 const MOST_GUESSERS: usize = 20_000;
 
+/// Whose a sign-in is, and the hash of what proved the password then: another password ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pub name: String,
+    pub proof: String,
+}
+
 /// The sign-ins of the page: the hash of each id, whose it is and until when.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, (String, Instant)>>);
+pub(super) struct Sessions(Mutex<HashMap<String, (Session, Instant)>>);
 
 impl Sessions {
     /// Opens one; `None` where the system has no randomness, or too many are open.
-    pub fn open(&self, name: &str, now: Instant) -> Option<String> {
+    pub fn open(&self, session: Session, now: Instant) -> Option<String> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).ok()?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -31,14 +38,14 @@ impl Sessions {
         if all.len() >= MOST_SESSIONS {
             return None;
         }
-        all.insert(token_hash(&id), (name.to_owned(), now + LASTS));
+        all.insert(token_hash(&id), (session, now + LASTS));
         Some(id)
     }
 
     /// Whose it is.
-    pub fn name(&self, id: &str, now: Instant) -> Option<String> {
+    pub fn of(&self, id: &str, now: Instant) -> Option<Session> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(name, _)| name.clone())
+        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(session, _)| session.clone())
     }
 
     pub fn close(&self, id: &str) {
@@ -103,14 +110,16 @@ mod tests {
     #[test]
     fn a_session_ends_with_its_time_or_when_it_is_closed() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let (one, other) = (sessions.open("ada", now).unwrap(), sessions.open("eve", now).unwrap());
+        let session = |name: &str| Session { name: name.to_owned(), proof: String::new() };
+        let open = |name: &str| sessions.open(session(name), now).unwrap();
+        let (one, other) = (open("ada"), open("eve"));
         assert_ne!(one, other);
-        assert_eq!(sessions.name(&one, now).as_deref(), Some("ada"));
-        assert_eq!(sessions.name(&one, now + LASTS), None);
-        assert_eq!(sessions.name(&token_hash(&one), now), None);
+        assert_eq!(sessions.of(&one, now), Some(session("ada")));
+        assert_eq!(sessions.of(&one, now + LASTS), None);
+        assert_eq!(sessions.of(&token_hash(&one), now), None);
         sessions.close(&one);
-        assert_eq!((sessions.name(&one, now), sessions.name("", now)), (None, None));
-        assert_eq!(sessions.name(&other, now).as_deref(), Some("eve"));
+        assert_eq!((sessions.of(&one, now), sessions.of("", now)), (None, None));
+        assert_eq!(sessions.of(&other, now), Some(session("eve")));
     }
 
     #[test]

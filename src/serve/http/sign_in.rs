@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::sessions::LASTS;
 use crate::query::{QueryError, Session};
 use crate::serve::gate::{Asker, Refusal};
-use crate::serve::users::Person;
+use crate::serve::users::{Person, token_hash};
 
 /// A password longer than this is none, and not worth the work.
 const MOST_PASSWORD: usize = 1024;
@@ -104,8 +104,14 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         }
         return Err(nobody());
     }
-    let name = session(headers).and_then(|id| desk.sessions.name(id, Instant::now()));
-    name.and_then(|name| directory.person(&name)).ok_or_else(nobody)
+    let signed = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
+    let is_same = proof(desk, &signed.name) == signed.proof;
+    directory.person(&signed.name).filter(|_| is_same).ok_or_else(nobody)
+}
+
+/// The hash of what a password of this name is proved with now.
+pub(super) fn proof(desk: &Desk, name: &str) -> String {
+    token_hash(&desk.gate.directory().verifier(name).to_string())
 }
 
 /// Who has this name and password; refused where too many were tried.

@@ -196,6 +196,8 @@ async fn every_page_leads_to_pages_that_are_there() {
         &format!("/trace/{event}"),
         &format!("/record/{record}"),
         "/pool/contoso/11",
+        "/run/build/700",
+        "/identity/5a000000-0000-4000-8000-000000001001",
         "/reports/grades",
         "/search?q=linux",
         "/sql?q=select%20grade%2C%20count(*)%20as%20n%20from%20actions%20group%20by%201",

@@ -1,6 +1,6 @@
 //! Who may see what: sign-in by token, password and the page, scopes, masked columns, who is out at once.
 
-use agentrail::serve::{Role, Users};
+use agentrail::serve::{Role, Users, Verifier};
 use reqwest::StatusCode;
 
 use super::open::{Door, bounds, demo, user};
@@ -113,6 +113,15 @@ async fn people_sign_in_by_token_password_or_the_page_and_others_do_not() {
     users.write(&path).unwrap();
     assert_eq!(status(get("/").header("cookie", &cookie)).await, 303);
     assert_eq!(status(get(sql).bearer_auth("bearer of ned")).await, 401);
+    // Another password ends what was signed in with the one before.
+    let rita = enter("rita", "password of rita", "/", "same-origin").await;
+    let rita = rita.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(status(get("/reports").header("cookie", &rita)).await, 200);
+    let mut users = Users::read(&path).unwrap();
+    users.0.get_mut("rita").unwrap().verifier = Verifier::of("another", vec![6; 16]).to_string();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    users.write(&path).unwrap();
+    assert_eq!(status(get("/reports").header("cookie", &rita)).await, 303);
     // Guesses are few.
     let mut last = 0;
     for n in 0..12 {

@@ -15,7 +15,8 @@ use crate::serve::http::Desk;
 use crate::serve::http::api::pairs;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::question::take;
-use crate::serve::http::sign_in::{Client, prove, session, set_cookie};
+use crate::serve::http::sessions::Session;
+use crate::serve::http::sign_in::{Client, proof, prove, session, set_cookie};
 
 type Answered = Result<Response<axum::body::Body>, Failed>;
 
@@ -78,7 +79,8 @@ pub(super) async fn enter(
         desk.sessions.close(old);
     }
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "keep another sign-in; try again later");
-    let id = desk.sessions.open(&person.name, Instant::now()).ok_or_else(full)?;
+    let session = Session { proof: proof(&desk, &person.name), name: person.name };
+    let id = desk.sessions.open(session, Instant::now()).ok_or_else(full)?;
     Ok(with_cookie(&desk, Some(&id), &next))
 }
 
