@@ -26,12 +26,19 @@ pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
         ));
     };
     tracing::info!(lake = %storage::shown(settings), "agentrail serves");
-    stop.await;
+    let ended = tokio::select! {
+        () = stop => None,
+        ended = doors.join_next() => ended,
+    };
     tracing::info!("stopping: queries under way may end");
     let _ = tell.send(true);
     while doors.join_next().await.is_some() {}
     gate.written().await;
-    Ok(0)
+    match ended {
+        Some(Ok(Err(failure))) => Err(failure),
+        Some(Err(e)) => Err(Failure::of("keep a door open", e)),
+        _ => Ok(0),
+    }
 }
 
 /// Opens the doors that are set; `None` where none is.

@@ -90,8 +90,8 @@ struct Desk {
 
 /// Takes the port; answers nothing yet.
 pub async fn bind(settings: &Settings, gate: &Gate) -> Result<TcpListener, HttpError> {
-    let has_certificate = !settings.certificate.chain.as_os_str().is_empty();
-    let address = door::address(&settings.listen, has_certificate, !gate.directory().is_open())?;
+    let tls = settings.certificate.config(&PROTOCOLS)?;
+    let address = door::address(&settings.listen, tls.is_some(), !gate.directory().is_open())?;
     Ok(door::bind(address).await?)
 }
 

@@ -1,5 +1,6 @@
 //! The doors for people and tools.
 
+mod commands;
 mod http;
 mod http_hostile;
 mod http_scope;

@@ -1,0 +1,108 @@
+//! `run`, `serve` and `user` as an operator has them.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+use crate::lake::{Scratch, Service, audit_record, request};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+/// `agentrail user ...` with a file of users and something on standard input.
+fn user(scratch: &Scratch, arguments: &[&str], input: &str) -> Output {
+    let mut command = scratch.command(&[&["user"], arguments].concat());
+    command.env("AGENTRAIL_SERVE__USERS", scratch.path("users.toml"));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn people_are_added_listed_and_removed() {
+    let scratch = Scratch::new();
+    let nowhere = scratch.run(&["user", "list"]);
+    assert!(said(&nowhere).contains("AGENTRAIL_SERVE__USERS"), "{}", said(&nowhere));
+    let added = user(
+        &scratch,
+        &["add", "ada", "--role", "analyst", "--organization", "contoso"],
+        "a long password\n",
+    );
+    assert_eq!((added.status.code(), said(&added).as_str()), (Some(0), "ada may sign in\n"));
+    // Without a password one is made; a token keeps what was set before.
+    let made = user(&scratch, &["add", "rita"], "");
+    assert!(said(&made).starts_with("password of rita, shown this once: "), "{}", said(&made));
+    let token = user(&scratch, &["add", "ada", "--token"], "");
+    assert!(said(&token).starts_with("token of ada, shown this once: "), "{}", said(&token));
+    let list = said(&user(&scratch, &["list"], ""));
+    let ada = list.lines().find(|line| line.starts_with("ada")).unwrap();
+    assert!(ada.contains("analyst") && ada.contains("organizations: contoso"), "{list}");
+    assert!(list.lines().any(|line| line.starts_with("rita") && line.contains("reader")), "{list}");
+    let file = std::fs::read_to_string(scratch.path("users.toml")).unwrap();
+    assert!(!file.contains("a long password"), "{file}");
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(scratch.path("users.toml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    for (arguments, input, says) in [
+        (vec!["add", "bob"], "short\n", "at least 12 characters"),
+        (vec!["add", "bob"], "\u{e4} long password\n", "printable ASCII"),
+        (vec!["add", "b ob"], "a long password\n", "a name is of letters"),
+        (vec!["remove", "bob"], "", "find bob among the users"),
+    ] {
+        let refused = user(&scratch, &arguments, input);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(said(&refused).contains(says), "{}", said(&refused));
+    }
+    assert_eq!(said(&user(&scratch, &["remove", "rita"], "")), "rita may not sign in any more\n");
+}
+
+#[test]
+fn what_a_sender_was_told_is_kept_the_next_question_sees() {
+    let scratch = Scratch::new();
+    let port = free_port();
+    let http = format!("127.0.0.1:{port}");
+    let service = Service::start(&scratch, &[("AGENTRAIL_SERVE__HTTP", &http)]);
+    for n in 1..=20_u32 {
+        let body = format!(r#"{{"event":{}}}"#, audit_record(n));
+        let (status, _) = service.request("POST", "/services/collector/event", &[], body.as_bytes());
+        assert_eq!(status, 200);
+        let path = "/api/sql?q=select+count(*)+as+n+from+actions";
+        let (status, text) = request(&http, "GET", path, &[], b"").unwrap();
+        assert_eq!((status, text.contains(&format!("{{\"n\":{n}}}"))), (200, true), "{n}: {text}");
+    }
+    assert!(service.stop().success());
+    assert_eq!(scratch.count("select count(*) from queries_log where outcome = 'done' and rows = 1"), 20);
+}
+
+#[test]
+fn a_door_that_is_not_safe_is_not_opened() {
+    let scratch = Scratch::new();
+    scratch.ingest(&scratch.file("a.json", audit_record(1)));
+    let serve = |settings: &[(&str, &str)]| {
+        let mut command = scratch.command(&["serve"]);
+        command.envs(settings.iter().copied());
+        said(&command.output().unwrap())
+    };
+    let none = serve(&[]);
+    assert!(none.contains("no door is configured"), "{none}");
+    for door in ["AGENTRAIL_SERVE__HTTP", "AGENTRAIL_SERVE__POSTGRES"] {
+        let open = serve(&[(door, "0.0.0.0:0")]);
+        assert!(open.contains("set `certificate` in [serve]"), "{open}");
+        let wrong = serve(&[(door, "here")]);
+        assert!(wrong.contains("write it as `127.0.0.1"), "{wrong}");
+        let lost = serve(&[(door, "127.0.0.1:0"), ("AGENTRAIL_SERVE__USERS", "nowhere.toml")]);
+        assert!(lost.contains("agentrail user add"), "{lost}");
+        let torn = scratch.file("torn.pem", "-----BEGIN");
+        let torn = serve(&[(door, "127.0.0.1:0"), ("AGENTRAIL_SERVE__CERTIFICATE", torn.to_str().unwrap())]);
+        assert!(torn.contains("read the certificate"), "{torn}");
+    }
+    let config = scratch.file("agentrail.toml", "[serve]\nhttp = \"0.0.0.0:8080\"\n");
+    let checked = scratch.run(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(4));
+    assert!(said(&checked).contains("wrong   http"), "{}", said(&checked));
+}
