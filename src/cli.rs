@@ -53,11 +53,11 @@ pub enum Command {
     ///
     /// SIGTERM or Ctrl-C stops the sources, commits what was taken, answers who waits, and ends.
     Run(Run),
-    /// Open the doors of [serve] to a lake, without any source, until told to stop
+    /// Open the doors that the settings name to a lake, without any source, until told to stop
     ///
     /// `run` opens them beside its sources. Everybody sees what was committed by any process.
     Serve,
-    /// Say who may sign in at the doors of [serve]
+    /// Say who may sign in at the doors
     #[command(subcommand)]
     User(User),
     /// Say what the running processes are at: sources, lag, who reads what, and the lake
