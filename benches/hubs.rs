@@ -3,7 +3,13 @@
 //! A hub of four partitions in this process, over TCP; one consumer as `run` has it. Once with a backlog of
 //! half the events, an hour old, then with the other half as they are sent, as fast as the hub takes them. Told
 //! are events a second until they are committed, and the memory at each quarter.
+//!
+//! `-- --minutes N` is a long run: `agentrail run` as a process of its own reads 300 events a second for so many
+//! minutes, and what it holds is told each minute. It needs no optimised program:
+//! `cargo test --bench hubs -- --bench --minutes 15`.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,23 +35,16 @@ async fn main() -> Outcome<()> {
     }
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let minutes = std::env::args().skip_while(|a| a != "--minutes").nth(1);
+    if let Some(minutes) = minutes {
+        return long(minutes.parse()?).await;
+    }
     let count: usize = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(200_000);
     let bodies = bodies(count);
     let bytes = bodies.iter().map(Vec::len).sum::<usize>() / bodies.len().max(1);
     println!("{} events of {bytes} bytes, {PARTITIONS} partitions; {} MiB before", bodies.len(), memory()?);
     let folder = tempfile::tempdir()?;
-    let hubs = Hubs::start(Options::default()).await?;
-    hubs.create("h", PARTITIONS as u16, &[])?;
-    let key = folder.path().join("key");
-    std::fs::write(&key, hubs.connection_string())?;
-    let config = folder.path().join("agentrail.toml");
-    let text = format!(
-        "[lake]\npath = \"{}\"\nfree_floor = 0\n[event_hubs]\nevery = 1\nexpiry = 10\n[[event_hubs.hubs]]\nhub = \"h\"\nendpoint = \"{}\"\nconnection_string = \"file:{}\"\n",
-        folder.path().join("lake").display(),
-        hubs.endpoint(),
-        key.display()
-    );
-    std::fs::write(&config, text)?;
+    let (hubs, config) = hub(folder.path()).await?;
     let settings = Settings::load(Some(&config), std::iter::empty())?;
     let (old, new) = bodies.split_at(bodies.len() / 2);
     let hour_ago =
@@ -75,6 +74,62 @@ async fn main() -> Outcome<()> {
         ended??;
     }
     pipeline.finish().await;
+    Ok(())
+}
+
+/// A hub, and the configuration of who reads it into a lake beside it.
+async fn hub(folder: &Path) -> Outcome<(Hubs, PathBuf)> {
+    let hubs = Hubs::start(Options::default()).await?;
+    hubs.create("h", PARTITIONS as u16, &[])?;
+    let key = folder.join("key");
+    std::fs::write(&key, hubs.connection_string())?;
+    let config = folder.join("agentrail.toml");
+    let text = format!(
+        "[lake]\npath = \"{}\"\nfree_floor = 0\n[event_hubs]\nevery = 1\nexpiry = 10\n[[event_hubs.hubs]]\nhub = \"h\"\nendpoint = \"{}\"\nconnection_string = \"file:{}\"\n",
+        folder.join("lake").display(),
+        hubs.endpoint(),
+        key.display()
+    );
+    std::fs::write(&config, text)?;
+    Ok((hubs, config))
+}
+
+/// Events a second of a long run.
+const STEADY: u64 = 300;
+
+async fn long(minutes: u64) -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let (hubs, config) = hub(folder.path()).await?;
+    let world = World::build(&Plan { runs: 1000, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
+    let events: Vec<_> = world.events().iter().collect();
+    let mut own = Command::new(env!("CARGO_BIN_EXE_agentrail"));
+    let mut own = own.args(["run", "--log", "warn", "--config"]).arg(&config).spawn()?;
+    let since = Instant::now();
+    let (mut sent, mut minute) = (0_u64, 0);
+    while minute < minutes {
+        while sent < since.elapsed().as_secs() * STEADY {
+            let (event, round) = (events[sent as usize % events.len()], sent as usize / events.len());
+            let mut body = Vec::new();
+            event.write(Spelling::EventGrid, &mut body);
+            let id = format!("{round:08x}{}", &event.id[8..]);
+            let body = String::from_utf8(body)?.replace(&event.id, &id).into_bytes();
+            hubs.publish("h", &(sent as usize % PARTITIONS).to_string(), body)?;
+            sent += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if since.elapsed().as_secs() / 60 > minute {
+            minute += 1;
+            println!("minute {minute}: {sent} sent, {} MiB held by the reader", held(&own.id().to_string())?);
+        }
+        if let Some(status) = own.try_wait()? {
+            return Err(format!("the reader ended: {status}").into());
+        }
+    }
+    Command::new("kill").args(["-TERM", &own.id().to_string()]).status()?;
+    let status = own.wait()?;
+    let lake = Lake::open(&folder.path().join("lake"), Default::default()).await?;
+    let stored: u64 = lake.files("events").files.iter().map(|f| f.rows).sum();
+    println!("{sent} sent, {stored} stored when it was told to stop, {status}");
     Ok(())
 }
 
@@ -108,7 +163,12 @@ fn bodies(count: usize) -> Vec<Vec<u8>> {
 
 /// MiB that the process holds, the hub included.
 fn memory() -> Outcome<usize> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    held("self")
+}
+
+/// MiB that a process holds.
+fn held(process: &str) -> Outcome<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     Ok(line.trim().trim_end_matches(" kB").parse::<usize>().unwrap_or_default() / 1024)
 }

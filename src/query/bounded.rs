@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::Array as _;
-use datafusion::arrow::compute::{cast, max};
-use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, FieldRef, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
 use datafusion::common::cast::as_int64_array;
 use datafusion::common::plan_err;
 use datafusion::error::Result;
@@ -17,15 +19,21 @@ use datafusion::prelude::SessionContext;
 const LONGEST: i64 = 10_000;
 /// Functions with the argument that says how long.
 const LENGTHS: [(&str, usize); 4] = [("repeat", 1), ("lpad", 1), ("rpad", 1), ("space", 0)];
+/// Items of all lists that one call makes of a batch of rows.
+const MOST_ITEMS: i64 = 4_000_000;
+/// Functions that make a list from one value to another, by steps.
+const SERIES: [&str; 2] = ["range", "generate_series"];
 /// Functions that make a list of any length, which nothing here needs.
-const LISTS: [&str; 4] = ["range", "generate_series", "array_repeat", "array_resize"];
+const LISTS: [&str; 2] = ["array_repeat", "array_resize"];
+const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Bounds the functions of a session.
 pub(super) fn bound(context: &SessionContext) {
-    for (name, at) in LENGTHS {
+    let lengths = LENGTHS.map(|(name, at)| (name, Bound::Length(at)));
+    for (name, bound) in lengths.into_iter().chain(SERIES.map(|name| (name, Bound::Items))) {
         let inner = context.state().scalar_functions().get(name).cloned();
         if let Some(inner) = inner {
-            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, at }));
+            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, bound }));
         }
     }
     for name in LISTS {
@@ -38,11 +46,61 @@ pub(super) fn bound(context: &SessionContext) {
     }
 }
 
-/// A function whose argument at a place is at most so much.
+/// What of a call is bounded.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Bound {
+    /// The argument at this place.
+    Length(usize),
+    /// The steps from the first argument to the second.
+    Items,
+}
+
+/// A function that makes no more than its bound.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
-    at: usize,
+    bound: Bound,
+}
+
+/// How many items the lists of a batch have.
+fn items(args: &ScalarFunctionArgs) -> Result<i64> {
+    let rows = args.number_rows;
+    let number = |at: usize| args.args.get(at).map(|arg| numbers(&arg.to_array(rows)?)).transpose();
+    let (first, second, step) = (number(0)?, number(1)?, number(2)?);
+    let (Some(first), steps) = (first, step) else { return Ok(0) };
+    let is_time = !args.args[0].data_type().is_integer();
+    let mut all = 0_i64;
+    for row in 0..rows {
+        // One argument is the end.
+        let (from, until) = match &second {
+            Some(second) => (first[row], second[row]),
+            None => (Some(0), first[row]),
+        };
+        let step = steps.as_ref().map_or(Some(if is_time { MICROS_A_DAY } else { 1 }), |steps| steps[row]);
+        if let (Some(from), Some(until), Some(step)) = (from, until, step) {
+            all = all
+                .saturating_add(until.saturating_sub(from).saturating_abs() / step.saturating_abs().max(1));
+        }
+    }
+    Ok(all)
+}
+
+/// Numbers as they are, times in microseconds, spans about.
+fn numbers(array: &ArrayRef) -> Result<Vec<Option<i64>>> {
+    Ok(match array.data_type() {
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let micros = |span: IntervalMonthDayNano| {
+                let days = i64::from(span.months) * 30 + i64::from(span.days);
+                days * MICROS_A_DAY + span.nanoseconds / 1000
+            };
+            array.as_primitive::<IntervalMonthDayNanoType>().iter().map(|span| Some(micros(span?))).collect()
+        }
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+            let times = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            as_int64_array(&cast(&times, &DataType::Int64)?)?.iter().collect()
+        }
+        _ => as_int64_array(&cast(array, &DataType::Int64)?)?.iter().collect(),
+    })
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -71,11 +129,19 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if let Some(length) = args.args.get(self.at) {
-            let lengths = cast(&length.to_array(1.max(args.number_rows))?, &DataType::Int64)?;
-            let longest = max(as_int64_array(&lengths)?).filter(|_| !lengths.is_empty());
-            if let Some(longest) = longest.filter(|longest| *longest > LONGEST) {
-                return plan_err!("{} of {longest} characters: at most {LONGEST} are made", self.name());
+        match self.bound {
+            Bound::Length(at) => {
+                let Some(length) = args.args.get(at) else { return self.inner.invoke_with_args(args) };
+                let longest = numbers(&length.to_array(args.number_rows)?)?.into_iter().flatten().max();
+                if let Some(longest) = longest.filter(|longest| *longest > LONGEST) {
+                    return plan_err!("{} of {longest} characters: at most {LONGEST} are made", self.name());
+                }
+            }
+            Bound::Items => {
+                let items = items(&args)?;
+                if items > MOST_ITEMS {
+                    return plan_err!("{} of {items} items: at most {MOST_ITEMS} are made", self.name());
+                }
             }
         }
         self.inner.invoke_with_args(args)
