@@ -64,7 +64,12 @@ impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> QueryError {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(says) => QueryError::Memory(says.clone()),
-            _ => QueryError::Plan(error.strip_backtrace()),
+            other => {
+                let says = error.strip_backtrace();
+                // The disk to spill to has a bound as well, and no error of its own.
+                let is_full = says.contains("the spilling process has exceeded");
+                if is_full { QueryError::Memory(other.to_string()) } else { QueryError::Plan(says) }
+            }
         }
     }
 }

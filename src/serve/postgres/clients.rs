@@ -38,7 +38,9 @@ pub(super) fn adapted(statement: Statement) -> Statement {
 }
 
 /// How subqueries begin that ask for what is not here, and what they are answered with.
-const NONE: [(&str, &str); 2] = [
+const NONE: [(&str, &str); 4] = [
+    ("SELECT pg_get_expr(", "cast(null as text)"),
+    ("SELECT pg_catalog.pg_get_expr(", "cast(null as text)"),
     ("SELECT json_build_object(", "cast(null as text)"),
     ("SELECT pg_catalog.pg_type.typcollation", "cast(null as int)"),
 ];
@@ -59,7 +61,7 @@ impl VisitorMut for Arrays {
                 *kind = DataType::Text;
                 false
             }
-            // SQLAlchemy asks what sequence and what collation a column has: none.
+            // SQLAlchemy asks what default, sequence and collation a column has: none.
             Expr::Subquery(query) => {
                 let asks = query.to_string();
                 let none = NONE.iter().find(|(begins, _)| asks.starts_with(begins));

@@ -77,7 +77,7 @@ async fn psql_asks_and_looks_around() {
     let looks =
         ["\\dt", "\\dv+ public.actions", "\\d+ agents_now", "\\df", "\\du", "\\l", "\\dn", "\\conninfo"];
     let asks = [
-        "select current_user, count(*) > 0 from actions",
+        "select current_user as who, count(*) > 0 as some from actions",
         "copy (select 1 as one, 'a,b' as two) to stdout with (format csv, header)",
     ];
     let all: Vec<&str> = looks.iter().chain(&asks).copied().collect();
@@ -92,7 +92,7 @@ async fn psql_asks_and_looks_around() {
         " ada       |",
         "agentrail | agentrail",
         "as user \"ada\"",
-        " ada          | t",
+        " ada | t",
         "one,two\n1,\"a,b\"\n",
     ] {
         assert!(out.contains(part), "{part} is not in\n{out}");
@@ -134,7 +134,7 @@ async fn psql_is_refused_in_words_and_the_door_stays_open() {
         ("select lpad('x', 2000000000)", "at most 10000"),
         ("select range(1, 10000000000)", "at most 4000000 are made"),
         (
-            "select generate_series(timestamp '0001-01-01', timestamp '9999-01-01', interval '1 second')",
+            "select generate_series(timestamp '2000-01-01', timestamp '2200-01-01', interval '1 second')",
             "at most 4000000",
         ),
         ("select array_repeat(1, 10000000000)", "Invalid function"),
