@@ -189,6 +189,11 @@ impl Gate {
         Ok(Session::scoped(tables, &self.desk(person)?.share, self.bounds.threads, &person.scope)?)
     }
 
+    /// How long a question may take.
+    fn limit(&self, asker: &Asker) -> Duration {
+        asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout))
+    }
+
     async fn slot(&self, person: &Person) -> Result<OwnedSemaphorePermit, Refusal> {
         let slots = self.desk(person)?.slots;
         match tokio::time::timeout(PATIENCE, slots.acquire_owned()).await {
@@ -208,7 +213,7 @@ impl Gate {
             Ok(permit) => permit,
             Err(refusal) => return Err(entry.ended(refusal)),
         };
-        let limit = asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout));
+        let limit = self.limit(asker);
         let deadline = Instant::now() + limit;
         let cancel = asker.cancel.child_token();
         let (send, parts) = mpsc::channel(2);
@@ -281,7 +286,7 @@ impl Gate {
         let mut entry = self.journal.entry(asker, text).await;
         let answered = async {
             let _permit = self.slot(&asker.person).await?;
-            let limit = asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout));
+            let limit = self.limit(asker);
             let (gate, person) = (self.clone(), asker.person.clone());
             let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
             // Dropped with whoever waits for it, it ends.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::ask::{Ask, Rows, number};
-use super::html::{Html, address, html};
+use super::ask::{Ask, number};
+use super::html::{address, html};
 use super::layout::{Page, page};
-use super::table::{Source, facts_of, section, text};
-use super::{DOOR, Failed, Visitor, unknown};
-use crate::query::{QueryError, Session};
+use super::parts::{Part, sections, seen};
+use super::table::{facts_of, text};
+use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
@@ -32,27 +32,35 @@ const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, stage, name, pipeline_name, run_kind, run_id, run_name, request_id, result
     from jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc";
 
-fn asks(organization: &str, agent: i64) -> [Ask; 6] {
+fn asks(organization: &str, agent: i64) -> [Part; 6] {
     let own = |ask: Ask| ask.text("organization", organization).int("agent", agent);
     [
-        own(Ask::new(NOW)),
-        own(Ask::new(VERSIONS)),
-        own(Ask::of_report(
-            "agent_drift",
-            "where organization = $organization and agent_id = $agent order by at desc",
-        )),
-        own(Ask::new(IDENTITIES)),
-        own(Ask::new(ACTIONS)),
-        own(Ask::new(JOBS)),
+        ("Agent", own(Ask::new(NOW)), ""),
+        (
+            "Versions",
+            own(Ask::new(VERSIONS)),
+            "No version of it was ever listed; agents are listed once [azure_devops] may read pools.",
+        ),
+        (
+            "What changed",
+            own(Ask::of_report(
+                "agent_drift",
+                "where organization = $organization and agent_id = $agent order by at desc",
+            )),
+            "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
+        ),
+        (
+            "Identities",
+            own(Ask::new(IDENTITIES)),
+            "Nobody is known to have registered it, and its machine has no identity in the inventory.",
+        ),
+        (
+            "Actions",
+            own(Ask::new(ACTIONS)),
+            "No action is certain to be of this agent; it may still be a candidate of others: search its name.",
+        ),
+        ("Jobs", own(Ask::new(JOBS)), "No job is known to have run on it."),
     ]
-}
-
-async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
-    let mut all = Vec::new();
-    for ask in asks {
-        all.push(ask.rows(session).await?);
-    }
-    Ok(all)
 }
 
 pub(super) async fn show(
@@ -62,10 +70,8 @@ pub(super) async fn show(
 ) -> Result<Page, Failed> {
     let agent = number(&id, "an agent")?;
     let asked = asks(&organization, agent);
-    let own = asked.clone();
     let text_of = format!("page agent {organization} {agent}");
-    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
-    let seen = work.await?;
+    let seen = seen(&desk, &signed, text_of, &asked).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the agent", &id));
     }
@@ -80,33 +86,7 @@ pub(super) async fn show(
             ])
         },
     );
-    let empties = [
-        ("", ""),
-        (
-            "Versions",
-            "No version of it was ever listed; agents are listed once [azure_devops] may read pools.",
-        ),
-        (
-            "What changed",
-            "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
-        ),
-        (
-            "Identities",
-            "Nobody is known to have registered it, and its machine has no identity in the inventory.",
-        ),
-        (
-            "Actions",
-            "No action is certain to be of this agent; it may still be a candidate of others: search its name.",
-        ),
-        ("Jobs", "No job is known to have run on it."),
-    ];
-    let sections: Html = seen
-        .iter()
-        .zip(&asked)
-        .zip(empties)
-        .skip(1)
-        .map(|((rows, ask), (title, empty))| section(title, rows, &Source::Ask(ask), empty))
-        .collect();
+    let sections = sections(seen.iter().zip(&asked).skip(1));
     let may_have = address(&["reports", "several_candidates"], &[]);
     let reach = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::ask::{Ask, Rows};
-use super::html::{Html, address, html};
+use super::html::{address, html};
 use super::layout::{Page, page};
-use super::table::{Source, section, text};
-use super::{DOOR, Failed, Visitor, unknown};
-use crate::query::{QueryError, Session};
+use super::parts::{Part, sections, seen};
+use super::table::text;
+use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
@@ -45,7 +45,7 @@ const HOLDS: &str = names!(
      from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name"
 );
 
-fn asks(id: &str) -> [(&'static str, Ask, &'static str); 4] {
+fn asks(id: &str) -> [Part; 4] {
     let own = |sql: &'static str| Ask::new(sql).text("id", id);
     [
         ("Names", own(NAMES), "No list of users, groups or applications names it; audit records alone do."),
@@ -59,24 +59,14 @@ fn asks(id: &str) -> [(&'static str, Ask, &'static str); 4] {
     ]
 }
 
-async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
-    let mut all = Vec::new();
-    for ask in asks {
-        all.push(ask.rows(session).await?);
-    }
-    Ok(all)
-}
-
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At(id): At<String>,
 ) -> Result<Page, Failed> {
     let asked = asks(&id);
-    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
     let text_of = format!("page identity {id}");
-    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
-    let seen = work.await?;
+    let seen = seen(&desk, &signed, text_of, &asked).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the identity", &id));
     }
@@ -86,12 +76,7 @@ pub(super) async fn show(
     let name =
         named(&seen[0], "name").or_else(|| named(&seen[3], "actor_name")).unwrap_or_else(|| id.clone());
     let kind = named(&seen[0], "kind").unwrap_or_else(|| "identity".to_owned());
-    let sections: Html = seen
-        .iter()
-        .zip(&asked)
-        .rev()
-        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
-        .collect();
+    let sections = sections(seen.iter().zip(&asked).rev());
     let reach = address(&["reports", "identity_reach"], &[("who", &id)]);
     let radius = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(

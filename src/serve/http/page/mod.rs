@@ -8,6 +8,7 @@ mod html;
 mod identity;
 mod layout;
 mod overview;
+mod parts;
 mod pool;
 mod record;
 mod report;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::ask::{Ask, Rows, number};
+use super::ask::{Ask, number};
 use super::html::{Html, html};
 use super::layout::{Page, page};
-use super::table::{Source, facts_of, section, text};
-use super::{DOOR, Failed, Visitor, chart, unknown};
-use crate::query::{QueryError, Session};
+use super::parts::{Part, sections, seen};
+use super::table::{facts_of, text};
+use super::{Failed, Visitor, chart, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
@@ -23,7 +23,7 @@ const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, queued, received, finished, name, pipeline_name, agent_id, agent_name, run_kind, run_id, result
     from jobs where coalesce(organization, organization_id) = $organization and pool_id = $pool order by queued desc";
 
-fn asks(organization: &str, pool: i64) -> [(&'static str, Ask, &'static str); 4] {
+fn asks(organization: &str, pool: i64) -> [Part; 4] {
     let own = |ask: Ask| ask.text("organization", organization).int("pool", pool);
     [
         ("Pool", own(Ask::new(POOL)), ""),
@@ -40,14 +40,6 @@ fn asks(organization: &str, pool: i64) -> [(&'static str, Ask, &'static str); 4]
     ]
 }
 
-async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
-    let mut all = Vec::new();
-    for ask in asks {
-        all.push(ask.rows(session).await?);
-    }
-    Ok(all)
-}
-
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
@@ -55,10 +47,8 @@ pub(super) async fn show(
 ) -> Result<Page, Failed> {
     let pool = number(&id, "a pool")?;
     let asked = asks(&organization, pool);
-    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
     let text_of = format!("page pool {organization} {pool}");
-    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
-    let seen = work.await?;
+    let seen = seen(&desk, &signed, text_of, &asked).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the pool", &id));
     }
@@ -90,12 +80,7 @@ pub(super) async fn show(
             chart::bars("Busy minutes by hour, the last hours with jobs", &busy)
         ),
     };
-    let sections: Html = seen
-        .iter()
-        .zip(&asked)
-        .skip(1)
-        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
-        .collect();
+    let sections = sections(seen.iter().zip(&asked).skip(1));
     let main = html!("<p class=\"over\">Pool</p><h1>{}</h1>{}{}{}", name, known, picture, sections);
     Ok(page(&signed.person, &format!("Pool {name}"), "/search", &name, main))
 }

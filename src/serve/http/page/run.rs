@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::ask::{Ask, Rows, number};
+use super::ask::{Ask, number};
 use super::html::{Html, html};
 use super::layout::{Page, page};
-use super::table::{Source, facts_of, section, text};
-use super::{DOOR, Failed, Visitor, unknown};
-use crate::query::{QueryError, Session};
+use super::parts::{Part, sections, seen};
+use super::table::{facts_of, text};
+use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
@@ -29,7 +29,7 @@ const AGENTS: &str = "
       count(*) as jobs, min(received) as first, max(finished) as last
     from jobs where run_kind = $kind and run_id = $run and agent_name is not null group by 1, 2, 3 order by 3";
 
-fn asks(kind: &str, run: i64) -> [(&'static str, Ask, &'static str); 4] {
+fn asks(kind: &str, run: i64) -> [Part; 4] {
     let own = |sql: &'static str| Ask::new(sql).text("kind", kind).int("run", run);
     [
         ("Run", own(RUN), ""),
@@ -43,14 +43,6 @@ fn asks(kind: &str, run: i64) -> [(&'static str, Ask, &'static str); 4] {
     ]
 }
 
-async fn see(session: &Session, asks: &[Ask]) -> Result<Vec<Rows>, QueryError> {
-    let mut all = Vec::new();
-    for ask in asks {
-        all.push(ask.rows(session).await?);
-    }
-    Ok(all)
-}
-
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
@@ -58,10 +50,8 @@ pub(super) async fn show(
 ) -> Result<Page, Failed> {
     let run = number(&id, "a run")?;
     let asked = asks(&kind, run);
-    let own: Vec<Ask> = asked.iter().map(|(_, ask, _)| ask.clone()).collect();
     let text_of = format!("page run {kind} {run}");
-    let work = desk.work(&signed, DOOR, text_of, async move |session| see(&session, &own).await);
-    let seen = work.await?;
+    let seen = seen(&desk, &signed, text_of, &asked).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the run", &format!("{kind} {id}")));
     }
@@ -97,12 +87,7 @@ pub(super) async fn show(
         false => known,
     };
     let name = seen[0].rows.first().map(|row| text(row, "name")).unwrap_or_default();
-    let sections: Html = seen
-        .iter()
-        .zip(&asked)
-        .skip(1)
-        .map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty))
-        .collect();
+    let sections = sections(seen.iter().zip(&asked).skip(1));
     let main = html!(
         "<p class=\"over\">{} {}</p><h1>{}</h1>{}{}",
         kind,
