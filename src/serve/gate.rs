@@ -284,26 +284,46 @@ impl Gate {
         Fut: Future<Output = Result<T, QueryError>> + Send,
     {
         let mut entry = self.journal.entry(asker, text).await;
-        let answered = async {
-            let _permit = self.slot(&asker.person).await?;
-            let limit = self.limit(asker);
-            let (gate, person) = (self.clone(), asker.person.clone());
-            let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
-            // Dropped with whoever waits for it, it ends.
-            let mut task = tokio::task::JoinSet::new();
-            task.spawn_on(async move { Ok(work(gate.session(&person).await?).await?) }, runtime.handle());
-            tokio::select! {
-                Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
-                () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
-                () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
-            }
-        };
-        match answered.await {
+        match self.within(asker, work).await {
             Ok(value) => {
                 entry.done();
                 Ok(value)
             }
             Err(refusal) => Err(entry.ended(refusal)),
+        }
+    }
+
+    /// Works out what a question would be, within the same bounds. It is written down where that is refused:
+    /// else the question is, once it is asked.
+    pub async fn plan<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send,
+    {
+        match self.within(asker, work).await {
+            Ok(value) => Ok(value),
+            Err(refusal) => Err(self.journal.entry(asker, text).await.ended(refusal)),
+        }
+    }
+
+    async fn within<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, work: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send,
+    {
+        let _permit = self.slot(&asker.person).await?;
+        let limit = self.limit(asker);
+        let (gate, person) = (self.clone(), asker.person.clone());
+        let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
+        // Dropped with whoever waits for it, it ends.
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn_on(async move { Ok(work(gate.session(&person).await?).await?) }, runtime.handle());
+        tokio::select! {
+            Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
+            () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
+            () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
         }
     }
 }

@@ -5,12 +5,18 @@
 //! 2. A door beyond this machine opens with TLS and a sign-in, or not at all.
 //! 3. What was acknowledged to a sender is seen by the next question through any door.
 
+mod accept;
+mod columns;
+mod converse;
+mod described;
 mod door;
 mod gate;
 pub mod http;
 mod journal;
 pub mod postgres;
+mod proof;
 mod scram;
+mod sessions;
 mod users;
 
 pub use door::{Certificate, DoorError, address, bind};

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::problem::Problem;
 use super::question::Form;
 use crate::query::flat;
+use crate::serve::columns::{in_plain, plain};
 use crate::serve::gate::Reply;
 
 /// Makes bytes of batches.
@@ -48,7 +49,8 @@ impl Encoder {
                 head
             }
             Form::Arrow => {
-                let mut ipc = StreamWriter::try_new(Vec::new(), schema)?;
+                encoder.schema = plain(schema);
+                let mut ipc = StreamWriter::try_new(Vec::new(), &encoder.schema)?;
                 let head = std::mem::take(ipc.get_mut());
                 encoder.ipc = Some(ipc);
                 head
@@ -81,8 +83,7 @@ impl Encoder {
             Form::Csv => CsvBuilder::new().with_header(false).build(&mut out).write(&flat(batch)?)?,
             Form::Arrow => {
                 if let Some(ipc) = &mut self.ipc {
-                    let batch = batch.clone().with_schema(self.schema.clone())?;
-                    ipc.write(&batch)?;
+                    ipc.write(&in_plain(batch, &self.schema)?)?;
                     out = std::mem::take(ipc.get_mut());
                 }
             }

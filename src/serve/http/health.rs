@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -71,7 +70,7 @@ pub(super) async fn metrics(State(desk): State<Arc<Desk>>, _: Signed) -> impl In
         (VERSION, table(&|set| set.version)),
         (QUERIES, count(&|count| count.0 as f64)),
         (SECONDS, count(&|count| count.1.as_secs_f64())),
-        (CONNECTIONS, alone(desk.connections.load(Ordering::Relaxed))),
+        (CONNECTIONS, alone(desk.most_connections - desk.room.available_permits())),
         (MOST, alone(desk.most_connections)),
     ];
     for ((name, says, kind), samples) in all {

@@ -19,18 +19,17 @@ mod page;
 mod problem;
 mod question;
 mod routes;
-mod sessions;
 mod sign_in;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
-use sessions::{Guesses, Sessions};
+use super::sessions::{Guesses, Sessions};
 
 /// How the door runs.
 #[derive(Debug, Clone)]
@@ -83,7 +82,8 @@ struct Desk {
     guesses: Guesses,
     /// Whether TLS is spoken.
     is_secure: bool,
-    connections: Arc<AtomicUsize>,
+    /// For the connections that are not open.
+    room: Arc<Semaphore>,
     most_connections: usize,
     metrics: MoreMetrics,
 }
@@ -116,19 +116,19 @@ pub async fn serve_on(
     let address = listener.local_addr().map_err(HttpError::Address)?;
     // The port can have been taken by other means than `bind`.
     door::address(&address.to_string(), tls.is_some(), !gate.directory().is_open())?;
-    let connections = Arc::new(AtomicUsize::new(0));
     let most = settings.connections.max(1);
+    let room = Arc::new(Semaphore::new(most));
     let desk = Arc::new(Desk {
         gate,
         sessions: Sessions::default(),
         guesses: Guesses::default(),
         is_secure: tls.is_some(),
-        connections: connections.clone(),
+        room: room.clone(),
         most_connections: most,
         metrics: settings.metrics,
     });
     tracing::info!(%address, tls = tls.is_some(), "the HTTP door is open");
     let tls = tls.map(TlsAcceptor::from);
-    listener::accept(listener, tls, routes::router(desk), most, connections, stopped).await;
+    listener::accept(listener, tls, routes::router(desk), room, stopped).await;
     Ok(())
 }

@@ -8,20 +8,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::sync::Semaphore;
 
 use super::Desk;
-use super::listener::Peer;
 use super::problem::Problem;
-use super::sessions::LASTS;
 use crate::query::{QueryError, Session};
+use crate::serve::converse::Peer;
 use crate::serve::gate::{Asker, Refusal};
-use crate::serve::users::{Person, token_hash};
-
-/// A password longer than this is none, and not worth the work.
-const MOST_PASSWORD: usize = 1024;
-/// Passwords that are proved at once; a proof takes some milliseconds of a thread.
-static PROOFS: Semaphore = Semaphore::const_new(2);
+use crate::serve::proof;
+use crate::serve::sessions::LASTS;
+use crate::serve::users::Person;
 
 /// Somebody who has signed in, and where from.
 #[derive(Debug, Clone)]
@@ -105,40 +100,21 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         return Err(nobody());
     }
     let signed = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
-    let is_same = proof(desk, &signed.name) == signed.proof;
-    directory.person(&signed.name).filter(|_| is_same).ok_or_else(nobody)
+    proof::still(directory, &signed).ok_or_else(nobody)
 }
 
-/// The hash of what a password of this name is proved with now.
-pub(super) fn proof(desk: &Desk, name: &str) -> String {
-    token_hash(&desk.gate.directory().verifier(name).to_string())
-}
-
-/// Who has this name and password; refused where too many were tried.
+/// Who proves to be of this name.
 pub(super) async fn prove(
     desk: &Desk,
     name: &str,
     password: &str,
     client: &str,
 ) -> Result<Option<Person>, Problem> {
-    if let Err(seconds) = desk.guesses.try_again(name, client, Instant::now()) {
-        let says = format!("sign in: too many wrong names or passwords; try again in {seconds} s");
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, says);
+    proof::prove(&desk.gate, &desk.guesses, name, password, client).await.map_err(|seconds| {
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, proof::too_many(seconds));
         problem.again = Some(seconds);
-        return Err(problem);
-    }
-    if password.len() > MOST_PASSWORD {
-        return Ok(None);
-    }
-    let _proof = PROOFS.acquire().await;
-    let (gate, own, password) = (desk.gate.clone(), name.to_owned(), password.to_owned());
-    let proved = tokio::task::spawn_blocking(move || gate.directory().with_password(&own, &password)).await;
-    let person = proved.unwrap_or_default();
-    match &person {
-        Some(_) => desk.guesses.right(name, client),
-        None => tracing::warn!(client, "a sign-in with a wrong name or password"),
-    }
-    Ok(person)
+        problem
+    })
 }
 
 /// The name of the cookie; one that is bound to its host where TLS is spoken.

@@ -17,12 +17,9 @@ use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role}
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 
 use super::variables::KNOWN;
-use crate::query::{Catalogue, QueryError, Session};
-use crate::schema;
+use crate::query::{QueryError, Session};
 use crate::serve::Person;
-
-/// The database that there is.
-pub(super) const DATABASE: &str = "agentrail";
+use crate::serve::described::{DATABASE, Described};
 
 /// Whether a statement needs the functions of PostgreSQL; to lay them out takes a moment.
 pub(super) fn is_needed(statement: &str) -> bool {
@@ -110,24 +107,11 @@ async fn docs(session: &Session) -> Result<Docs, QueryError> {
         for row in 0..batch.num_rows() {
             let (schema, name) = (schemas.as_string::<i32>().value(row), names.as_string::<i32>().value(row));
             let oid = oids.as_primitive::<Int64Type>().value(row);
-            let view =
-                Catalogue::embedded().views().iter().find(|view| schema == "public" && view.name == name);
-            let own = schema::table(name);
-            let title = match view {
-                Some(view) => view.title.clone(),
-                None => own.map(|table| table.doc.clone()).unwrap_or_default(),
-            };
+            let own = Described::of(schema, name);
             let provider = context.table_provider(format!("{schema}.{name}").as_str()).await?;
-            // A view shows columns of the tables it reads.
-            let read = view.map(|view| view.reads.clone()).unwrap_or_default();
-            let tables: Vec<&schema::Table> =
-                own.into_iter().chain(read.iter().filter_map(|name| schema::table(name))).collect();
-            let doc = |column: &str| {
-                let column = tables.iter().find_map(|table| table.column(column))?.1;
-                Some(column.doc.clone()).filter(|doc| !doc.is_empty())
-            };
+            let doc = |column: &str| own.column(column).map(str::to_owned);
             let columns = provider.schema().fields().iter().map(|field| doc(field.name())).collect();
-            docs.insert(oid, (title, columns, view.map(|view| view.sql.clone())));
+            docs.insert(oid, (own.says(), columns, own.view.map(|view| view.sql.clone())));
         }
     }
     Ok(docs)

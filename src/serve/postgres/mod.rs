@@ -20,12 +20,12 @@ mod variables;
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::accept::{Accepted, accept};
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
 use cancel::{Connections, Running};
@@ -41,10 +41,6 @@ pub struct Settings {
     pub connections: usize,
 }
 
-/// A client that is refused for lack of room is told so while there is room for that.
-const WAITING: usize = 64;
-/// How long connections may go on once the door closes.
-const GRACE: Duration = Duration::from_secs(5);
 /// What a client may ask for by ALPN.
 const PROTOCOL: &[u8] = b"postgresql";
 
@@ -83,45 +79,28 @@ impl Open {
     /// Serves until `stopped` ends; queries under way may go on for a moment.
     pub async fn serve(self, gate: Arc<Gate>, stopped: impl Future<Output = ()>) {
         let room = Arc::new(Semaphore::new(self.connections));
-        let waiting = Arc::new(Semaphore::new(WAITING));
         let all = Arc::new(Connections::default());
         let numbers = AtomicI32::new(1);
-        let mut tasks = tokio::task::JoinSet::new();
-        tokio::pin!(stopped);
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = &mut stopped => break,
-                Some(_) = tasks.join_next() => continue,
-            };
-            let Ok((socket, _)) = accepted else {
-                // Out of file descriptors, mostly: some are given back soon.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            let permit = room.clone().try_acquire_owned().ok();
-            let is_full = permit.is_none();
-            let Some(permit) = permit.or_else(|| waiting.clone().try_acquire_owned().ok()) else { continue };
+        let conversation = |accepted: Accepted| {
             let handlers = Handlers {
                 gate: gate.clone(),
                 connections: all.clone(),
                 running: Arc::new(Running::default()),
                 pid: numbers.fetch_add(1, Ordering::Relaxed) & i32::MAX,
                 tls_only: self.tls_only,
-                is_full,
+                is_full: accepted.is_refused,
                 exchange: tokio::sync::Mutex::default(),
                 conversation: OnceLock::new(),
             };
             let tls = self.tls.clone();
-            tasks.spawn(async move {
-                let _permit = permit;
-                if let Err(error) =
-                    pgwire::tokio::process_socket(socket, tls, Factory(Arc::new(handlers))).await
-                {
+            async move {
+                let served =
+                    pgwire::tokio::process_socket(accepted.stream, tls, Factory(Arc::new(handlers))).await;
+                if let Err(error) = served {
                     tracing::debug!(%error, "a connection of the postgres door ended");
                 }
-            });
-        }
-        let _ = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+            }
+        };
+        accept(self.listener, room, stopped, conversation).await;
     }
 }

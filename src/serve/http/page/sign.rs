@@ -15,8 +15,9 @@ use crate::serve::http::Desk;
 use crate::serve::http::api::pairs;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::question::take;
-use crate::serve::http::sessions::Session;
-use crate::serve::http::sign_in::{Client, proof, prove, session, set_cookie};
+use crate::serve::http::sign_in::{Client, prove, session, set_cookie};
+use crate::serve::proof::proof;
+use crate::serve::sessions::Session;
 
 type Answered = Result<Response<axum::body::Body>, Failed>;
 
@@ -79,7 +80,7 @@ pub(super) async fn enter(
         desk.sessions.close(old);
     }
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "keep another sign-in; try again later");
-    let session = Session { proof: proof(&desk, &person.name), name: person.name };
+    let session = Session { proof: proof(desk.gate.directory(), &person.name), name: person.name };
     let id = desk.sessions.open(session, Instant::now()).ok_or_else(full)?;
     Ok(with_cookie(&desk, Some(&id), &next))
 }

@@ -1,4 +1,4 @@
-//! Who signed in on the page, and who guesses: both in memory, bounded, gone with the process.
+//! Who signed in on the page or by a handshake, and who guesses: both in memory, bounded, gone with the process.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,6 +10,8 @@ use crate::serve::users::token_hash;
 /// A sign-in lasts a working day.
 pub(super) const LASTS: Duration = Duration::from_secs(8 * 3600);
 const MOST_SESSIONS: usize = 10_000;
+/// Of one name; the one before them that was opened first ends.
+const MOST_OF_ONE: usize = 500;
 /// So many wrong sign-ins of a name from an address, or of an address, are taken in a window.
 const GUESSES_OF_NAME: u32 = 10;
 const GUESSES_OF_ADDRESS: u32 = 60;
@@ -23,7 +25,7 @@ pub(super) struct Session {
     pub proof: String,
 }
 
-/// The sign-ins of the page: the hash of each id, whose it is and until when.
+/// The sign-ins: the hash of each id, whose it is and until when.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<String, (Session, Instant)>>);
 
@@ -34,6 +36,13 @@ impl Sessions {
         getrandom::fill(&mut bytes).ok()?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.iter().filter(|(_, (own, _))| own.name == session.name);
+        // A program that signs in for each question and never signs out keeps nobody else out.
+        if own.clone().count() >= MOST_OF_ONE
+            && let Some(first) = own.min_by_key(|(_, (_, until))| *until).map(|(id, _)| id.clone())
+        {
+            all.remove(&first);
+        }
         make_room(&mut all, MOST_SESSIONS, |(_, until)| *until > now);
         if all.len() >= MOST_SESSIONS {
             return None;
@@ -120,6 +129,19 @@ mod tests {
         sessions.close(&one);
         assert_eq!((sessions.of(&one, now), sessions.of("", now)), (None, None));
         assert_eq!(sessions.of(&other, now), Some(session("eve")));
+    }
+
+    #[test]
+    fn the_sessions_of_one_name_are_bounded_and_the_oldest_ends() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let open = |name: &str, n: usize| {
+            let session = Session { name: name.to_owned(), proof: String::new() };
+            sessions.open(session, now + Duration::from_millis(n as u64)).unwrap()
+        };
+        let other = open("eve", 0);
+        let all: Vec<String> = (0..=MOST_OF_ONE).map(|n| open("ada", n)).collect();
+        let is_open = |id: &String| sessions.of(id, now).is_some();
+        assert!(!is_open(&all[0]) && all[1..].iter().all(is_open) && is_open(&other));
     }
 
     #[test]
