@@ -29,7 +29,7 @@
 //! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk or in an object store. |
 //! | L2 | `query` | The SQL session over pinned files: views, functions, the catalogue of queries/. |
 //! | L3 | `pipeline` | Payloads to attributed rows in one commit, and only then the acknowledgement. |
-//! | L3 | `serve` | The doors for people and tools: PostgreSQL's protocol, HTTP, and a page to investigate in. |
+//! | L3 | `serve` | The doors for people and tools: PostgreSQL's protocol, Flight SQL, HTTP, and a page to investigate in. |
 //! | L3 | `simulate` | A small simulated organisation whose truth is known, in the spellings Azure DevOps uses. |
 //! | L4 | `settings` | One configuration: defaults, then a TOML file, then the environment. |
 //! | L4 | `cli` | The command line: what may be asked, and how to say it. |

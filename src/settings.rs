@@ -145,6 +145,7 @@ pub struct Query {
 pub struct Serve {
     pub http: String,
     pub postgres: String,
+    pub flight: String,
     pub users: PathBuf,
     pub certificate: PathBuf,
     pub key: PathBuf,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::service::{told_to_stop, until};
 use super::{Failure, open_existing, storage, threads};
-use crate::serve::{Bounds, Certificate, Directory, Gate, http, postgres};
+use crate::serve::{Bounds, Certificate, Directory, Gate, flight, http, postgres};
 use crate::settings::{Serve, Settings};
 use crate::store::Lake;
 
@@ -22,7 +22,7 @@ pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let gate = open(settings, &lake, &stopped, &mut doors).await?;
     let Some(gate) = gate else {
         return Err(Failure::says(
-            "serve: no door is configured; set `http` or `postgres` in [serve], as \"127.0.0.1:8080\"",
+            "serve: no door is configured; set `http`, `postgres` or `flight` in [serve], as \"127.0.0.1:8080\"",
         ));
     };
     tracing::info!(lake = %storage::shown(settings), "agentrail serves");
@@ -49,7 +49,7 @@ pub(super) async fn open(
     tasks: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Option<Arc<Gate>>, Failure> {
     let serve = &settings.serve;
-    if serve.postgres.is_empty() && serve.http.is_empty() {
+    if serve.postgres.is_empty() && serve.flight.is_empty() && serve.http.is_empty() {
         return Ok(None);
     }
     let fail = |e: std::io::Error| Failure::of("start the threads of queries", e);
@@ -65,6 +65,19 @@ pub(super) async fn open(
             .map_err(|e| Failure::of("open the postgres door", e))?;
         if let Ok(address) = door.address() {
             tracing::info!(%address, "postgres door open");
+        }
+        let (own, stopped) = (gate.clone(), until(stopped.clone()));
+        tasks.spawn(async move {
+            door.serve(own, stopped).await;
+            Ok(())
+        });
+    }
+    if !serve.flight.is_empty() {
+        let door = flight::bind(&flight_settings(serve), &gate)
+            .await
+            .map_err(|e| Failure::of("open the flight door", e))?;
+        if let Ok(address) = door.address() {
+            tracing::info!(%address, "flight door open");
         }
         let (own, stopped) = (gate.clone(), until(stopped.clone()));
         tasks.spawn(async move {
@@ -97,6 +110,11 @@ pub(super) fn check(settings: &Settings) -> Vec<(&'static str, Result<String, Fa
         let checked = postgres_settings(serve).check(!serve.users.as_os_str().is_empty());
         let says = checked.map(|()| format!("would listen on {}", serve.postgres));
         said.push(("postgres", says.map_err(|e| Failure::of("open the postgres door", e))));
+    }
+    if !serve.flight.is_empty() {
+        let checked = flight_settings(serve).check(!serve.users.as_os_str().is_empty());
+        let says = checked.map(|()| format!("would listen on {}", serve.flight));
+        said.push(("flight", says.map_err(|e| Failure::of("open the flight door", e))));
     }
     if !serve.http.is_empty() {
         let checked = http_settings(serve).check(!serve.users.as_os_str().is_empty());
@@ -132,6 +150,14 @@ fn certificate(serve: &Serve) -> Certificate {
 fn postgres_settings(serve: &Serve) -> postgres::Settings {
     postgres::Settings {
         listen: serve.postgres.clone(),
+        certificate: certificate(serve),
+        connections: serve.connections,
+    }
+}
+
+fn flight_settings(serve: &Serve) -> flight::Settings {
+    flight::Settings {
+        listen: serve.flight.clone(),
         certificate: certificate(serve),
         connections: serve.connections,
     }

@@ -1,4 +1,4 @@
-//! The doors for people and tools: PostgreSQL's protocol, HTTP, and a page to investigate in.
+//! The doors for people and tools: PostgreSQL's protocol, Flight SQL, HTTP, and a page to investigate in.
 //!
 //! Invariants:
 //! 1. Whatever comes through a door goes through the [`Gate`]: a person, bounds, an entry in the log.
@@ -10,6 +10,7 @@ mod columns;
 mod converse;
 mod described;
 mod door;
+pub mod flight;
 mod gate;
 pub mod http;
 mod journal;

@@ -90,7 +90,7 @@ fn a_door_that_is_not_safe_is_not_opened() {
     };
     let none = serve(&[]);
     assert!(none.contains("no door is configured"), "{none}");
-    for door in ["AGENTRAIL_SERVE__HTTP", "AGENTRAIL_SERVE__POSTGRES"] {
+    for door in ["AGENTRAIL_SERVE__HTTP", "AGENTRAIL_SERVE__POSTGRES", "AGENTRAIL_SERVE__FLIGHT"] {
         let open = serve(&[(door, "0.0.0.0:0")]);
         assert!(open.contains("set `certificate` in [serve]"), "{open}");
         let wrong = serve(&[(door, "here")]);

@@ -1,6 +1,7 @@
 //! The doors for people and tools.
 
 mod commands;
+mod flight;
 mod http;
 mod http_hostile;
 mod http_scope;
