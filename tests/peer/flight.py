@@ -248,7 +248,7 @@ def try_refused():
         writer.close()
 
     fails(lambda: puts(asks("CommandStatementUpdate", statement)), "only reads")
-    fails(lambda: puts(asks("CommandStatementIngest", field(1, "x"))), "only reads")
+    fails(lambda: puts(asks("CommandStatementIngest", field(2, "x"))), "only reads")
     fails(lambda: puts(asks("CommandPreparedStatementUpdate", field(1, "handle"))), "only reads")
     fails(lambda: puts(asks("CommandPreparedStatementQuery", field(1, "handle"))), "failed to find the statement")
     fails(lambda: puts(asks("CommandGetTables")), "failed to")
