@@ -43,16 +43,19 @@ pub(super) enum Full {
     Random,
 }
 
+/// The queries that run, each with its person and what stops it.
+type AllRunning = Mutex<HashMap<Bytes, (Arc<Person>, CancellationToken)>>;
+
 #[derive(Default)]
 pub(super) struct Holder {
     held: Mutex<HashMap<Bytes, Held>>,
-    running: Arc<Mutex<HashMap<Bytes, (Arc<Person>, CancellationToken)>>>,
+    running: Arc<AllRunning>,
 }
 
 /// A query that runs; it is forgotten with this value.
 pub(super) struct Running {
     handle: Bytes,
-    all: Arc<Mutex<HashMap<Bytes, (Arc<Person>, CancellationToken)>>>,
+    all: Arc<AllRunning>,
     pub cancel: CancellationToken,
 }
 
@@ -93,10 +96,12 @@ impl Holder {
             let of_one = held.iter().filter(|(_, one)| one.owner.name == owner.name);
             let of_kind = of_one.clone().filter(|(_, one)| one.kind == kind);
             let size: usize = of_one.clone().map(|(_, one)| one.statement.size()).sum();
-            let oldest = match () {
-                () if size + statement.size() > MOST_BYTES => of_one.min_by_key(|(_, one)| one.until),
-                () if of_kind.clone().count() >= MOST => of_kind.min_by_key(|(_, one)| one.until),
-                () => break,
+            let oldest = if size + statement.size() > MOST_BYTES {
+                of_one.min_by_key(|(_, one)| one.until)
+            } else if of_kind.clone().count() >= MOST {
+                of_kind.min_by_key(|(_, one)| one.until)
+            } else {
+                break;
             };
             let oldest = oldest.map(|(handle, _)| handle.clone()).ok_or(Full::Large)?;
             held.remove(&oldest);

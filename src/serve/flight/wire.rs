@@ -18,8 +18,16 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// The first field of a message and what is behind it; fields without a length are empty.
-fn first(bytes: &[u8]) -> Option<((u64, &[u8]), &[u8])> {
+/// A field of a message, and what is behind it.
+struct Field<'a> {
+    number: u64,
+    /// Nothing, where it has no length.
+    value: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// The first field of a message.
+fn first(bytes: &[u8]) -> Option<Field<'_>> {
     let (tag, rest) = number(bytes)?;
     let (value, rest) = match tag & 7 {
         0 => (&[][..], number(rest)?.1),
@@ -31,17 +39,17 @@ fn first(bytes: &[u8]) -> Option<((u64, &[u8]), &[u8])> {
         }
         _ => return None,
     };
-    Some(((tag >> 3, value), rest))
+    Some(Field { number: tag >> 3, value, rest })
 }
 
-/// Every field of this number that has a length.
+/// Every field of this number; one that has no length is empty.
 pub(super) fn fields(mut bytes: &[u8], wanted: u64) -> Vec<&[u8]> {
     let mut found = Vec::new();
-    while let Some(((own, value), rest)) = first(bytes) {
-        if own == wanted {
-            found.push(value);
+    while let Some(field) = first(bytes) {
+        if field.number == wanted {
+            found.push(field.value);
         }
-        bytes = rest;
+        bytes = field.rest;
     }
     found
 }

@@ -145,12 +145,9 @@ async fn strangers_are_refused_and_who_is_out_is_out_at_once() {
     let door = Door::open(bounds(), 20, false).await;
     let Some(mut peer) = self::peer(&door.uri, "strangers", &json!({})) else { return };
     let mut out = BufReader::new(peer.stdout.take().unwrap());
-    let (mut saw, mut line) = (String::new(), String::new());
-    while line != "ready\n" && {
-        line.clear();
-        out.read_line(&mut line).unwrap() > 0
-    } {
-        saw.push_str(&line);
+    let mut saw = String::new();
+    while !saw.ends_with("ready\n") {
+        assert!(out.read_line(&mut saw).unwrap() > 0, "{saw}");
     }
     let path = door.scratch.path("users.toml");
     let mut users = Users::read(&path).unwrap();
