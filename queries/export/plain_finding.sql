@@ -4,7 +4,8 @@
 select
   "_key",
   "_order",
-  'finding' as kind,
+  "_key" as key,
   "_updated" as updated,
-  o.* except ("_key", "_order", "_updated")
+  key as finding,
+  o.* except ("_key", "_order", "_updated", key)
 from outgoing_findings o
