@@ -7,9 +7,9 @@ with record as (
   select
     *,
     json_member(data, 'Result', 'DeploymentResult') as result,
-    case when regexp_like(ip, '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.]|$)){4}$') then ip end as ipv4,
+    case when regexp_like(ip, '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$') then ip end as ipv4,
     case
-      when regexp_like(ip, '^([0-9A-Fa-f]{1,4}(:|$)){8}$') then ip
+      when regexp_like(ip, '^([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}$') then ip
       when length(ip) - length(replace(ip, ':', '')) <= 7
         and regexp_like(ip, '^([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})*)?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})*)?$') then ip
     end as ipv6

@@ -15,8 +15,8 @@ with record as (
     case when action like 'Group.%' then json_member(data, 'MemberId', 'Updates.0.MemberId') end as member_id,
     case when action like 'Group.%' then json_member(data, 'MemberDisplayName') end as member_name,
     case
-      when regexp_like(ip, '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.]|$)){4}$') then ip
-      when regexp_like(ip, '^([0-9A-Fa-f]{1,4}(:|$)){8}$') then ip
+      when regexp_like(ip, '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$') then ip
+      when regexp_like(ip, '^([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}$') then ip
       when length(ip) - length(replace(ip, ':', '')) <= 7
         and regexp_like(ip, '^([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})*)?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})*)?$') then ip
     end as address
