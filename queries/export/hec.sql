@@ -1,7 +1,8 @@
 --! title = "Audit events for Splunk's HTTP Event Collector"
 --! reads = ["outgoing"]
 --! tags = ["splunk"]
--- The members of fields are indexed, so that tstats reaches them: few, flat and text or lists of text.
+-- The members of fields are indexed, so that tstats reaches them: few, flat, and text. None has the name of a
+-- member of the event, which Splunk extracts as well and would show twice.
 select
   "_key",
   "_order",
@@ -48,8 +49,8 @@ select
     'record_hash': record_hash
   } as event,
   {
-    'event_id': event_id,
-    'action': action,
+    'audit_id': event_id,
+    'action_id': action,
     'user': coalesce(actor_upn, actor_name),
     'src': ip,
     'executor': executor,
@@ -58,8 +59,8 @@ select
     'agent_id': cast(agent_id as text),
     'pool_name': pool_name,
     'run_id': cast(run_id as text),
-    'project': project,
+    'project_name': project,
     'revision': cast(revision as text),
-    'updated': cast("_updated" as text)
+    'is_update': cast("_updated" as text)
   } as fields
 from outgoing

@@ -26,12 +26,12 @@ select
     'record_hash': record_hash
   } as event,
   {
-    'finding': key,
-    'detection': detection,
-    'severity': severity,
-    'event_id': event_id,
+    'finding_id': key,
+    'rule': detection,
+    'level': severity,
+    'audit_id': event_id,
     'agent_name': agent_name,
     'agent_id': cast(agent_id as text),
-    'updated': cast("_updated" as text)
+    'is_update': cast("_updated" as text)
   } as fields
 from outgoing_findings

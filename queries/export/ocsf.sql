@@ -139,7 +139,7 @@ select
     case when coalesce(subjects[4]['id'], subjects[4]['name']) is not null
       then { 'type': subjects[4]['kind'], 'uid': subjects[4]['id'], 'name': subjects[4]['name'] } end
   ]) end as resources,
-  { 'algorithm_id': 3, 'algorithm': 'SHA-256', 'value': record_hash } as raw_data_hash,
+  case when record_hash is not null then { 'algorithm_id': 3, 'algorithm': 'SHA-256', 'value': record_hash } end as raw_data_hash,
   array_compact([
     case when agent_id is not null then {
       'name': 'agentrail.agent',

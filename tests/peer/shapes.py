@@ -1,7 +1,7 @@
 """What is exported, read as its receivers read it.
 
 Argument: a folder with `SHAPE.ndjson`, the bodies of each shape, and `cef.txt` and `leef.txt`, the messages of
-syslog without its header, in the order of their bodies. Prints one line for each thing that was seen to hold.
+syslog without its header. Prints one line for each thing that was seen to hold.
 
 OCSF 1.8.0 is held against the schema itself (ocsf-json-schema). There is no such package of 1.9.0: it is held
 against 1.8.0 with what 1.9.0 adds to it where we use it. CEF is compared byte for byte with cefevent, log
@@ -229,13 +229,16 @@ def cef_value(value):
     return CONTROL.sub(" ", value) if isinstance(value, str) else str(value)
 
 
-messages = lines("cef.txt")
-cefs = events["cef"] + findings["cef"]
-saw("CEF: one line an item", len(messages) == len(cefs), (len(messages), len(cefs)))
-version = messages[0].split("|")[3]
-same = 0
-for body, line in zip(cefs, messages):
+cefs = {row.get("externalId") or row["cs2"]: row for row in events["cef"] + findings["cef"]}
+messages = {}
+for line in lines("cef.txt"):
     header, values = fields_of_cef(line)
+    messages[values.get("externalId") or values["cs2"]] = (line, header, values)
+saw("CEF: one line an item", set(messages) == set(cefs), (len(messages), len(cefs)))
+version = line.split("|")[3]
+same = 0
+for key, (line, header, values) in messages.items():
+    body = cefs[key]
     named = [re.sub("[\x00-\x1f\x7f-\x9f]", " ", str(body[k])) for k in ("signature", "name", "severity")]
     assert header == ["agentrail", "agentrail", version, *named], f"CEF: {header}"
     want = {k: cef_value(v) for k, v in body.items() if k not in ("signature", "name", "severity") and v != ""}
@@ -249,19 +252,23 @@ for body, line in zip(cefs, messages):
 saw(f"CEF: {same} of {len(messages)} lines are cefevent's, byte for byte", same > 0)
 
 # LEEF: values hold neither the delimiter nor line ends.
-for body, line in zip(events["leef"] + findings["leef"], lines("leef.txt")):
+leefs = {row["key"]: row for row in events["leef"] + findings["leef"]}
+found = set()
+for line in lines("leef.txt"):
     assert not re.search("[\x00-\x08\x0a-\x1f\x7f]", line), f"LEEF: control characters in {line[:300]!r}"
     head, vendor, product, _, identity, delimiter, rest = line.split("|", 6)
     assert (head, vendor, product, delimiter) == ("LEEF:2.0", "agentrail", "agentrail", "x09"), line[:300]
     pairs = dict(pair.split("=", 1) for pair in rest.split("\t"))
     assert len(pairs) == rest.count("\t") + 1, "LEEF: a key comes twice"
+    found.add(pairs["key"])
+    body = leefs[pairs["key"]]
     plain = {k: str(v).lower() if isinstance(v, bool) else re.sub("[\x00-\x1f\x7f-\x9f]", " ", str(v)) for k, v in body.items()}
     plain["sev"] = plain.pop("severity")
     assert identity == plain.pop("signature").replace("|", " ")
     assert pairs == {k: v for k, v in plain.items() if v != ""}, f"LEEF: {pairs}"
     datetime.datetime.strptime(pairs["devTime"], "%Y-%m-%dT%H:%M:%S.%f%z")
     assert 0 <= int(pairs["sev"]) <= 10
-saw("LEEF: each key once, each value whole", True)
+saw("LEEF: one line an item, each key once, each value whole", found == set(leefs), (len(found), len(leefs)))
 
 # HEC: what may stand beside the event, and that indexed fields are flat.
 for row in events["hec"] + findings["hec"]:
@@ -271,6 +278,7 @@ for row in events["hec"] + findings["hec"]:
     for name, value in row["fields"].items():
         values = value if isinstance(value, list) else [value]
         assert all(isinstance(v, str) for v in values), f"HEC: {name} = {value!r}"
+        assert name not in row["event"], f"HEC: {name} is indexed and extracted"
     when = datetime.datetime.fromisoformat(row["event"]["occurred"]).timestamp()
     assert abs(when - row["time"]) < 1e-5
 saw("HEC: time, metadata and flat fields", True)
