@@ -137,7 +137,8 @@ const REPORTS: &[(&str, &str)] = embed!("report":
 );
 
 const SHAPES: &[(&str, &str)] = embed!("export":
-    "plain", "plain_finding",
+    "cef", "cef_finding", "ecs", "ecs_finding", "hec", "hec_finding", "leef", "leef_finding", "ocsf", "ocsf_finding",
+    "ocsf19", "ocsf19_finding", "otlp", "otlp_finding", "plain", "plain_finding", "sentinel", "sentinel_finding",
 );
 
 #[cfg(test)]
