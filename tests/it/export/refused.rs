@@ -128,6 +128,23 @@ fn a_wrong_token_is_told_of_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_the_settings_get_wrong_is_no_fault_of_an_event() {
+    for (name, more, says) in [
+        ("splunk", "index = \"other\"\n", "Incorrect index"),
+        ("sentinel", "stream = \"Custom-Other_CL\"\n", "Custom-Other_CL"),
+        ("sentinel", "rule = \"dcr-other\"\n", "was not found"),
+        ("elastic", "index = \"other\"\n", "no such index"),
+        ("webhook", "url = \"http://localhost:9/hook\"\n", "localhost:9"),
+    ] {
+        let Some(pair) = Pair::new(name, false, more, json!({})) else { return };
+        pair.rig.ingest(0..10);
+        let fault = fault(&pair);
+        assert!(fault.contains(says), "{name}: {fault}");
+        assert_eq!(pair.rig.rejects("soc").len(), 0, "{name}");
+    }
+}
+
+#[test]
 fn another_certificate_is_told_of_and_nothing_is_sent() {
     let Some(pair) = Pair::new("webhook", true, "", json!({})) else { return };
     pair.rig.ingest(0..10);
