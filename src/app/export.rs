@@ -64,8 +64,9 @@ pub(super) fn start(
     let every = Duration::from_secs(settings.export.every.max(1));
     for own in &settings.export.destinations {
         let (own, settings, lake, stopped) = (own.clone(), settings.clone(), lake.clone(), stopped.clone());
-        let sends = async move { send(&own, &settings, lake, every, stopped).await };
-        tasks.spawn_on(sends, threads.handle());
+        let handle = threads.handle().clone();
+        let sends = move || handle.block_on(send(&own, &settings, lake, every, stopped));
+        tasks.spawn_blocking_on(sends, threads.handle());
     }
     Ok(Threads(Some(threads)))
 }
@@ -209,17 +210,21 @@ async fn once(settings: &Settings, lake: &Arc<Lake>) -> Result<u8, Failure> {
     let told_to_stop = super::service::told_to_stop()?;
     let (stop, stopped) = watch::channel(false);
     let all = async {
-        for own in &settings.export.destinations {
+        // At the same time: one that is down holds up itself alone.
+        let each = settings.export.destinations.iter().map(|own| {
             let (mut relay, mut stopped) = (None, stopped.clone());
-            while turn(own, settings, lake, &mut relay, &mut stopped).await? {}
-            if relay.is_none() {
-                return Err(Failure::says(format!(
-                    "export to `{}`: another process sends to it; leave it to that one, or stop it",
-                    own.name
-                )));
+            async move {
+                while turn(own, settings, lake, &mut relay, &mut stopped).await? {}
+                let says = || {
+                    format!(
+                        "export to `{}`: another process sends to it; leave it to that one, or stop it",
+                        own.name
+                    )
+                };
+                relay.map(drop).ok_or_else(|| Failure::says(says()))
             }
-        }
-        Ok(())
+        });
+        futures::future::join_all(each).await.into_iter().collect::<Result<(), Failure>>()
     };
     tokio::select! {
         done = all => done?,

@@ -52,6 +52,16 @@ impl Destination for Elastic {
             match done["status"].as_u64() {
                 Some(200..=299 | 409) => {}
                 Some(429 | 500..=599) | None => outcome.again.push(at),
+                // An index that is not there, or that the key may not write to, is no item's fault. What was
+                // taken is a conflict the next time, which counts as stored.
+                Some(status @ (401 | 403 | 404)) => {
+                    let says = reason(status, &done["error"]);
+                    return Err(SendError::later(format!(
+                        "store in `{}` of `{}`: {says}",
+                        self.index,
+                        self.call.shown()
+                    )));
+                }
                 Some(status) => outcome.refused.push((at, reason(status, &done["error"]))),
             }
         }

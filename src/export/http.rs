@@ -137,6 +137,16 @@ impl Call {
         format!("{}://{host}{port}", self.url.scheme())
     }
 
+    /// A success that is not the receiver's own: something between us and it may have given it.
+    pub(super) fn misunderstood(&self, answer: &Answer) -> SendError {
+        let says = answer.status.as_u16();
+        SendError::later(format!(
+            "understand the answer of `{}`, {says}{}; check that `url` leads to the receiver itself",
+            self.shown(),
+            answer.shown()
+        ))
+    }
+
     /// What an answer other than success means for the whole batch.
     pub(super) fn refusal(&self, answer: &Answer) -> SendError {
         let says =

@@ -43,7 +43,11 @@ impl Destination for Otlp {
             }
             _ => return Err(self.call.refusal(&answer)),
         }
+        // A proxy or a portal between us and the collector says 200 as well.
         let says = answer.json().unwrap_or_default();
+        if !answer.body.is_empty() && !says.is_object() {
+            return Err(self.call.misunderstood(&answer));
+        }
         let partial = &says["partialSuccess"];
         // 64-bit numbers are texts in this form of JSON.
         let rejected = &partial["rejectedLogRecords"];

@@ -44,9 +44,19 @@ impl Destination for Sentinel {
         let bearer = format!("Bearer {token}");
         let answer =
             self.call.post(url, "application/json", &[("authorization", bearer.as_str())], body).await?;
-        match answer.status.is_success() {
-            true => Ok(Outcome::default()),
-            false => Err(self.call.refusal(&answer)),
+        // That there is no such stream is no row's fault.
+        let is_the_stream = answer.shown().contains("Stream");
+        match answer.status.as_u16() {
+            204 => Ok(Outcome::default()),
+            // What is wrong with one row is found by sending fewer.
+            400 if !is_the_stream && batch.len() > 1 => {
+                Err(SendError::TooLarge("it answered 400".to_owned()))
+            }
+            400 if !is_the_stream => {
+                Ok(Outcome { refused: vec![(0, format!("400{}", answer.shown()))], ..Outcome::default() })
+            }
+            200..=299 => Err(self.call.misunderstood(&answer)),
+            _ => Err(self.call.refusal(&answer)),
         }
     }
 

@@ -51,6 +51,35 @@ impl Splunk {
         body
     }
 
+    /// Hands events over; returns the first that is wrong, and why.
+    async fn hand_over(&self, batch: &[Item]) -> Result<Option<(usize, String)>, SendError> {
+        let head =
+            [("authorization", self.token.as_str()), ("x-splunk-request-channel", self.channel.as_str())];
+        let answer = self.call.post(self.call.at(EVENT), "application/json", &head, self.body(batch)).await?;
+        let says = answer.json().unwrap_or_default();
+        if answer.status.is_success() {
+            // A proxy or a portal between us and the collector says 200 as well.
+            if says["code"] != 0 {
+                return Err(self.call.misunderstood(&answer));
+            }
+            let Some(within) = self.acknowledged_within else { return Ok(None) };
+            let Some(id) = says["ackId"].as_u64() else {
+                return Err(SendError::later(format!(
+                    "have the batch acknowledged by `{}`: the answer names no `ackId`; enable indexer acknowledgement on the token, or leave `acknowledge` out",
+                    self.call.shown()
+                )));
+            };
+            return self.acknowledged(id, within).await.map(|()| None);
+        }
+        let wrong = says["invalid-event-number"].as_u64().and_then(|n| usize::try_from(n).ok());
+        // An index that the token may not write to is no event's fault.
+        let of_event = answer.status == 400 && says["code"] != 7;
+        match wrong.filter(|n| of_event && *n < batch.len()) {
+            Some(wrong) => Ok(Some((wrong, says["text"].as_str().unwrap_or("invalid event").to_owned()))),
+            None => Err(self.call.refusal(&answer)),
+        }
+    }
+
     async fn acknowledged(&self, id: u64, within: Duration) -> Result<(), SendError> {
         let since = Instant::now();
         let mut url = self.call.at(ACK);
@@ -79,31 +108,18 @@ impl Splunk {
 #[async_trait]
 impl Destination for Splunk {
     async fn send(&mut self, batch: &[Item]) -> Result<Outcome, SendError> {
-        let head =
-            [("authorization", self.token.as_str()), ("x-splunk-request-channel", self.channel.as_str())];
-        let answer = self.call.post(self.call.at(EVENT), "application/json", &head, self.body(batch)).await?;
-        let says = answer.json().unwrap_or_default();
-        if answer.status.is_success() {
-            let Some(within) = self.acknowledged_within else { return Ok(Outcome::default()) };
-            let Some(id) = says["ackId"].as_u64() else {
-                return Err(SendError::later(format!(
-                    "have the batch acknowledged by `{}`: the answer names no `ackId`; enable indexer acknowledgement on the token, or leave `acknowledge` out",
-                    self.call.shown()
-                )));
-            };
-            self.acknowledged(id, within).await?;
-            return Ok(Outcome::default());
+        let mut outcome = Outcome::default();
+        let mut parts = vec![0..batch.len()];
+        while let Some(part) = parts.pop() {
+            let Some((wrong, says)) = self.hand_over(&batch[part.clone()]).await? else { continue };
+            // What follows the first event that is wrong was not read. What precedes it was taken by some
+            // versions and not by others: it goes once more, and a copy has the same key.
+            let wrong = part.start + wrong;
+            outcome.refused.push((wrong, says));
+            parts
+                .extend([wrong + 1..part.end, part.start..wrong].into_iter().filter(|part| !part.is_empty()));
         }
-        // The first event that is wrong is named; what came before it was taken, what follows was not read.
-        let wrong = says["invalid-event-number"].as_u64().and_then(|n| usize::try_from(n).ok());
-        match wrong.filter(|n| answer.status == 400 && *n < batch.len()) {
-            Some(wrong) => Ok(Outcome {
-                refused: vec![(wrong, says["text"].as_str().unwrap_or("invalid event").to_owned())],
-                again: (wrong + 1..batch.len()).collect(),
-                after: Some(Duration::ZERO),
-            }),
-            None => Err(self.call.refusal(&answer)),
-        }
+        Ok(outcome)
     }
 
     fn bounds(&self) -> (usize, usize) {

@@ -77,7 +77,7 @@ fn extension(body: &Map<String, Value>) -> impl Iterator<Item = (&str, String)> 
     own.map(|(name, value)| (name.as_str(), text(value))).filter(|(_, value)| !value.is_empty())
 }
 
-/// `CEF:0|vendor|product|version|signature|name|severity|k=v k=v`.
+/// `CEF:0|vendor|product|version|signature|name|severity| k=v k=v`.
 pub(super) fn cef(body: &Map<String, Value>) -> String {
     let of_header = |text: &str| {
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -92,7 +92,9 @@ pub(super) fn cef(body: &Map<String, Value>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let pairs: Vec<String> =
         extension(body).map(|(name, value)| format!("{name}={}", of_value(&value))).collect();
-    format!("CEF:0|{VENDOR}|{PRODUCT}|{version}|{signature}|{name}|{severity}|{}", pairs.join(" "))
+    // The blank before the first key is for liblognorm, which rsyslog reads CEF with: without it, it loses the
+    // key's first letter. Others pass over it.
+    format!("CEF:0|{VENDOR}|{PRODUCT}|{version}|{signature}|{name}|{severity}| {}", pairs.join(" "))
 }
 
 /// `LEEF:2.0|vendor|product|version|id|x09|k=v<tab>k=v`.
@@ -133,7 +135,7 @@ mod tests {
         assert_eq!(
             cef(&row),
             format!(
-                "CEF:0|agentrail|agentrail|{version}|Git.Push\\|x|a \\\\ b c|3|cn1=7 msg=k\\=v | \\\\ one\\r\\ntwo "
+                "CEF:0|agentrail|agentrail|{version}|Git.Push\\|x|a \\\\ b c|3| cn1=7 msg=k\\=v | \\\\ one\\r\\ntwo "
             )
         );
     }
