@@ -42,6 +42,8 @@ pub(super) struct Answer {
 
 /// An answer is read up to so many bytes.
 const MOST_ANSWER: usize = 16 << 20;
+/// A receiver whose clock is behind ours names a moment that is past, each time.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// So much of an answer is shown in an error.
 const SHOWN: usize = 300;
 
@@ -180,11 +182,11 @@ impl Answer {
 /// `Retry-After`: seconds, or a date as HTTP writes it.
 fn wait(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).max(LEAST_WAIT));
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
     let then = Time::parse_http(text)?.unix_micros();
-    Some(Duration::from_micros(u64::try_from(then).ok()?).saturating_sub(now))
+    Some(Duration::from_micros(u64::try_from(then).ok()?).saturating_sub(now).max(LEAST_WAIT))
 }
 
 fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
