@@ -16,7 +16,7 @@ fn faults(name: &str) -> Vec<Value> {
         json!({ "kind": "cut_midway" }),
         json!({ "kind": "reset" }),
         json!({ "kind": "close_early" }),
-        json!({ "kind": "hang", "seconds": 5 }),
+        json!({ "kind": "hang", "seconds": 8 }),
         json!({ "kind": "slow", "seconds": 1 }),
         json!({ "kind": "redirect", "location": "http://127.0.0.1:9/elsewhere" }),
         json!({ "kind": "status", "status": 413 }),
@@ -30,7 +30,8 @@ fn faults(name: &str) -> Vec<Value> {
 }
 
 fn survives(name: &'static str, tls: bool, more: &str, settings: Value, own: &[Value]) {
-    let Some(pair) = Pair::new(name, tls, more, settings) else { return };
+    let more = format!("timeout = 5\n{more}");
+    let Some(pair) = Pair::new(name, tls, &more, settings) else { return };
     let mut faults = faults(name);
     // An empty answer of a collector of OpenTelemetry is a success.
     faults.retain(|fault| !(name == "otlp" && fault["body"] == ""));

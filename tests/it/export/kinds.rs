@@ -47,7 +47,7 @@ impl Pair {
         let mut lines: Vec<(&str, &str)> = Vec::new();
         let base = format!(
             "name = \"soc\"\nkind = \"{}\"\nurl = \"{scheme}://localhost:{port}{path}\"\nwhat = [\"events\"]\n\
-             timeout = 3\nitems = 25\n",
+             timeout = 60\nitems = 25\n",
             self.name
         );
         let tls =

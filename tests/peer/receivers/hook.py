@@ -1,4 +1,4 @@
-"""A webhook: an array or lines of JSON objects, with a signature of the body.
+"""A webhook: an array or lines of JSON objects, with a signature of the body before compression.
 
 Settings: `signature` (the header's name), `prefix` (before the hexadecimal digits), `secret`, `headers` (that a request must have).
 """
@@ -49,5 +49,5 @@ class Webhook(Service):
         return Reply(200, {"taken": len(rows)}, items=[(None, row) for row in rows])
 
     def signed(self, exchange):
-        own = hmac.new(self.settings["secret"].encode(), exchange.raw, hashlib.sha256).hexdigest()
+        own = hmac.new(self.settings["secret"].encode(), exchange.body, hashlib.sha256).hexdigest()
         return hmac.compare_digest(exchange.headers.get(self.settings["signature"]) or "", self.settings["prefix"] + own)
