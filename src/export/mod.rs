@@ -76,7 +76,7 @@ impl SendError {
 
 /// A receiver. Batches of one destination come one after the other.
 #[async_trait]
-pub trait Destination: Send {
+pub trait Destination: Send + Sync {
     /// Hands a batch over, and returns once the receiver has it.
     ///
     /// # Errors

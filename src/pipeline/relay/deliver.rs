@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::export::{Destination, Item, SendError};
@@ -27,6 +28,12 @@ pub(super) enum Told<'a> {
     Failed(&'a SendError),
     /// Answered, with so many items taken.
     Taken(usize),
+}
+
+/// Hears of it.
+#[async_trait]
+pub(super) trait Account: Send {
+    async fn told(&mut self, told: Told<'_>);
 }
 
 /// Told to stop before the batch was confirmed.
@@ -53,7 +60,7 @@ pub(super) async fn deliver(
     destination: &mut dyn Destination,
     batch: Vec<Item>,
     stopped: &mut watch::Receiver<bool>,
-    mut tell: impl AsyncFnMut(Told<'_>),
+    account: &mut dyn Account,
 ) -> Result<Vec<(usize, String)>, Stopped> {
     let mut refused = Vec::new();
     let mut waiting: VecDeque<Vec<(usize, Item)>> = VecDeque::from([batch.into_iter().enumerate().collect()]);
@@ -70,7 +77,7 @@ pub(super) async fn deliver(
                 let own = outcome.refused.iter().filter(|(at, _)| *at < numbers.len());
                 refused.extend(own.map(|(at, reason)| (numbers[*at], reason.clone())));
                 let again: Vec<_> = part().enumerate().filter(|(at, _)| outcome.again.contains(at)).collect();
-                tell(Told::Taken(numbers.len() - again.len() - outcome.refused.len())).await;
+                account.told(Told::Taken(numbers.len() - again.len() - outcome.refused.len())).await;
                 if again.is_empty() {
                     failures = 0;
                     continue;
@@ -92,7 +99,7 @@ pub(super) async fn deliver(
                 continue;
             }
             Err(error) => {
-                tell(Told::Failed(&error)).await;
+                account.told(Told::Failed(&error)).await;
                 failures += 1;
                 waiting.push_front(part().collect());
                 let SendError::Later { after, .. } = error else { continue };
@@ -119,7 +126,6 @@ fn backoff(failures: u32) -> Duration {
 mod tests {
     use std::collections::BTreeMap;
 
-    use async_trait::async_trait;
     use proptest::prelude::*;
 
     use super::*;
@@ -164,6 +170,13 @@ mod tests {
         }
     }
 
+    struct Deaf;
+
+    #[async_trait]
+    impl Account for Deaf {
+        async fn told(&mut self, _: Told<'_>) {}
+    }
+
     proptest! {
         #[test]
         fn each_item_is_taken_at_least_once_or_refused_once(
@@ -174,7 +187,7 @@ mod tests {
                 let mut fickle = Fickle { answers, taken: BTreeMap::new(), most };
                 let (_keep, mut stopped) = watch::channel(false);
                 let all: Vec<Item> = (0..count).map(item).collect();
-                let refused = deliver(&mut fickle, all, &mut stopped, async |_| {}).await;
+                let refused = deliver(&mut fickle, all, &mut stopped, &mut Deaf).await;
                 let Ok(mut refused) = refused else { panic!("nobody stopped it") };
                 refused.sort();
                 let expected: Vec<usize> = (0..count).filter(|n| n.to_string().ends_with('7')).collect();

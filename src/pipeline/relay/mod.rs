@@ -15,16 +15,17 @@ pub use deliver::Bounds;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::prepare::now;
 use super::stored::{session_within, text, time};
-use crate::export::{Destination, Item, SendError};
+use crate::export::{Destination, Item};
 use crate::model::{Ticks, Time};
 use crate::query::{Limits, QueryError, Session};
 use crate::store::{Lake, Lease, StoreError, Writer};
-use deliver::{Stopped, Told, batch, deliver};
+use deliver::{Account, Stopped, Told, batch, deliver};
 use futures::TryStreamExt as _;
 use outgoing::{Kind, Outgoing, Portion, again, portion};
 
@@ -256,15 +257,8 @@ impl Relay {
             let (own, next) = rest.split_at(batch(rest, self.order.bounds));
             rest = next;
             let bodies: Vec<Item> = own.iter().map(|out| out.item.clone()).collect();
-            let (lake, name, cursor) = (self.lake.clone(), &self.order.name, &mut self.cursor);
-            let tell = async |told: Told<'_>| match told {
-                Told::Failed(error) => went_wrong(&lake, name, cursor, error).await,
-                Told::Taken(count) => {
-                    cursor.sent += count as u64;
-                    cursor.went_well(now());
-                }
-            };
-            let refused = match deliver(self.destination.as_mut(), bodies, stopped, tell).await {
+            let mut account = Noted { lake: &self.lake, name: &self.order.name, cursor: &mut self.cursor };
+            let refused = match deliver(self.destination.as_mut(), bodies, stopped, &mut account).await {
                 Ok(refused) => refused,
                 Err(stopped) => return Ok(Err(stopped)),
             };
@@ -372,15 +366,35 @@ impl AsRef<Item> for Outgoing {
     }
 }
 
-/// Notes why nothing goes out, where `status` finds it.
-async fn went_wrong(lake: &Lake, name: &str, cursor: &mut Cursor, error: &SendError) {
-    let says = error.to_string();
-    if cursor.fault.as_ref() != Some(&says) {
-        tracing::warn!(destination = name, error = says, "a destination took nothing; it is tried again");
-    }
-    cursor.went_wrong(says, now());
-    let text = serde_json::to_string(&cursor).unwrap_or_default();
-    if let Err(error) = lake.save_position(&partition(name), &text).await {
-        tracing::warn!(%error, "the state of an export could not be saved");
+/// What becomes of a batch, noted where `status` finds it.
+struct Noted<'r> {
+    lake: &'r Lake,
+    name: &'r str,
+    cursor: &'r mut Cursor,
+}
+
+#[async_trait]
+impl Account for Noted<'_> {
+    async fn told(&mut self, told: Told<'_>) {
+        let says = match told {
+            Told::Taken(count) => {
+                self.cursor.sent += count as u64;
+                return self.cursor.went_well(now());
+            }
+            Told::Failed(error) => error.to_string(),
+        };
+        if self.cursor.fault.as_ref() == Some(&says) {
+            return;
+        }
+        tracing::warn!(
+            destination = self.name,
+            error = says,
+            "a destination took nothing; it is tried again"
+        );
+        self.cursor.went_wrong(says, now());
+        let text = serde_json::to_string(&self.cursor).unwrap_or_default();
+        if let Err(error) = self.lake.save_position(&partition(self.name), &text).await {
+            tracing::warn!(%error, "the state of an export could not be saved");
+        }
     }
 }
