@@ -64,9 +64,8 @@ pub(super) fn start(
     let every = Duration::from_secs(settings.export.every.max(1));
     for own in &settings.export.destinations {
         let (own, settings, lake, stopped) = (own.clone(), settings.clone(), lake.clone(), stopped.clone());
-        let handle = threads.handle().clone();
-        let sends = move || handle.block_on(send(&own, &settings, lake, every, stopped));
-        tasks.spawn_blocking_on(sends, threads.handle());
+        let sends = async move { send(&own, &settings, lake, every, stopped).await };
+        tasks.spawn_on(sends, threads.handle());
     }
     Ok(Threads(Some(threads)))
 }
