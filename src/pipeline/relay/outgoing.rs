@@ -201,7 +201,9 @@ fn asked(
         conditions.join(" and ")
     );
     // Numbers of rows are unsigned in the engine, which no format of a destination needs.
-    format!("select s.*, cast(s.\"_row\" as bigint) as \"_order\" from ({sql}) s order by \"_order\"")
+    format!(
+        "select s.* except (\"_row\"), cast(s.\"_row\" as bigint) as \"_order\" from ({sql}) s order by \"_order\""
+    )
 }
 
 /// Findings of this lake have no revisions of their own.

@@ -17,6 +17,8 @@ fn a_filter_sends_what_it_lets_through() {
     let wanted: Vec<String> = pair.rig.keys().into_iter().filter(|key| number(key) % 3 == 0).collect();
     at_least_once(&pair.keys(), &wanted);
     assert_eq!(pair.rig.status("soc")["waiting"], 0);
+    let ours = |line: &Value| line["item"].as_object().unwrap().keys().all(|name| !name.starts_with('_'));
+    assert!(pair.seen().iter().all(ours), "a column of the relay's own went out");
 }
 
 #[test]
