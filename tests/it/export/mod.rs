@@ -11,3 +11,4 @@ mod kinds;
 mod receivers;
 mod refused;
 mod rig;
+mod shapes;
