@@ -2,15 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::stored::quoted;
 use crate::model::Time;
 
-/// A row of a table in the order of its commits: no two commits of a table have the same `known`, and
-/// within one `seq` rises.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A row of a table in the order in which rows go out: of commits, of which no two of a table have the same
+/// `known`; within one of when they occurred; then of their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     /// Microseconds.
     pub known: i64,
-    pub seq: i64,
+    /// Microseconds.
+    pub occurred: i64,
+    pub key: String,
 }
 
 /// The cursor of a destination, and its account.
@@ -32,25 +35,41 @@ pub struct Cursor {
 }
 
 impl Mark {
-    pub fn at(known: i64) -> Mark {
-        Mark { known, seq: i64::MAX }
+    /// Behind all that was known up to a moment.
+    pub fn behind(known: i64) -> Mark {
+        Mark::from(known + 1)
     }
 
-    /// The rows behind it, as a predicate.
-    pub fn beyond(self, alias: &str) -> String {
-        let known = Time::from_unix_micros(self.known);
-        let Mark { seq, .. } = self;
-        format!(
-            "{alias}.known >= timestamp '{known}' and ({alias}.known > timestamp '{known}' or {alias}.seq > {seq})"
-        )
+    /// Before all that is known from a moment on.
+    fn from(known: i64) -> Mark {
+        Mark { known, occurred: i64::MIN, key: String::new() }
+    }
+
+    /// The rows behind it, as a predicate; `key` is the column of the table's key.
+    pub fn beyond(&self, alias: &str, key: &str) -> String {
+        self.predicate(alias, key, '>', ">")
     }
 
     /// The rows up to it, as a predicate.
-    pub fn within(self, alias: &str) -> String {
-        let known = Time::from_unix_micros(self.known);
-        let Mark { seq, .. } = self;
+    pub fn within(&self, alias: &str, key: &str) -> String {
+        self.predicate(alias, key, '<', "<=")
+    }
+
+    fn predicate(&self, a: &str, key: &str, side: char, last: &str) -> String {
+        // Times that a text cannot say are before everything.
+        let at = |micros: i64| format!("timestamp '{}'", Time::from_unix_micros(micros.max(0)));
+        let (known, own) = (at(self.known), quoted(&self.key));
+        if self.occurred < 0 {
+            // No row of the commit itself is before it.
+            return match side {
+                '>' => format!("{a}.known >= {known}"),
+                _ => format!("{a}.known < {known}"),
+            };
+        }
+        let occurred = at(self.occurred);
         format!(
-            "{alias}.known <= timestamp '{known}' and ({alias}.known < timestamp '{known}' or {alias}.seq <= {seq})"
+            "{a}.known {side}= {known} and ({a}.known {side} {known} or {a}.occurred {side} {occurred} \
+             or ({a}.occurred = {occurred} and {a}.{key} {last} {own}))"
         )
     }
 }
@@ -58,8 +77,8 @@ impl Mark {
 impl Cursor {
     /// Everything that was known before a moment counts as sent.
     pub fn rewind(&mut self, to: Time) {
-        let mark = Mark { known: to.unix_micros(), seq: 0 };
-        (self.events, self.revisions, self.findings) = (mark, mark, mark);
+        let mark = Mark::from(to.unix_micros());
+        (self.events, self.revisions, self.findings) = (mark.clone(), mark.clone(), mark);
     }
 
     pub fn went_wrong(&mut self, says: String, now: Time) {
@@ -72,5 +91,25 @@ impl Cursor {
     pub fn went_well(&mut self, now: Time) {
         (self.fault, self.since) = (None, None);
         self.confirmed = Some(now.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_says_what_lies_behind_it() {
+        let mark = Mark { known: 5_000_000, occurred: 1_000_000, key: "it's".to_owned() };
+        assert_eq!(
+            mark.beyond("t", "key"),
+            "t.known >= timestamp '1970-01-01T00:00:05.0000000Z' and (t.known > timestamp '1970-01-01T00:00:05.0000000Z' \
+             or t.occurred > timestamp '1970-01-01T00:00:01.0000000Z' \
+             or (t.occurred = timestamp '1970-01-01T00:00:01.0000000Z' and t.key > 'it''s'))"
+        );
+        let after = Mark::behind(4_999_999);
+        assert_eq!(after.beyond("t", "key"), "t.known >= timestamp '1970-01-01T00:00:05.0000000Z'");
+        assert_eq!(after.within("t", "key"), "t.known < timestamp '1970-01-01T00:00:05.0000000Z'");
+        assert!(after < mark && Mark::behind(5_000_000) > mark);
     }
 }

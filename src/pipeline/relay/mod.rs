@@ -102,13 +102,13 @@ pub async fn waiting(lake: &Lake, order: &Order, cursor: &Cursor) -> Result<(u64
     let session = own_session(lake)?;
     let mut all = (0, None);
     let tables = [
-        ("events", cursor.events, order.events.is_some()),
-        ("findings", cursor.findings, order.findings.is_some()),
+        ("events", "event_id", &cursor.events, order.events.is_some()),
+        ("findings", "key", &cursor.findings, order.findings.is_some()),
     ];
-    for (table, mark, _) in tables.iter().filter(|(.., is_sent)| *is_sent) {
+    for (table, key, mark, _) in tables.iter().filter(|(.., is_sent)| *is_sent) {
         let sql = format!(
             "select count(*) as n, min(known) as known from lake.{table} t where {}",
-            mark.beyond("t")
+            mark.beyond("t", key)
         );
         for batch in session.sql(&sql).await?.stream.try_collect::<Vec<_>>().await? {
             all.0 += super::stored::bigint(&batch, 0, "n").unwrap_or_default() as u64;
@@ -167,7 +167,7 @@ impl Relay {
             relay.cursor.revisions = relay.newest("revisions").await?;
             relay.cursor.findings = relay.newest("findings").await?;
             relay.save().await?;
-        } else if relay.newest("events").await? < (Mark { seq: 0, ..relay.cursor.events }) {
+        } else if relay.newest("events").await?.known < relay.cursor.events.known {
             tracing::warn!(
                 destination = relay.order.name,
                 "the lake is older than what was exported from it; was it restored? `agentrail export rewind` sends again from a moment on"
@@ -191,7 +191,7 @@ impl Relay {
         let batches: Vec<_> =
             session.sql(&sql).await?.stream.try_collect().await.map_err(QueryError::from)?;
         let newest = batches.first().filter(|b| b.num_rows() > 0).and_then(|b| time(b, 0, "known"));
-        Ok(newest.map_or_else(Mark::default, |known| Mark::at(known.unix_micros())))
+        Ok(newest.map_or_else(Mark::default, |known| Mark::behind(known.unix_micros())))
     }
 
     async fn save(&self) -> Result<(), RelayError> {
@@ -204,7 +204,7 @@ impl Relay {
         self.lake.refresh().await?;
         self.wished(stopped).await?;
         let session = own_session(&self.lake)?;
-        let sent = self.cursor.events;
+        let sent = self.cursor.events.clone();
         let mut did = false;
         for kind in [Kind::Events, Kind::Updates, Kind::Findings] {
             let mut portions = 0;
@@ -212,9 +212,9 @@ impl Relay {
                 if *stopped.borrow() || !self.is_alone() {
                     return Ok((did, false));
                 }
-                let from = *self.mark(kind);
+                let from = self.mark(kind).clone();
                 let Portion { items, end, more } =
-                    portion(&session, &self.order, kind, from, sent, now()).await?;
+                    portion(&session, &self.order, kind, &from, &sent, now()).await?;
                 did |= !items.is_empty();
                 if self.send(kind, items, true, stopped).await?.is_err() {
                     return Ok((did, false));
@@ -269,7 +269,9 @@ impl Relay {
             self.keep(kind, own, &refused, !moves).await?;
             if let (true, Some(last)) = (moves, own.last()) {
                 let mark = self.mark(kind);
-                *mark = (*mark).max(last.mark);
+                if *mark < last.mark {
+                    mark.clone_from(&last.mark);
+                }
                 self.save().await?;
             }
         }
@@ -317,7 +319,11 @@ impl Relay {
             }
             Err(_) => {}
         }
-        Ok(self.lake.save_position(&name, "").await?)
+        // What was wished for meanwhile is still to be done.
+        if self.lake.position(&name).as_ref() == Some(&wish) {
+            self.lake.save_position(&name, "").await?;
+        }
+        Ok(())
     }
 
     /// Sends again what was refused, as it is now.

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
 
-use super::super::stored::{bigint, quoted, text, time};
+use super::super::stored::{quoted, text, time};
 use super::cursor::Mark;
 use super::{Order, Shape};
 use crate::export::Item;
@@ -61,26 +61,26 @@ pub(super) async fn portion(
     session: &Session,
     order: &Order,
     kind: Kind,
-    from: Mark,
-    sent: Mark,
+    from: &Mark,
+    sent: &Mark,
     now: Time,
 ) -> Result<Portion, QueryError> {
-    let (table, id, shape) = match kind {
-        Kind::Events => ("events", "event_id", &order.events),
-        Kind::Updates => ("revisions", "event_id", &order.events),
-        Kind::Findings => ("findings", "key", &order.findings),
+    let (table, id, key, shape) = match kind {
+        Kind::Events => ("events", "event_id", "event_id", &order.events),
+        Kind::Updates => ("revisions", "event_id", "key", &order.events),
+        Kind::Findings => ("findings", "key", "key", &order.findings),
     };
-    let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from, more: false }) };
-    let ids = behind(session, table, id, from).await?;
+    let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from.clone(), more: false }) };
+    let ids = behind(session, (table, id, key), from).await?;
     let mut portion = Portion { items: Vec::new(), end: ids.end, more: ids.more };
-    let only = (kind == Kind::Updates).then(|| sent.within("a"));
+    let only = (kind == Kind::Updates).then(|| sent.within("a", "event_id"));
     let Some(rows) = rows(session, order, kind, &ids.ids, ids.span, only).await? else { return Ok(portion) };
     let rows = match kind == Kind::Events && order.settle > Ticks(0) {
         true => {
             let (settled, waits) = settled(rows, now - order.settle);
             if let Some(before) = waits {
                 // The next look begins with what still waits.
-                portion.end = before.unwrap_or(from).max(from);
+                portion.end = before.unwrap_or_default().max(from.clone());
                 portion.more = false;
             }
             settled
@@ -90,7 +90,7 @@ pub(super) async fn portion(
     portion.items = shaped(session, shape, kind, rows).await?;
     if kind == Kind::Updates {
         // What was drawn from an event has its mark; the portion moves by those of the revisions.
-        portion.items.iter_mut().for_each(|out| out.mark = from);
+        portion.items.iter_mut().for_each(|out| out.mark = from.clone());
     }
     Ok(portion)
 }
@@ -120,14 +120,19 @@ pub(super) async fn plan(session: &Session, order: &Order, kind: Kind) -> Result
     shaped(session, shape, kind, none).await.map(drop)
 }
 
-async fn behind(session: &Session, table: &str, id: &str, from: Mark) -> Result<Ids, QueryError> {
+async fn behind(
+    session: &Session,
+    (table, id, key): (&str, &str, &str),
+    from: &Mark,
+) -> Result<Ids, QueryError> {
     let sql = format!(
-        "select {id} as id, occurred, known, seq from lake.{table} t where {} order by known, seq limit {}",
-        from.beyond("t"),
+        "select {id} as id, {key} as key, occurred, known from lake.{table} t where {} \
+         order by known, occurred, t.{key} limit {}",
+        from.beyond("t", key),
         PORTION + 1
     );
     let batches: Vec<RecordBatch> = session.sql(&sql).await?.stream.try_collect().await?;
-    let mut found = Ids { ids: Vec::new(), span: None, end: from, more: false };
+    let mut found = Ids { ids: Vec::new(), span: None, end: from.clone(), more: false };
     for batch in &batches {
         for row in 0..batch.num_rows() {
             if found.ids.len() == PORTION {
@@ -135,7 +140,7 @@ async fn behind(session: &Session, table: &str, id: &str, from: Mark) -> Result<
                 return Ok(found);
             }
             found.ids.extend(text(batch, row, "id"));
-            found.end = mark(batch, row);
+            found.end = mark(batch, row, "key");
             if let Some(at) = time(batch, row, "occurred") {
                 let (first, last) = found.span.unwrap_or((at, at));
                 found.span = Some((first.min(at), last.max(at)));
@@ -145,9 +150,13 @@ async fn behind(session: &Session, table: &str, id: &str, from: Mark) -> Result<
     Ok(found)
 }
 
-fn mark(batch: &RecordBatch, row: usize) -> Mark {
-    let known = time(batch, row, "known").map_or(0, Time::unix_micros);
-    Mark { known, seq: bigint(batch, row, "seq").unwrap_or_default() }
+fn mark(batch: &RecordBatch, row: usize, key: &str) -> Mark {
+    let micros = |name: &str| time(batch, row, name).map_or(0, Time::unix_micros);
+    Mark {
+        known: micros("known"),
+        occurred: micros("occurred"),
+        key: text(batch, row, key).unwrap_or_default(),
+    }
 }
 
 /// These rows of `actions` or `findings` as `outgoing` or `outgoing_findings` has them, in the order of commits.
@@ -196,8 +205,8 @@ fn asked(
     conditions.extend(filter.as_ref().map(|filter| format!("({filter})")));
     let sql = format!(
         "select a.*, concat(a.{id}, ':', cast({revision} as varchar)) as \"_key\", \
-         row_number() over (order by a.known, a.seq) as \"_row\", {updated} as \"_updated\" \
-         from {view} a where {} order by a.known, a.seq",
+         row_number() over (order by a.known, a.occurred, a.{id}) as \"_row\", {updated} as \"_updated\" \
+         from {view} a where {}",
         conditions.join(" and ")
     );
     // Numbers of rows are unsigned in the engine, which no format of a destination needs.
@@ -222,7 +231,9 @@ fn settled(rows: RecordBatch, since: Time) -> (RecordBatch, Option<Option<Mark>>
             && time(&rows, *row, "known").is_some_and(|known| known > since)
     };
     match (0..rows.num_rows()).find(waits) {
-        Some(row) => (rows.slice(0, row), Some(row.checked_sub(1).map(|before| mark(&rows, before)))),
+        Some(row) => {
+            (rows.slice(0, row), Some(row.checked_sub(1).map(|before| mark(&rows, before, "event_id"))))
+        }
         None => (rows, None),
     }
 }
@@ -248,7 +259,7 @@ async fn shaped(
             // What a shape multiplies or invents has no row to stand for.
             let row = usize::try_from(orders.value(at) - 1).ok().filter(|row| *row < rows.num_rows());
             let Some(row) = row else { continue };
-            all.push(outgoing(&rows, row, body));
+            all.push(outgoing(&rows, row, kind, body));
         }
     }
     Ok(all)
@@ -258,7 +269,8 @@ async fn shaped(
 pub(super) const EVENTS: &str = "outgoing";
 pub(super) const FINDINGS: &str = "outgoing_findings";
 
-fn outgoing(rows: &RecordBatch, row: usize, mut body: Map<String, Value>) -> Outgoing {
+fn outgoing(rows: &RecordBatch, row: usize, kind: Kind, mut body: Map<String, Value>) -> Outgoing {
+    let key = if kind == Kind::Findings { "key" } else { "event_id" };
     body.remove("_key");
     body.remove("_order");
     let occurred =
@@ -274,7 +286,7 @@ fn outgoing(rows: &RecordBatch, row: usize, mut body: Map<String, Value>) -> Out
             updated: updated.is_some_and(|c| c.value(row)),
             body: tidy(body),
         },
-        mark: mark(rows, row),
+        mark: mark(rows, row, key),
         event_id: text(rows, row, "event_id"),
         organization_id,
         organization,

@@ -12,8 +12,6 @@ pub struct Pair {
     pub name: &'static str,
 }
 
-pub const HTTP: [&str; 5] = ["splunk", "sentinel", "elastic", "otlp", "webhook"];
-
 /// As `id:key`, in base64.
 pub const API_KEY: &str = "aWQtb2YtdGhlLWtleTpzZWNyZXQtb2YtdGhlLWtleQ==";
 

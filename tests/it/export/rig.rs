@@ -142,7 +142,7 @@ impl Rig {
 
     /// The keys of all events, in the order of their commits.
     pub fn keys(&self) -> Vec<String> {
-        let rows = self.scratch.sql("select event_id from lake.events order by known, seq");
+        let rows = self.scratch.sql("select event_id from lake.events order by known, occurred, event_id");
         rows.iter().map(|row| format!("{}:0", row["event_id"].as_str().unwrap())).collect()
     }
 
