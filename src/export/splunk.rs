@@ -109,15 +109,14 @@ impl Splunk {
 impl Destination for Splunk {
     async fn send(&mut self, batch: &[Item]) -> Result<Outcome, SendError> {
         let mut outcome = Outcome::default();
-        let mut parts = vec![0..batch.len()];
-        while let Some(part) = parts.pop() {
-            let Some((wrong, says)) = self.hand_over(&batch[part.clone()]).await? else { continue };
+        let mut parts = vec![(0, batch.len())];
+        while let Some((first, end)) = parts.pop() {
+            let Some((wrong, says)) = self.hand_over(&batch[first..end]).await? else { continue };
             // What follows the first event that is wrong was not read. What precedes it was taken by some
             // versions and not by others: it goes once more, and a copy has the same key.
-            let wrong = part.start + wrong;
+            let wrong = first + wrong;
             outcome.refused.push((wrong, says));
-            parts
-                .extend([wrong + 1..part.end, part.start..wrong].into_iter().filter(|part| !part.is_empty()));
+            parts.extend([(wrong + 1, end), (first, wrong)].into_iter().filter(|(first, end)| first < end));
         }
         Ok(outcome)
     }

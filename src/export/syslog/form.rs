@@ -67,7 +67,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn header<'a>(body: &'a Map<String, Value>, name: &str) -> String {
+fn header(body: &Map<String, Value>, name: &str) -> String {
     body.get(name).map(text).unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@
 
 mod form;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub enum Transport {
 
 impl Transport {
     /// TLS that trusts the authorities of a PEM file, or those of the system where none is named.
-    pub fn tls(authorities: &PathBuf) -> Result<Transport, SetupError> {
+    pub fn tls(authorities: &Path) -> Result<Transport, SetupError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let client = |e: rustls::Error| SetupError::Client(e.to_string());
         let config = ClientConfig::builder_with_provider(provider)
@@ -45,7 +45,7 @@ impl Transport {
             .map_err(client)?;
         let path = match authorities.as_os_str().is_empty() {
             true => PathBuf::from(SYSTEM),
-            false => authorities.clone(),
+            false => authorities.to_owned(),
         };
         let fail = |says: String| SetupError::Authorities { path: path.display().to_string(), says };
         let read = CertificateDer::pem_file_iter(&path).map_err(|e| fail(e.to_string()))?;

@@ -40,10 +40,10 @@ pub(super) trait Account: Send {
 pub(super) struct Stopped;
 
 /// How many of these items make one batch.
-pub(super) fn batch(items: &[impl AsRef<Item>], bounds: Bounds) -> usize {
+pub(super) fn batch<'i>(items: impl Iterator<Item = &'i Item>, bounds: Bounds) -> usize {
     let mut bytes = 0;
-    let fits = items.iter().take(bounds.items.max(1)).take_while(|item| {
-        bytes += size(item.as_ref());
+    let fits = items.take(bounds.items.max(1)).take_while(|item| {
+        bytes += size(item);
         bytes <= bounds.bytes
     });
     fits.count().max(1)
@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn a_batch_ends_where_its_bounds_do_and_has_one_item_at_least() {
         let items: Vec<Item> = (0..10).map(item).collect();
-        let all: Vec<&Item> = items.iter().collect();
-        assert_eq!(batch(&all, Bounds { items: 3, bytes: usize::MAX }), 3);
-        assert_eq!(batch(&all, Bounds { items: 100, bytes: 1 }), 1);
-        assert_eq!(batch(&all, Bounds { items: 100, bytes: 3 * size(&items[0]) }), 3);
+        let all = || items.iter();
+        assert_eq!(batch(all(), Bounds { items: 3, bytes: usize::MAX }), 3);
+        assert_eq!(batch(all(), Bounds { items: 100, bytes: 1 }), 1);
+        assert_eq!(batch(all(), Bounds { items: 100, bytes: 3 * size(&items[0]) }), 3);
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Relay {
     ) -> Result<Result<(), Stopped>, RelayError> {
         let mut rest = items.as_slice();
         while !rest.is_empty() {
-            let (own, next) = rest.split_at(batch(rest, self.order.bounds));
+            let (own, next) = rest.split_at(batch(rest.iter().map(|out| &out.item), self.order.bounds));
             rest = next;
             let bodies: Vec<Item> = own.iter().map(|out| out.item.clone()).collect();
             let mut account = Noted { lake: &self.lake, name: &self.order.name, cursor: &mut self.cursor };
@@ -363,12 +363,6 @@ impl Relay {
             }
         }
         Ok(Ok(()))
-    }
-}
-
-impl AsRef<Item> for Outgoing {
-    fn as_ref(&self) -> &Item {
-        &self.item
     }
 }
 

@@ -123,11 +123,13 @@ impl Stage {
         for (name, _) in &self.receivers {
             let Some(cursor) = lake.position(&format!("export.{name}")) else { continue };
             let cursor: Value = serde_json::from_str(&cursor).unwrap();
-            let (known, seq) =
-                (cursor["events"]["known"].as_i64().unwrap(), cursor["events"]["seq"].as_i64().unwrap());
+            let number = |name: &str| cursor["events"][name].as_i64().unwrap();
+            let (known, occurred) = (number("known"), number("occurred"));
+            let last = cursor["events"]["key"].as_str().unwrap();
             let rows = self.rig.scratch.sql(&format!(
                 "select event_id from lake.events where arrow_cast(known, 'Int64') < {known} \
-                 or arrow_cast(known, 'Int64') = {known} and seq <= {seq}"
+                 or arrow_cast(known, 'Int64') = {known} and (arrow_cast(occurred, 'Int64') < {occurred} \
+                 or arrow_cast(occurred, 'Int64') = {occurred} and event_id <= '{last}')"
             ));
             let taken = self.taken(name);
             let ahead = rows

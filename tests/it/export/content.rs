@@ -14,7 +14,8 @@ fn a_filter_sends_what_it_lets_through() {
     };
     pair.rig.ingest(0..30);
     pair.rig.exported();
-    let wanted: Vec<String> = pair.rig.keys().into_iter().filter(|key| number(key) % 3 == 0).collect();
+    let wanted: Vec<String> =
+        pair.rig.keys().into_iter().filter(|key| number(key).is_multiple_of(3)).collect();
     at_least_once(&pair.keys(), &wanted);
     assert_eq!(pair.rig.status("soc")["waiting"], 0);
     let ours = |line: &Value| line["item"].as_object().unwrap().keys().all(|name| !name.starts_with('_'));

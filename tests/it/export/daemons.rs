@@ -49,9 +49,11 @@ fn root(variable: &str) -> Option<PathBuf> {
 }
 
 /// Where Debian puts libraries of this machine's kind.
-fn libraries(root: &Path) -> PathBuf {
-    let folders = std::fs::read_dir(root.join("usr/lib")).unwrap().map(|entry| entry.unwrap().path());
-    folders.into_iter().find(|path| path.to_string_lossy().ends_with("-linux-gnu")).unwrap()
+/// Debian has libraries below `usr/lib`, and some still below `lib`.
+fn libraries(root: &Path) -> Vec<PathBuf> {
+    let inside = |folder: &str| std::fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+    let all = inside("usr/lib").chain(inside("lib")).map(|entry| entry.path());
+    all.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect()
 }
 
 pub fn free_port() -> u16 {
@@ -119,10 +121,11 @@ pub fn rsyslog(scratch: &Scratch, port: u16, tls: Option<&Certificate>) -> Optio
         out = at("seen.ndjson"),
     );
     std::fs::write(folder.join("rsyslog.conf"), text).unwrap();
-    let lib = libraries(&root);
+    let libraries = libraries(&root);
+    let modules = libraries.iter().map(|lib| lib.join("rsyslog")).find(|modules| modules.is_dir()).unwrap();
     let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
-    command.args(["-n", "-f", &at("rsyslog.conf"), "-i", &at("pid"), "-M"]).arg(lib.join("rsyslog"));
-    command.env("LD_LIBRARY_PATH", &lib);
+    command.args(["-n", "-f", &at("rsyslog.conf"), "-i", &at("pid"), "-M"]).arg(modules);
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(&libraries).unwrap());
     Some(launch(command, &folder.join("log"), port, folder.join("seen.ndjson")))
 }
 
@@ -165,6 +168,7 @@ pub fn syslog_ng(scratch: &Scratch, ports: &Ports, own: &Certificate) -> Option<
     let mut command = Command::new(root.join("usr/sbin/syslog-ng"));
     command.args(["-F", "--no-caps", "-f", &at("syslog-ng.conf"), "-p", &at("pid"), "-c", &at("ctl")]);
     command.args(["-R", &at("persist")]).arg(format!("--module-path={}", lib.join(&version).display()));
-    command.env("LD_LIBRARY_PATH", std::env::join_paths([libraries(&root), lib]).unwrap());
+    let libraries = libraries(&root).into_iter().chain([lib]);
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap());
     Some(launch(command, &folder.join("log"), ports.tcp, folder.join("seen.ndjson")))
 }

@@ -137,7 +137,9 @@ fn rsyslog_reads_our_cef_over_tls() {
          authorities = \"{}\"\nwhat = [\"events\"]\nitems = 25\n",
         rig.own.chain.display()
     ));
-    rig.ingest_with(0..60, |n| if n % 7 == 0 { HOSTILE.to_owned() } else { format!("web {n} was created") });
+    rig.ingest_with(0..60, |n| {
+        if n.is_multiple_of(7) { HOSTILE.to_owned() } else { format!("web {n} was created") }
+    });
     rig.exported();
     let keys = written(&daemon, 60, |line| key(&line["parsed"]["cef"]["Extensions"]));
     once_in_order(&keys, &rig.keys());
@@ -146,7 +148,7 @@ fn rsyslog_reads_our_cef_over_tls() {
         let n = super::rig::number(&key(&cef["Extensions"]).unwrap());
         assert_eq!(cef["SignatureID"], "Git.RepositoryCreated");
         assert_eq!(cef["Extensions"]["src"], "203.0.113.9", "{cef}");
-        let details = if n % 7 == 0 { HOSTILE.to_owned() } else { format!("web {n} was created") };
+        let details = if n.is_multiple_of(7) { HOSTILE.to_owned() } else { format!("web {n} was created") };
         let has = |value: &Value| *value == json!(details);
         assert!(cef["Extensions"].as_object().unwrap().values().any(has), "{details:?} is not in {cef}");
         assert!(line["time"].as_str().unwrap().starts_with("2026-03-05T14:"), "{line}");
