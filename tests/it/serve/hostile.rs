@@ -49,7 +49,7 @@ impl Server {
             ("AGENTRAIL_SERVE__HTTP", http.as_str()),
             ("AGENTRAIL_SERVE__POSTGRES", wire.as_str()),
             ("AGENTRAIL_SERVE__USERS", users.to_str().unwrap()),
-            ("AGENTRAIL_SERVE__TIMEOUT", "3"),
+            ("AGENTRAIL_SERVE__TIMEOUT", "5"),
             ("AGENTRAIL_SERVE__MEMORY", "67108864"),
             ("AGENTRAIL_SERVE__SPILL", "67108864"),
             ("AGENTRAIL_SERVE__ROWS", "200000"),
@@ -183,7 +183,7 @@ fn run(server: &Server, name: &str, cases: &[Case]) {
 
 #[test]
 fn nothing_that_is_asked_writes_reads_elsewhere_or_sets_anything() {
-    let server = Server::start(&[]);
+    let server = Server::start(&[("AGENTRAIL_SERVE__TIMEOUT", "55")]);
     let before = server.versions();
     for name in ["root", "rita"] {
         for cases in [list::writes(), list::readers(), list::settings(), list::functions()] {
@@ -215,7 +215,7 @@ fn one_value(answer: &Answer) -> String {
 
 #[test]
 fn no_view_function_or_statement_leads_around_a_scope() {
-    let server = Server::start(&[]);
+    let server = Server::start(&[("AGENTRAIL_SERVE__TIMEOUT", "55")]);
     run(&server, "otto", &list::escapes());
     // The same shows something to whoever sees all, or fails over it: else it would prove nothing.
     let mut all = server.wire("root");
@@ -302,7 +302,7 @@ fn ingest(address: &str, stop: &AtomicBool, count: &AtomicU32) {
 /// Each bound of memory is met by what only it stops.
 #[test]
 fn every_bound_of_memory_is_told_by_its_name() {
-    let server = Server::start(&[("AGENTRAIL_SERVE__TIMEOUT", "100")]);
+    let server = Server::start(&[("AGENTRAIL_SERVE__TIMEOUT", "55")]);
     for (n, (outcome, sql)) in list::memory().iter().enumerate() {
         if n % 2 == 0 {
             check_wire(sql, *outcome, &server.wire("ada").ask(sql));
@@ -362,7 +362,7 @@ fn endless_statements_end_and_harm_nobody() {
     let sql = "select+count(*)+from+generate_series(1,1000000000)+a,+generate_series(1,1000000)+b";
     let token = [("Authorization", "Bearer bearer of ada")];
     let (status, page) = request(&server.http, "GET", &format!("/sql?q={sql}"), &token, b"").unwrap();
-    assert!(status == 200 && page.contains("answer within 3s"), "{status} {page}");
+    assert!(status == 200 && page.contains("answer within 5s"), "{status} {page}");
 }
 
 #[test]
