@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode as _};
-use datafusion::error::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
+
+use super::size::LONGEST_STATEMENT;
 
 /// The engine lets what reads wait for its turn. A join that multiplies what it has read does not read for a
 /// long time, and holds its thread for as long.
@@ -30,6 +34,44 @@ impl PhysicalOptimizerRule for Yielding {
 
     fn name(&self) -> &str {
         "Yielding"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Each constant of a row is made as often as a batch has rows, so a statement that names a long one often
+/// would make gigabytes of it at once.
+#[derive(Debug)]
+pub(super) struct Constants;
+
+/// Bytes of the texts and lists among the constants of one operator: about as many as a statement can say.
+const MOST_CONSTANTS: usize = 2 * LONGEST_STATEMENT;
+
+impl PhysicalOptimizerRule for Constants {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.apply(|plan| {
+            let mut bytes = 0;
+            plan.apply_expressions(&mut |expr| {
+                expr.apply(|expr| {
+                    let own = expr.downcast_ref::<Literal>().map_or(0, |literal| literal.value().size());
+                    bytes += own.saturating_sub(size_of::<ScalarValue>());
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })?;
+            match bytes > MOST_CONSTANTS {
+                true => Err(DataFusionError::ResourcesExhausted(format!(
+                    "constants of {bytes} bytes in one step, at most {MOST_CONSTANTS} are used"
+                ))),
+                false => Ok(TreeNodeRecursion::Continue),
+            }
+        })?;
+        Ok(plan)
+    }
+
+    fn name(&self) -> &str {
+        "Constants"
     }
 
     fn schema_check(&self) -> bool {

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use futures::{Stream, StreamExt as _};
-use tokio::runtime::{Builder, Runtime};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use super::journal::{Entry, Journal};
 use super::users::{Directory, Person};
+use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share};
 use crate::store::{Lake, StoreError, arrow_schema};
 
@@ -25,7 +26,7 @@ pub struct Bounds {
     pub memory_bytes: usize,
     /// Disk to spill to.
     pub spill_bytes: u64,
-    /// Threads of all queries of all people.
+    /// Threads of all queries of a person.
     pub threads: usize,
     pub timeout: Duration,
     /// Rows of one answer.
@@ -40,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_millis(250);
 /// Queries give way to ingestion by this much (`nice`).
 const NICE: i32 = 10;
+/// The engine walks down the tree of a statement; what is not used of this costs nothing.
+const STACK: usize = 32 << 20;
 
 /// Why a question was not answered, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,12 @@ pub enum Refusal {
     Cancelled,
     #[error("answer: the query ended before its last row; the log of the server says why")]
     Ended,
+    #[error("start a thread for the query; are too many running on this machine?")]
+    Threads(#[source] std::io::Error),
+    #[error(
+        "answer: the engine failed over this statement, and it was stopped; ask in another way, and report it: {0}"
+    )]
+    Broken(String),
 }
 
 impl Refusal {
@@ -65,12 +74,13 @@ impl Refusal {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Refusal::Query(QueryError::Memory(_)) => "53200",
+            Refusal::Query(QueryError::Size(_)) => "54001",
             Refusal::Query(_) => "42601",
             Refusal::TooLong(_) | Refusal::Cancelled => "57014",
             Refusal::TooMany(_) => "54000",
             Refusal::Busy(_) => "53300",
-            Refusal::Lake(_) => "58030",
-            Refusal::Ended => "XX000",
+            Refusal::Lake(_) | Refusal::Threads(_) => "58030",
+            Refusal::Ended | Refusal::Broken(_) => "XX000",
         }
     }
 
@@ -78,7 +88,7 @@ impl Refusal {
     fn outcome(&self) -> &'static str {
         match self {
             Refusal::TooLong(_) => "too_long",
-            Refusal::Busy(_) | Refusal::TooMany(_) => "refused",
+            Refusal::Busy(_) | Refusal::TooMany(_) | Refusal::Query(QueryError::Size(_)) => "refused",
             Refusal::Cancelled => "cancelled",
             _ => "failed",
         }
@@ -107,6 +117,40 @@ impl Asker {
 struct Desk {
     share: Share,
     slots: Arc<Semaphore>,
+    /// Of statements that are planned alone: a cursor that is open holds up none of them.
+    plans: Arc<Semaphore>,
+    threads: Arc<Threads>,
+}
+
+/// Threads of one person: what holds them and does not heed its end holds up nobody else.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(count: usize) -> std::io::Result<Threads> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(count.max(1))
+            .thread_name("query")
+            .thread_stack_size(STACK)
+            .on_thread_start(|| {
+                // On Linux this is the priority of the thread alone.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            })
+            .enable_all()
+            .build()?;
+        Ok(Threads(Some(runtime)))
+    }
+
+    fn handle(&self) -> Result<&Handle, Refusal> {
+        self.0.as_ref().map(Runtime::handle).ok_or(Refusal::Ended)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The one way from people to the tables.
@@ -116,32 +160,16 @@ pub struct Gate {
     directory: Directory,
     desks: Mutex<HashMap<String, Desk>>,
     journal: Journal,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    watch: Watch,
 }
 
 impl Gate {
     /// Must be called inside a runtime, which writes the log of queries.
     pub fn start(lake: Arc<Lake>, bounds: Bounds, directory: Directory) -> std::io::Result<Arc<Gate>> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(bounds.threads.max(1))
-            .thread_name("query")
-            .on_thread_start(|| {
-                // On Linux this is the priority of the thread alone.
-                let _ = rustix::process::setpriority_process(None, NICE);
-            })
-            .enable_all()
-            .build()?;
         let journal = Journal::start(lake.clone());
+        let watch = Watch::start(bounds.memory_bytes);
         let desks = Mutex::default();
-        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, runtime: Some(runtime) }))
+        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, watch }))
     }
 
     pub fn directory(&self) -> &Directory {
@@ -172,7 +200,14 @@ impl Gate {
             return Ok(desk.clone());
         }
         let share = Share::new(self.bounds.memory_bytes, self.bounds.spill_bytes)?;
-        let desk = Desk { share, slots: Arc::new(Semaphore::new(self.bounds.at_once.max(1))) };
+        let room = || Arc::new(Semaphore::new(self.bounds.at_once.max(1)));
+        let threads = Threads::start(self.bounds.threads).map_err(Refusal::Threads)?;
+        let desk = Desk {
+            share: share.heeding(self.watch.shortage()),
+            slots: room(),
+            plans: room(),
+            threads: Arc::new(threads),
+        };
         desks.insert(person.name.clone(), desk.clone());
         Ok(desk)
     }
@@ -194,8 +229,7 @@ impl Gate {
         asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout))
     }
 
-    async fn slot(&self, person: &Person) -> Result<OwnedSemaphorePermit, Refusal> {
-        let slots = self.desk(person)?.slots;
+    async fn slot(&self, slots: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
         match tokio::time::timeout(PATIENCE, slots.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Refusal::Busy(self.bounds.at_once)),
@@ -209,8 +243,12 @@ impl Gate {
         Fut: Future<Output = Result<Answer, QueryError>> + Send,
     {
         let mut entry = self.journal.entry(asker, text).await;
-        let permit = match self.slot(&asker.person).await {
-            Ok(permit) => permit,
+        let entered = async {
+            let desk = self.desk(&asker.person)?;
+            Ok((self.slot(desk.slots).await?, desk.threads))
+        };
+        let (permit, threads) = match entered.await {
+            Ok(entered) => entered,
             Err(refusal) => return Err(entry.ended(refusal)),
         };
         let limit = self.limit(asker);
@@ -219,6 +257,7 @@ impl Gate {
         let (send, parts) = mpsc::channel(2);
         let (gate, person, cancelled, most) =
             (self.clone(), asker.person.clone(), cancel.clone(), self.bounds.rows);
+        let running = self.watch.enter();
         let work = async move {
             let mut count = 0;
             let answered = async {
@@ -240,7 +279,8 @@ impl Gate {
                 Ok(())
             };
             let ended = tokio::select! {
-                ended = answered => ended,
+                ended = unbroken(answered) => ended,
+                () = running.shortage() => Err(short()),
                 () = cancelled.cancelled() => Err(Refusal::Cancelled),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit)),
             };
@@ -252,11 +292,10 @@ impl Gate {
                 }
                 Err(refusal) => Err(entry.ended(refusal)),
             };
-            drop((entry, permit));
+            drop((entry, permit, running));
             let _ = send.send(last).await;
         };
-        let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
-        runtime.spawn(work);
+        threads.handle()?.spawn(work);
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
             parts,
@@ -284,26 +323,85 @@ impl Gate {
         Fut: Future<Output = Result<T, QueryError>> + Send,
     {
         let mut entry = self.journal.entry(asker, text).await;
-        let answered = async {
-            let _permit = self.slot(&asker.person).await?;
-            let limit = self.limit(asker);
-            let (gate, person) = (self.clone(), asker.person.clone());
-            let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
-            // Dropped with whoever waits for it, it ends.
-            let mut task = tokio::task::JoinSet::new();
-            task.spawn_on(async move { Ok(work(gate.session(&person).await?).await?) }, runtime.handle());
-            tokio::select! {
-                Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
-                () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
-                () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
-            }
+        let worked = async {
+            let desk = self.desk(&asker.person)?;
+            self.value(asker, desk.slots, &desk.threads, work).await
         };
-        match answered.await {
+        match worked.await {
             Ok(value) => {
                 entry.done();
                 Ok(value)
             }
             Err(refusal) => Err(entry.ended(refusal)),
+        }
+    }
+
+    /// Plans what is asked later: within the same bounds, and written down where it is refused.
+    pub async fn plan<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, plan: F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send,
+    {
+        let planned = async {
+            let desk = self.desk(&asker.person)?;
+            self.value(asker, desk.plans, &desk.threads, plan).await
+        };
+        match planned.await {
+            Ok(value) => Ok(value),
+            Err(refusal) => Err(self.journal.entry(asker, text).await.ended(refusal)),
+        }
+    }
+
+    async fn value<T, F, Fut>(
+        self: &Arc<Gate>,
+        asker: &Asker,
+        slots: Arc<Semaphore>,
+        threads: &Threads,
+        work: F,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Session) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, QueryError>> + Send,
+    {
+        let permit = self.slot(slots).await?;
+        let running = self.watch.enter();
+        let limit = self.limit(asker);
+        let (gate, person) = (self.clone(), asker.person.clone());
+        // Dropped with whoever waits for it, it ends; until then its place is taken.
+        let mut task = tokio::task::JoinSet::new();
+        let work = async move { Ok(work(gate.session(&person).await?).await?) };
+        task.spawn_on(
+            async move {
+                let ended = unbroken(work).await;
+                drop(permit);
+                ended
+            },
+            threads.handle()?,
+        );
+        tokio::select! {
+            Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
+            () = running.shortage() => Err(short()),
+            () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
+            () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
+        }
+    }
+}
+
+fn short() -> Refusal {
+    QueryError::Memory("the queries of all took too much memory, and were stopped".to_owned()).into()
+}
+
+/// What came of work, also where the engine panicked: a fault of its own is no end of anything but the query.
+async fn unbroken<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let says = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(says, "the engine failed over a statement");
+            Err(Refusal::Broken(says))
         }
     }
 }
@@ -363,5 +461,23 @@ impl Entry {
         self.outcome = refusal.outcome();
         self.says = Some(refusal.to_string());
         refusal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_of_the_engine_is_a_refusal() {
+        let broken = unbroken(async {
+            let none: Option<u8> = None;
+            none.map(|_| ()).ok_or(()).expect("a row");
+            Ok(())
+        });
+        let refusal = broken.await.unwrap_err();
+        assert_eq!(refusal.sqlstate(), "XX000");
+        assert!(refusal.to_string().contains("the engine failed") && refusal.to_string().contains("a row"));
+        assert_eq!(unbroken(async { Ok(7) }).await.unwrap(), 7);
     }
 }

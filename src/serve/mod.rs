@@ -12,6 +12,7 @@ mod journal;
 pub mod postgres;
 mod scram;
 mod users;
+mod watch;
 
 pub use door::{Certificate, DoorError, address, bind};
 pub use gate::{Asker, Bounds, Gate, Refusal, Reply};

@@ -1,6 +1,7 @@
 //! One integration binary, so that DataFusion is linked once.
 
 mod house;
+mod walls;
 
 #[cfg(feature = "io")]
 mod agents;

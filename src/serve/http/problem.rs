@@ -48,14 +48,16 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         let status = match &refusal {
             Refusal::Query(QueryError::NoReport { .. }) => StatusCode::NOT_FOUND,
-            Refusal::Query(QueryError::Memory(_)) | Refusal::TooMany(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended => {
+            Refusal::Query(QueryError::Memory(_) | QueryError::Size(_)) | Refusal::TooMany(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended | Refusal::Broken(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Refusal::Query(_) => StatusCode::BAD_REQUEST,
             Refusal::TooLong(_) => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Lake(_) | Refusal::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Lake(_) | Refusal::Threads(_) | Refusal::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         };
         let again = matches!(refusal, Refusal::Busy(_) | Refusal::Lake(_)).then_some(5);
         let detail = match &refusal {

@@ -67,7 +67,7 @@ fn refusals(mut first: Vec<(u16, &'static str, Content)>) -> Vec<(u16, &'static 
         (408, "The body came too slowly", Content::Problem),
         (413, "The body is too large", Content::Problem),
         (421, "The host is another one", Content::Problem),
-        (422, "It needs more memory than a person has", Content::Problem),
+        (422, "It needs more memory than a person has, is larger than what can be planned, or has too many rows", Content::Problem),
         (
             429,
             "As many queries of this person run as may, or a wrong password was tried too often",

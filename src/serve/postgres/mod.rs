@@ -14,6 +14,7 @@ mod conversation;
 mod handlers;
 mod refused;
 mod rows;
+mod socket;
 mod startup;
 mod statement;
 mod variables;
@@ -29,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
 use cancel::{Connections, Running};
-use handlers::{Factory, Handlers};
+use handlers::Handlers;
 
 /// How the door stands.
 #[derive(Debug, Clone)]
@@ -115,9 +116,7 @@ impl Open {
             let tls = self.tls.clone();
             tasks.spawn(async move {
                 let _permit = permit;
-                if let Err(error) =
-                    pgwire::tokio::process_socket(socket, tls, Factory(Arc::new(handlers))).await
-                {
+                if let Err(error) = socket::converse(socket, tls, Arc::new(handlers)).await {
                     tracing::debug!(%error, "a connection of the postgres door ended");
                 }
             });
