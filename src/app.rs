@@ -7,6 +7,7 @@ mod doors;
 pub mod event_hubs;
 mod failure;
 mod ingest;
+mod metrics;
 mod reattribute;
 mod score;
 mod service;
