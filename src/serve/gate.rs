@@ -1,6 +1,7 @@
 //! What every door shares: a person asks within bounds, over one version of all tables, and it is written down.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
@@ -239,8 +240,10 @@ impl Gate {
                 }
                 Ok(())
             };
+            // A fault inside the engine ends this query alone, and is written down like any other end.
+            let answered = AssertUnwindSafe(answered).catch_unwind();
             let ended = tokio::select! {
-                ended = answered => ended,
+                ended = answered => ended.unwrap_or(Err(Refusal::Ended)),
                 () = cancelled.cancelled() => Err(Refusal::Cancelled),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit)),
             };
