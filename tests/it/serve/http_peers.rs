@@ -51,12 +51,12 @@ def get(form):
 told = json.loads(get("json"))
 arrow = get("arrow")
 theirs = polars.read_ipc_stream(io.BytesIO(arrow))
-table = pyarrow.ipc.open_stream(arrow).read_all()
-asked = duckdb.sql("select count(*), count(distinct event_id), min(occurred)::varchar, sum(len(evidence)) from table")
+arrived = pyarrow.ipc.open_stream(arrow).read_all()
+asked = duckdb.sql("select count(*), count(distinct event_id), min(occurred)::varchar, sum(len(evidence)) from arrived")
 count, ids, first, evidence = asked.fetchone()
 
 names = [column["name"] for column in told["columns"]]
-assert names == theirs.columns == table.column_names, (names, theirs.columns)
+assert names == theirs.columns == arrived.column_names, (names, theirs.columns)
 assert told["count"] == len(told["rows"]) == len(theirs) == count == ids, (told["count"], len(theirs), count, ids)
 assert evidence == sum(len(row["evidence"]) for row in told["rows"]) == theirs["evidence"].list.len().sum()
 assert {row["event_id"] for row in told["rows"]} == set(theirs["event_id"])
