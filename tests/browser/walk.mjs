@@ -12,7 +12,7 @@ import puppeteer from "puppeteer-core";
 const asked = JSON.parse(process.argv[2]);
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LOOKS = [[390, "light"], [390, "dark"], [1280, "dark"], [1280, "light"]];
-const LONG = 240_000;
+const LONG = 660_000;
 
 fs.mkdirSync(asked.out, { recursive: true });
 // As root Chromium has no sandbox of its own.

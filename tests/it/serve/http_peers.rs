@@ -52,7 +52,7 @@ told = json.loads(get("json"))
 arrow = get("arrow")
 theirs = polars.read_ipc_stream(io.BytesIO(arrow))
 arrived = pyarrow.ipc.open_stream(arrow).read_all()
-asked = duckdb.sql("select count(*), count(distinct event_id), min(occurred)::varchar, sum(len(evidence)) from arrived")
+asked = duckdb.execute("select count(*), count(distinct event_id), min(occurred)::varchar, sum(len(evidence)) from arrived")
 count, ids, first, evidence = asked.fetchone()
 
 names = [column["name"] for column in told["columns"]]
