@@ -8,6 +8,7 @@ pub mod event_hubs;
 mod export;
 mod failure;
 mod ingest;
+mod metrics;
 mod reattribute;
 mod score;
 mod service;

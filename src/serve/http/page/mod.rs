@@ -9,7 +9,9 @@ mod identity;
 mod layout;
 mod overview;
 mod parts;
+mod plot;
 mod pool;
+mod prose;
 mod record;
 mod report;
 mod run;
@@ -17,7 +19,9 @@ mod search;
 mod sign;
 mod sql;
 mod table;
+mod timeline;
 mod trace;
+mod turns;
 
 use std::sync::Arc;
 
