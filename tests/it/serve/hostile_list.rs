@@ -282,7 +282,7 @@ pub fn memory() -> Vec<Case> {
         (Outcome::Memory(made), steps(30, text, "select x || x as x from {p}", "max(length(x))")),
         (Outcome::Memory(made), steps(3, text, "select replace(x, 'x', x) as x from {p}", "max(length(x))")),
         (Outcome::Memory(made), format!("select max(length('{}' || value)) from generate_series(1, 100000)", "x".repeat(90_000))),
-        (Outcome::Memory("constants of"), format!("select {} from (select '{}' as x from generate_series(1, 100000)) t", many("x as c{n}", 1_500), "x".repeat(90_000))),
+        (Outcome::Memory("constants of"), format!("select {} from (select '{}' as x from generate_series(1, 100000)) t", many("x as c{n}", 100), "x".repeat(90_000))),
     ]
 }
 
@@ -299,7 +299,7 @@ pub fn bombs() -> Vec<Case> {
         "select array_agg(repeat('x', 10000)) from generate_series(1, 100000)".to_owned(),
         "select max(a) from (select array_agg(repeat(md5(cast(value as varchar)), 300)) as a from generate_series(1, 100000) group by value % 7)".to_owned(),
         format!("select count(distinct '{}' || value) from generate_series(1, 1000000)", "x".repeat(100_000)),
-        format!("select {} from (select '{}' as x from generate_series(1, 100000)) t", many("x as c{n}", 1_500), "x".repeat(90_000)),
+        format!("select {} from (select '{}' as x from generate_series(1, 100000)) t", many("x as c{n}", 100), "x".repeat(90_000)),
         format!("select make_array({}) from generate_series(1, 100000)", many("repeat('x', 10000)", 1_000)),
         format!("select named_struct({}) from generate_series(1, 100000)", many("'a{n}', repeat('x', 10000)", 1_000)),
         format!("select {} from generate_series(1, 100000) t(v)", many("lpad(cast(v as varchar), 10000, 'x') as c{n}", 1_500)),
