@@ -145,6 +145,10 @@ fn an_issuer_is_checked_without_asking_it_and_one_that_is_away_stops_nothing() {
             ("AGENTRAIL_CONFIG", &config),
         ],
     );
+    // The door opens after the one of the senders.
+    while std::net::TcpStream::connect(&http).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     let sign =
         |how: &str| request(&http, "GET", "/api/sql?q=select+1", &[("authorization", how)], b"").unwrap();
     // `ada:a long password`
