@@ -13,8 +13,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
+use super::directory::Directory;
 use super::journal::{Entry, Journal};
-use super::users::{Directory, Person};
+use super::users::Person;
 use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share};
 use crate::store::{Lake, StoreError, arrow_schema};
@@ -57,6 +58,8 @@ pub enum Refusal {
     TooMany(u64),
     #[error("ask: {0} queries of this person run already; wait for one to end")]
     Busy(usize),
+    #[error("ask: the sign-in has ended; sign in again, or connect anew")]
+    SignedOut,
     #[error("go on: the query was cancelled")]
     Cancelled,
     #[error("answer: the query ended before its last row; the log of the server says why")]
@@ -79,6 +82,7 @@ impl Refusal {
             Refusal::TooLong(_) | Refusal::Cancelled => "57014",
             Refusal::TooMany(_) => "54000",
             Refusal::Busy(_) => "53300",
+            Refusal::SignedOut => "28000",
             Refusal::Lake(_) | Refusal::Threads(_) => "58030",
             Refusal::Ended | Refusal::Broken(_) => "XX000",
         }
@@ -88,7 +92,10 @@ impl Refusal {
     fn outcome(&self) -> &'static str {
         match self {
             Refusal::TooLong(_) => "too_long",
-            Refusal::Busy(_) | Refusal::TooMany(_) | Refusal::Query(QueryError::Size(_)) => "refused",
+            Refusal::Busy(_)
+            | Refusal::TooMany(_)
+            | Refusal::SignedOut
+            | Refusal::Query(QueryError::Size(_)) => "refused",
             Refusal::Cancelled => "cancelled",
             _ => "failed",
         }
@@ -195,8 +202,11 @@ impl Gate {
     }
 
     fn desk(&self, person: &Person) -> Result<Desk, Refusal> {
+        if person.is_over(Instant::now()) {
+            return Err(Refusal::SignedOut);
+        }
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.get(&person.name) {
+        if let Some(desk) = desks.get(&person.key) {
             return Ok(desk.clone());
         }
         let share = Share::new(self.bounds.memory_bytes, self.bounds.spill_bytes)?;
@@ -208,7 +218,7 @@ impl Gate {
             plans: room(),
             threads: Arc::new(threads),
         };
-        desks.insert(person.name.clone(), desk.clone());
+        desks.insert(person.key.clone(), desk.clone());
         Ok(desk)
     }
 

@@ -5,16 +5,19 @@
 //! 2. A door beyond this machine opens with TLS and a sign-in, or not at all.
 //! 3. What was acknowledged to a sender is seen by the next question through any door.
 
+mod directory;
 mod door;
 mod gate;
 pub mod http;
 mod journal;
+pub mod oidc;
 pub mod postgres;
 mod scram;
 mod users;
 mod watch;
 
+pub use directory::{Credential, Directory, Refused, Standing};
 pub use door::{Certificate, DoorError, address, bind};
 pub use gate::{Asker, Bounds, Gate, Refusal, Reply};
 pub use scram::{ScramError, Verifier};
-pub use users::{Directory, Person, Role, User, Users, UsersError, token_hash};
+pub use users::{Person, Role, User, Users, UsersError, token_hash};

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! 1. Every question goes through the [`Gate`]; nothing here reads the lake by itself but for its health.
-//! 2. Nothing is changed by a GET, and nothing is taken that another site can make a browser send.
+//! 2. Nothing is changed by a GET, and nothing is taken that another site can make a browser send; but for
+//!    the one GET with which an issuer sends a browser back, which is bound to the browser that was sent away.
 //! 3. Text from records reaches a page through the escaping of the page alone.
 //!
 //! # Why not `axum::serve`?

@@ -67,7 +67,7 @@ fn refusals(mut first: Vec<(u16, &'static str, Content)>) -> Vec<(u16, &'static 
     first.extend([
         (400, "It is not understood", Content::Problem),
         (401, "Nobody is signed in", Content::Problem),
-        (403, "Another site sent it", Content::Problem),
+        (403, "Another site sent it, or no claim of the token gives a role", Content::Problem),
         (408, "The body came too slowly", Content::Problem),
         (413, "The body is too large", Content::Problem),
         (421, "The host is another one", Content::Problem),
@@ -82,7 +82,11 @@ fn refusals(mut first: Vec<(u16, &'static str, Content)>) -> Vec<(u16, &'static 
             Content::Problem,
         ),
         (500, "It failed; the log of the server says why", Content::Problem),
-        (503, "The lake cannot be read now, or too many are connected", Content::Problem),
+        (
+            503,
+            "The lake or the issuer of tokens cannot be reached now, or too many are connected",
+            Content::Problem,
+        ),
         (504, "It took longer than a query may", Content::Problem),
     ]);
     first

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::serve::Standing;
 use crate::serve::users::token_hash;
 
 /// A sign-in lasts a working day.
@@ -16,20 +17,13 @@ const GUESSES_OF_ADDRESS: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 const MOST_GUESSERS: usize = 20_000;
 
-/// Whose a sign-in is, and the hash of what proved the password then: another password ends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Session {
-    pub name: String,
-    pub proof: String,
-}
-
 /// The sign-ins of the page: the hash of each id, whose it is and until when.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, (Session, Instant)>>);
+pub(super) struct Sessions(Mutex<HashMap<String, (Standing, Instant)>>);
 
 impl Sessions {
     /// Opens one; `None` where the system has no randomness, or too many are open.
-    pub fn open(&self, session: Session, now: Instant) -> Option<String> {
+    pub fn open(&self, standing: Standing, now: Instant) -> Option<String> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).ok()?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -38,14 +32,14 @@ impl Sessions {
         if all.len() >= MOST_SESSIONS {
             return None;
         }
-        all.insert(token_hash(&id), (session, now + LASTS));
+        all.insert(token_hash(&id), (standing, now + LASTS));
         Some(id)
     }
 
     /// Whose it is.
-    pub fn of(&self, id: &str, now: Instant) -> Option<Session> {
+    pub fn of(&self, id: &str, now: Instant) -> Option<Standing> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(session, _)| session.clone())
+        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(standing, _)| standing.clone())
     }
 
     pub fn close(&self, id: &str) {
@@ -106,11 +100,13 @@ fn make_room<K: Eq + Hash, V>(all: &mut HashMap<K, V>, most: usize, keep: impl F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::{Directory, Person};
 
     #[test]
     fn a_session_ends_with_its_time_or_when_it_is_closed() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let session = |name: &str| Session { name: name.to_owned(), proof: String::new() };
+        let directory = Directory::open(None, [1; 32]).unwrap();
+        let session = |name: &str| directory.standing(&Person { name: name.to_owned(), ..Person::local() });
         let open = |name: &str| sessions.open(session(name), now).unwrap();
         let (one, other) = (open("ada"), open("eve"));
         assert_ne!(one, other);

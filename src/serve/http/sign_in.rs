@@ -8,7 +8,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::sync::Semaphore;
 
 use super::Desk;
 use super::listener::Peer;
@@ -16,12 +15,8 @@ use super::problem::Problem;
 use super::sessions::LASTS;
 use crate::query::{QueryError, Session};
 use crate::serve::gate::{Asker, Refusal};
-use crate::serve::users::{Person, token_hash};
-
-/// A password longer than this is none, and not worth the work.
-const MOST_PASSWORD: usize = 1024;
-/// Passwords that are proved at once; a proof takes some milliseconds of a thread.
-static PROOFS: Semaphore = Semaphore::const_new(2);
+use crate::serve::users::Person;
+use crate::serve::{Credential, Refused};
 
 /// Somebody who has signed in, and where from.
 #[derive(Debug, Clone)]
@@ -94,7 +89,10 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         let (scheme, rest) = said.split_once(' ').ok_or_else(nobody)?;
         let rest = rest.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
-            return directory.with_token(rest).ok_or_else(nobody);
+            return directory.admit(Credential::Token(rest)).await.map_err(|refused| match refused {
+                Refused::Token => nobody(),
+                refused => refused.into(),
+            });
         }
         if scheme.eq_ignore_ascii_case("basic") {
             let pair = STANDARD.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok());
@@ -104,14 +102,16 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         }
         return Err(nobody());
     }
-    let signed = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
-    let is_same = proof(desk, &signed.name) == signed.proof;
-    directory.person(&signed.name).filter(|_| is_same).ok_or_else(nobody)
+    let standing = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
+    directory.again(&standing).ok_or_else(nobody)
 }
 
-/// The hash of what a password of this name is proved with now.
-pub(super) fn proof(desk: &Desk, name: &str) -> String {
-    token_hash(&desk.gate.directory().verifier(name).to_string())
+/// Refused where too much was tried of late, by this name or from this address.
+pub(super) fn may_try(desk: &Desk, name: &str, client: &str) -> Result<(), Problem> {
+    desk.guesses.try_again(name, client, Instant::now()).map_err(|seconds| {
+        let says = format!("sign in: too many wrong names or passwords; try again in {seconds} s");
+        Problem { again: Some(seconds), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, says) }
+    })
 }
 
 /// Who has this name and password; refused where too many were tried.
@@ -121,24 +121,13 @@ pub(super) async fn prove(
     password: &str,
     client: &str,
 ) -> Result<Option<Person>, Problem> {
-    if let Err(seconds) = desk.guesses.try_again(name, client, Instant::now()) {
-        let says = format!("sign in: too many wrong names or passwords; try again in {seconds} s");
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, says);
-        problem.again = Some(seconds);
-        return Err(problem);
+    may_try(desk, name, client)?;
+    let admitted = desk.gate.directory().admit(Credential::Password { name, password }).await;
+    match &admitted {
+        Ok(_) => desk.guesses.right(name, client),
+        Err(_) => tracing::warn!(client, "a sign-in with a wrong name or password"),
     }
-    if password.len() > MOST_PASSWORD {
-        return Ok(None);
-    }
-    let _proof = PROOFS.acquire().await;
-    let (gate, own, password) = (desk.gate.clone(), name.to_owned(), password.to_owned());
-    let proved = tokio::task::spawn_blocking(move || gate.directory().with_password(&own, &password)).await;
-    let person = proved.unwrap_or_default();
-    match &person {
-        Some(_) => desk.guesses.right(name, client),
-        None => tracing::warn!(client, "a sign-in with a wrong name or password"),
-    }
-    Ok(person)
+    Ok(admitted.ok())
 }
 
 /// The name of the cookie; one that is bound to its host where TLS is spoken.
@@ -148,10 +137,15 @@ fn cookie(is_secure: bool) -> &'static str {
 
 /// The id of a sign-in of the page.
 pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, &[cookie(true), cookie(false)])
+}
+
+/// The value of the first cookie of one of these names.
+pub(super) fn cookie_of<'h>(headers: &'h HeaderMap, names: &[&str]) -> Option<&'h str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     all.flat_map(|cookies| cookies.split(';')).find_map(|pair| {
-        let (name, id) = pair.trim().split_once('=')?;
-        [cookie(true), cookie(false)].contains(&name).then_some(id)
+        let (name, value) = pair.trim().split_once('=')?;
+        names.contains(&name).then_some(value)
     })
 }
 

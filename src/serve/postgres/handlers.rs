@@ -29,9 +29,9 @@ use tokio::sync::Mutex;
 use super::cancel::{Connections, Running};
 use super::conversation::Conversation;
 use super::refused::error;
+use super::startup::SignIn;
 use super::statement::{Asked, parse, understand};
 use crate::serve::Gate;
-use crate::serve::scram::Exchange;
 
 /// What answers one connection.
 pub(super) struct Handlers {
@@ -41,7 +41,7 @@ pub(super) struct Handlers {
     pub pid: i32,
     pub tls_only: bool,
     pub is_full: bool,
-    pub exchange: Mutex<Option<Exchange>>,
+    pub sign_in: Mutex<Option<SignIn>>,
     pub conversation: OnceLock<Arc<Conversation>>,
 }
 

@@ -7,6 +7,7 @@
 //!        --> cancel    another connection stops a query
 //! ```
 
+mod bearer;
 mod cancel;
 mod catalogue;
 mod clients;
@@ -110,7 +111,7 @@ impl Open {
                 pid: numbers.fetch_add(1, Ordering::Relaxed) & i32::MAX,
                 tls_only: self.tls_only,
                 is_full,
-                exchange: tokio::sync::Mutex::default(),
+                sign_in: tokio::sync::Mutex::default(),
                 conversation: OnceLock::new(),
             };
             let tls = self.tls.clone();

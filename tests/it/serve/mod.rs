@@ -1,6 +1,7 @@
 //! The doors for people and tools.
 
 mod browser;
+mod client_certificates;
 mod commands;
 mod hostile;
 mod hostile_list;
@@ -9,6 +10,11 @@ mod http_hostile;
 mod http_peers;
 mod http_scope;
 mod http_tls;
+mod issuer;
+mod oidc_api;
+mod oidc_page;
+mod oidc_peers;
+mod oidc_postgres;
 pub mod open;
 mod postgres;
 mod wire;

@@ -32,7 +32,7 @@ pub(super) fn page(person: &Person, title: &str, at: &str, searched: &str, main:
         html!("<li><a href=\"{}\"{}>{}</a></li>", path, current, name)
     };
     let navigation: Html = PAGES.into_iter().map(entry).collect();
-    let who = match person.name == "local" {
+    let who = match person.key == "local" {
         true => html!("<p class=\"who\">this machine</p>"),
         false => html!(
             "<form class=\"who\" method=\"post\" action=\"/sign-out\"><span>{} <small>{}</small></span> \

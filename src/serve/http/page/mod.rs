@@ -6,6 +6,7 @@ mod chain;
 mod chart;
 mod html;
 mod identity;
+mod issuer;
 mod layout;
 mod overview;
 mod parts;
@@ -57,6 +58,8 @@ pub(super) fn router() -> Router<Arc<Desk>> {
         .route("/reports/{name}", get(report::show))
         .route("/sql", get(sql::show))
         .route("/sign-in", get(sign::form).post(sign::enter))
+        .route("/sign-in/issuer", get(issuer::away))
+        .route("/sign-in/callback", get(issuer::back))
         .route("/sign-out", post(sign::leave))
         .route("/assets/style.css", asset("text/css; charset=utf-8", include_str!("style.css")))
         .route("/assets/script.js", asset("text/javascript; charset=utf-8", include_str!("script.js")))
