@@ -386,7 +386,7 @@ pub fn faults() -> Vec<Case> {
         (Outcome::Harmless, format!("select 1 where {}", chain("1=1", " or ", 450))),
         (Outcome::Harmless, chain("select 1", " union all ", 250)),
         (
-            Outcome::Harmless,
+            Outcome::Bounded,
             format!("select count(*) from lake.events where action like '{}b'", "%a".repeat(1_000)),
         ),
     ]);
