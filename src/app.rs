@@ -34,6 +34,11 @@ use crate::store::{Lake, arrow_schema};
 const NOTHING_FOUND: u8 = 3;
 const NOT_SOUND: u8 = 4;
 
+/// Threads for what waits for a disk. A checkpoint asks for each entry of a log at once, and each thread keeps
+/// some ten MiB of what it has freed for itself, as long as it gets anything to do. Few wait for others of
+/// them: the two lanes that prepare, and a checkpoint.
+const BLOCKING: usize = 16;
+
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     if let Command::Completions { shell } = cli.command {
@@ -46,11 +51,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     }
     let settings = settings(&cli.common)?;
     log_to_stderr(&cli, &settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of("start the runtime", e))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match cli.command {
             Command::Demo(demo) => demo::run(demo, settings).await,
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
@@ -70,6 +71,15 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Completions { .. } => Ok(0),
         }
     })
+}
+
+/// The threads of this program.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::of("start the runtime", e))
 }
 
 fn settings(common: &Common) -> Result<Settings, Failure> {
@@ -162,4 +172,35 @@ pub fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
 /// A path as its owner wrote it, absolute.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    #[test]
+    fn much_that_waits_for_a_disk_at_once_is_done_by_few_threads() {
+        const MUCH: usize = 200;
+        let runtime = runtime().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        for _ in 0..MUCH {
+            let (begun, wait) = (begun.clone(), wait.clone());
+            runtime.spawn_blocking(move || {
+                let _ = begun.send(std::thread::current().id());
+                let _ = wait.lock().unwrap().recv();
+            });
+        }
+        drop(begun);
+        let mut threads: HashSet<_> = begins.iter().take(BLOCKING).collect();
+        // Whoever else was started is there by the time that as many others have been and gone.
+        (0..MUCH).for_each(|_| std::thread::spawn(|| ()).join().unwrap());
+        drop(go);
+        threads.extend(begins);
+        assert_eq!(threads.len(), BLOCKING);
+    }
 }
