@@ -7,13 +7,14 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use futures::FutureExt as _;
@@ -28,7 +29,7 @@ use super::size::{check, check_text};
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
-use super::yielding::{Constants, Yielding};
+use super::yielding::{Constants, Yielding, rows_of_a_batch};
 use super::{Pinned, QueryError};
 
 /// What one session may use.
@@ -260,7 +261,12 @@ impl Session {
     }
 
     async fn run(&self, plan: LogicalPlan) -> Result<Answer, QueryError> {
-        let stream = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let mut state = self.context.state();
+        if self.is_asked {
+            let rows = rows_of_a_batch(&plan)?;
+            state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+        }
+        let stream = DataFrame::new(state, plan).execute_stream().await?;
         Ok(Answer { schema: stream.schema(), stream })
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_millis(250);
 /// Queries give way to ingestion by this much (`nice`).
 const NICE: i32 = 10;
+/// Bytes of the rows that are handed to a door at once.
+const PIECE: usize = 8 << 20;
 /// The engine walks down the tree of a statement; what is not used of this costs nothing.
 const STACK: usize = 32 << 20;
 
@@ -282,8 +284,10 @@ impl Gate {
                     if count > most {
                         return Err(Refusal::TooMany(most));
                     }
-                    if send.send(Ok(Part::Rows(batch))).await.is_err() {
-                        return Err(Refusal::Cancelled);
+                    for piece in pieces(&batch) {
+                        if send.send(Ok(Part::Rows(piece))).await.is_err() {
+                            return Err(Refusal::Cancelled);
+                        }
                     }
                 }
                 Ok(())
@@ -416,6 +420,16 @@ async fn unbroken<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T
     }
 }
 
+/// The rows of a batch, so many at a time as a door can write without holding up others.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
+    let bytes: usize = batch.columns().iter().map(bytes).sum();
+    let count = batch.num_rows();
+    // Values of many columns can be one and the same in memory, but are written one by one.
+    let rows = (count * PIECE).checked_div(bytes).unwrap_or(count).clamp(1, count.max(1));
+    (0..count).step_by(rows).map(move |from| batch.slice(from, rows.min(count - from)))
+}
+
 /// What comes of a query: its columns, its rows, and that it ended well.
 enum Part {
     Columns(SchemaRef),
@@ -477,6 +491,25 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_handed_on_in_pieces_of_a_size() {
+        use std::sync::Arc;
+
+        use datafusion::arrow::array::StringArray;
+
+        let of = |count: usize, bytes: usize| {
+            let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(bytes); count]));
+            RecordBatch::try_from_iter((0..4).map(|n| (format!("c{n}"), text.clone()))).unwrap()
+        };
+        let rows = |batch: &RecordBatch| pieces(batch).map(|piece| piece.num_rows()).collect::<Vec<_>>();
+        assert_eq!(rows(&of(100, 10)), [100]);
+        assert_eq!(rows(&of(0, 0)), [0; 0]);
+        // One text of 4 MiB in memory, four times as much as it is written.
+        let large = of(4, 1 << 20);
+        assert!(rows(&large).len() > 2 && rows(&large).iter().sum::<usize>() == 4);
+        assert_eq!(rows(&large.slice(3, 1)), [1]);
+    }
 
     #[tokio::test]
     async fn a_fault_of_the_engine_is_a_refusal() {

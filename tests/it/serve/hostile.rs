@@ -73,10 +73,13 @@ impl Server {
 
     /// A statement over HTTP: the status, and the whole text.
     pub fn http(&self, name: &str, sql: &str) -> (u16, String) {
+        self.http_body(name, &json!({ "sql": sql }))
+    }
+
+    fn http_body(&self, name: &str, body: &Json) -> (u16, String) {
         let token = format!("Bearer bearer of {name}");
         let headers = [("Authorization", token.as_str()), ("Content-Type", "application/json")];
-        let body = json!({ "sql": sql }).to_string();
-        request(&self.http, "POST", "/api/sql?format=ndjson", &headers, body.as_bytes())
+        request(&self.http, "POST", "/api/sql?format=ndjson", &headers, body.to_string().as_bytes())
             .unwrap_or_else(|e| (0, e.to_string()))
     }
 
@@ -321,6 +324,12 @@ fn every_bound_of_memory_is_told_by_its_name() {
         }
         server.is_well(sql);
     }
+    // A value that is said once and used often.
+    let columns: Vec<String> = (0..100).map(|n| format!("$x as c{n}")).collect();
+    let sql = format!("select {} from generate_series(1, 100000)", columns.join(", "));
+    let answer = server.http_body("ada", &json!({ "sql": sql, "params": { "x": "x".repeat(90_000) } }));
+    check_http(&sql, Outcome::Memory("constants of"), answer);
+    server.is_well(&sql);
 }
 
 /// Asks these beside ingestion, and looks after each whether the server is well and goes on.
