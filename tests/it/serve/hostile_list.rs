@@ -201,7 +201,7 @@ pub fn escapes() -> Vec<Case> {
             "select count(*) from lake.events e join lake.jobs j on cast(e.action as int) = j.request_id",
             "select count(*) from lake.events where arrow_cast(actor_name, 'Int64') = 1 and seq > 0",
             "select count(*) from lake.events where json_member(raw, 'x') is null and cast(details as bigint) > 0 or seq is not null",
-            "select count(*) from queries_log where person <> current_user",
+            "select count(*) from queries_log where person <> 'otto'",
             "select count(*) from lake.queries_log where person = 'root'",
         ],
     )
@@ -281,7 +281,6 @@ pub fn memory() -> Vec<Case> {
         (Outcome::Memory("used disk space"), "select count(distinct lpad(cast(value as varchar), 10000, 'x')) from generate_series(1, 1000000)".to_owned()),
         (Outcome::Memory(made), steps(30, text, "select x || x as x from {p}", "max(length(x))")),
         (Outcome::Memory(made), steps(3, text, "select replace(x, 'x', x) as x from {p}", "max(length(x))")),
-        (Outcome::Memory(made), format!("select max(length('{}' || value)) from generate_series(1, 100000)", "x".repeat(90_000))),
     ]
 }
 
