@@ -25,7 +25,7 @@ with changed as (
 ), steps as (
   select *, lag(names) over (partition by org, id order by occurred, event_id) as before from changed
 ), added as (
-  select *, unnest(array_except(names, before)) as variable from steps where before is not null
+  select *, unnest(array_except(names, before)) as variable from steps
 ), removed as (
   select *, unnest(array_except(before, names)) as variable from steps
 )
