@@ -31,4 +31,4 @@ select
 from before
 -- A token's own first address is no news.
 where (last is null or last < occurred - cast(concat($days, ' days') as interval)) and earlier >= occurred - cast(concat($days, ' days') as interval) and occurred >= $from
-  and not regexp_like(ip, concat('^(', regexp_replace(replace(nullif(trim($allowed), ''), '.', '[.]'), '\s*,\s*', '|', 'g'), ')')) is true
+  and not regexp_like(ip, '^(' || regexp_replace(replace(nullif(trim($allowed), ''), '.', '[.]'), '\s*,\s*', '|', 'g') || ')') is true
