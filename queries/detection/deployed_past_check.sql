@@ -22,7 +22,7 @@ with done as (
     and occurred >= $from - cast(concat($hours, ' hours') as interval) and occurred < $until
 ), steps as (
   select *, last_value(status) ignore nulls over before as status_before, last_value(nvl2(status, event_id, null)) ignore nulls over before as check_id,
-    last_value(nvl2(status, occurred, null)) ignore nulls over before as checked
+    last_value(nvl2(status, cast(occurred as varchar), null)) ignore nulls over before as checked
   from done
   window before as (partition by org, project_id, stage order by occurred, event_id rows between unbounded preceding and 1 preceding)
 )
@@ -33,4 +33,4 @@ select
   concat('the run ', run, ' of ', project, ' deployed the stage ', stage, ' although its checks were ', status_before, ' at ', checked) as says
 from steps
 where status_before in ('rejected', 'failed', 'canceled', 'cancelled', 'timedout') and result like 'succeeded%'
-  and checked >= occurred - cast(concat($hours, ' hours') as interval) and occurred >= $from
+  and arrow_cast(checked, 'Timestamp(Microsecond, Some("UTC"))') >= occurred - cast(concat($hours, ' hours') as interval) and occurred >= $from
