@@ -1,11 +1,13 @@
 //! One configuration: defaults, then a TOML file, then the environment.
 
+mod detections;
 mod event_hubs;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use detections::{DetectionRule, Detections};
 pub use event_hubs::{EventHubs, Hub};
 
 /// Every setting with its default and a line of documentation.
@@ -32,6 +34,7 @@ pub struct Settings {
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
+    pub detections: Detections,
     pub serve: Serve,
     pub log: Log,
 }
@@ -220,6 +223,8 @@ fn merge(base: &mut toml::Table, over: toml::Table, path: &str, from: &str) -> R
             return Err(SettingsError::Unknown { key: full, from: from.to_owned(), hint });
         };
         match (slot, value) {
+            // A section without keys of its own is one of names that its owner gives.
+            (toml::Value::Table(inner), toml::Value::Table(value)) if inner.is_empty() => *inner = value,
             (toml::Value::Table(inner), toml::Value::Table(value)) => merge(inner, value, &full, from)?,
             (slot, value) if slot.same_type(&value) && natural(&value) => *slot = value,
             (slot, _) => {

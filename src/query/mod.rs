@@ -6,25 +6,31 @@
 //! 3. A file is read only if its partition and statistics allow a match.
 //! 4. What a [`Scope`] hides is hidden below every view, function and statement.
 
+mod actions;
 mod around;
 mod bounded;
 mod catalogue;
+mod detection;
 mod function;
 mod lists;
 mod pruning;
 mod render;
 mod scope;
 mod session;
+mod sigma;
 mod table;
 mod trace;
 mod views;
 mod write;
 mod yielding;
 
+pub use actions::{Action, NOT_AUDITED, actions, names, silent};
 pub use catalogue::{Catalogue, Param, Query};
+pub use detection::{Detection, FOUND, SEVERITIES, columns_fault, value_of};
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
+pub use sigma::compile as compile_sigma;
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, as_text, flat, is_nested, objects_of, write};
 

@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
-use super::function::{Function, JsonMember, typed};
+use super::function::{Function, InNetwork, JsonMember, typed};
 use super::scope::{Scope, ScopedTable};
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
@@ -140,6 +140,7 @@ impl Session {
             context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
+        context.register_udf(ScalarUDF::new_from_impl(InNetwork::new()));
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema("public", Arc::new(Views::new(Planner::new(&context))))?;
         }
