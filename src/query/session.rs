@@ -20,7 +20,7 @@ use futures::FutureExt as _;
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
-use super::function::{Function, JsonMember, typed};
+use super::function::{Function, InNetwork, JsonMember, typed};
 use super::joined::{Joined, Joins};
 use super::made::Shortage;
 use super::scope::{Scope, ScopedTable};
@@ -171,6 +171,7 @@ impl Session {
             context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
+        context.register_udf(ScalarUDF::new_from_impl(InNetwork::new()));
         let views = Arc::new(Views::new(Planner::new(&context)));
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema("public", views.clone())?;

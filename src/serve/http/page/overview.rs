@@ -25,8 +25,8 @@ const HEARD: &str = "
 const GRADES: &str = "
     select date_trunc('day', occurred) as day, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
 const FINDINGS: &str = "
-    select occurred, coalesce(organization, organization_id) as organization, severity, title, says, agent_id, agent_name, event_id
-    from findings order by occurred desc";
+    select occurred, coalesce(organization, organization_id) as organization, severity, detection, says, agent_id, agent_name, grade, event_id
+    from findings where status = 'open' order by occurred desc";
 
 struct Seen {
     newest: Rows,
@@ -119,6 +119,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
             "No build identity was used while no job of its scope ran.",
         ),
         section("Findings", &seen.findings, &Source::Ask(&findings), "No detection has found anything."),
+        html!("<p><a href=\"/detections\">All detections, and what none of them sees</a></p>"),
         section(
             "Blind windows",
             &seen.blind,
