@@ -5,6 +5,7 @@ pub mod collect;
 mod demo;
 mod doors;
 pub mod event_hubs;
+mod export;
 mod failure;
 mod ingest;
 mod reattribute;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
             Command::Run(run) => service::run(run, settings).await,
             Command::Serve => doors::run(&settings).await,
+            Command::Export(asked) => export::run(asked, &settings).await,
             Command::User(asked) => users::run(asked, &settings),
             Command::Status(asked) => status::run(asked, &settings).await,
             Command::Check(_) => service::check(&settings).await,
@@ -84,7 +86,10 @@ fn settings(common: &Common) -> Result<Settings, Failure> {
 /// Logs go to standard error, so that answers on standard output stay clean. A one-shot command is
 /// quiet unless it is asked to log; the service logs as the settings say.
 fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
-    let service = matches!(cli.command, Command::Run(_) | Command::Serve);
+    let service = matches!(
+        cli.command,
+        Command::Run(_) | Command::Serve | Command::Export(crate::cli::Export::Run { once: false })
+    );
     let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
     // delta-rs reports an empty log folder as an error while it creates a table.
     // The clients of Azure log each fault several times as an error; whoever calls them says it once, with

@@ -60,6 +60,11 @@ pub enum Command {
     /// Say who may sign in at the doors
     #[command(subcommand)]
     User(User),
+    /// Send events and findings to the destinations of the settings, and say how that goes
+    ///
+    /// `run` sends all the time. Each destination has a durable cursor of its own.
+    #[command(subcommand)]
+    Export(Export),
     /// Say what the running processes are at: sources, lag, who reads what, and the lake
     ///
     /// Reads what each `run` writes into the lake every few seconds, and the checkpoints and ownerships of
@@ -144,6 +149,38 @@ pub enum User {
         /// Name of the sign-in
         name: String,
     },
+}
+
+/// The destinations that `[[export.destinations]]` names.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Say where each destination stands: sent, refused, waiting, and why nothing goes out
+    Status {
+        /// `table` prints for people; other forms print one JSON array
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Send until told to stop, without any source
+    Run {
+        /// End once all there is was confirmed
+        #[arg(long)]
+        once: bool,
+    },
+    /// Send again what was known since a moment, under the same keys
+    Rewind {
+        /// Name of the destination
+        name: String,
+        /// As `2026-03-05` or `2026-03-05T14:00:00Z`
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        to: Time,
+    },
+    /// Send again what the destination refused
+    Replay {
+        /// Name of the destination
+        name: String,
+    },
+    /// List the shapes that records can be sent in
+    Shapes,
 }
 
 #[derive(Debug, Args)]

@@ -1,12 +1,14 @@
 //! One configuration: defaults, then a TOML file, then the environment.
 
 mod event_hubs;
+mod export;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 pub use event_hubs::{EventHubs, Hub};
+pub use export::{Destination, Export};
 
 /// Every setting with its default and a line of documentation.
 pub const DEFAULTS: &str = include_str!("settings/default.toml");
@@ -33,6 +35,7 @@ pub struct Settings {
     pub decode: Decode,
     pub query: Query,
     pub serve: Serve,
+    pub export: Export,
     pub log: Log,
 }
 

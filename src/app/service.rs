@@ -59,6 +59,8 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
         ));
     }
     let gate = super::doors::open(&settings, &lake, &stopped, &mut sources).await?;
+    let mut exports = tokio::task::JoinSet::new();
+    let threads = super::export::start(&settings, &lake, &stopped, &mut exports)?;
     let tidy =
         tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
@@ -88,6 +90,8 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     if let Some(gate) = gate {
         gate.written().await;
     }
+    while exports.join_next().await.is_some() {}
+    drop(threads);
     let _ = tidy.await;
     let _ = revise.await;
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
@@ -224,6 +228,9 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     if !settings.event_hubs.hubs.is_empty() {
         say("event_hubs", super::event_hubs::check(settings))?;
     }
+    if !settings.export.destinations.is_empty() {
+        say("export", super::export::check(settings))?;
+    }
     for (door, says) in super::doors::check(settings) {
         say(door, says)?;
     }
@@ -240,6 +247,9 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
             )?;
             say("files", whole(&lake).await)?;
             say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
+            for (name, says) in super::export::plans(settings, &lake).await {
+                say(&name, says)?;
+            }
         }
         Ok(None) => {
             let says = format!("`{name}` is not there yet; the first ingest makes it");

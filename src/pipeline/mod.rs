@@ -18,6 +18,7 @@ mod paging;
 mod plan;
 mod prepare;
 mod presence;
+pub mod relay;
 mod revise;
 mod rows;
 mod stored;

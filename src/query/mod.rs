@@ -21,7 +21,7 @@ mod views;
 mod write;
 mod yielding;
 
-pub use catalogue::{Catalogue, Param, Query};
+pub use catalogue::{Catalogue, Param, Query, parse};
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -89,6 +91,7 @@ pub struct Answer {
 /// A session over one version of every table.
 pub struct Session {
     context: SessionContext,
+    views: Arc<Views>,
 }
 
 /// The schema of the raw tables.
@@ -140,14 +143,15 @@ impl Session {
             context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
+        let views = Arc::new(Views::new(Planner::new(&context)));
         if let Some(catalog) = context.catalog("agentrail") {
-            catalog.register_schema("public", Arc::new(Views::new(Planner::new(&context))))?;
+            catalog.register_schema("public", views.clone())?;
         }
         for view in Catalogue::embedded().views().iter().filter(|view| !view.params.is_empty()) {
             let function = Function::new(view, Planner::new(&context));
             context.register_udtf(&view.name, Arc::new(function));
         }
-        Ok(Session { context })
+        Ok(Session { context, views })
     }
 
     fn plan(&self, sql: &str) -> Result<LogicalPlan, QueryError> {
@@ -162,6 +166,12 @@ impl Session {
     /// The engine's own session, for what a protocol adds to it.
     pub fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    /// Has rows under a name of their own, in place of what had that name before.
+    pub fn lend(&self, name: &str, schema: SchemaRef, rows: Vec<RecordBatch>) -> Result<(), QueryError> {
+        self.views.lend(name, Arc::new(MemTable::try_new(schema, vec![rows])?));
+        Ok(())
     }
 
     /// Plans one statement, which can only read.

@@ -17,6 +17,8 @@ mod crash;
 #[cfg(feature = "io")]
 mod event_hubs;
 #[cfg(feature = "io")]
+mod export;
+#[cfg(feature = "io")]
 mod hard_cases;
 #[cfg(feature = "io")]
 mod hubs;

@@ -5,5 +5,5 @@ mod http;
 mod http_hostile;
 mod http_scope;
 mod http_tls;
-mod open;
+pub mod open;
 mod postgres;
