@@ -71,7 +71,8 @@ mod tests {
         assert!(actions().len() > 200);
         for (one, next) in actions().iter().zip(&actions()[1..]) {
             assert!(one.id < next.id, "{} {}", one.id, next.id);
-            assert!(!one.area.is_empty() && !one.category.is_empty(), "{}", one.id);
+            // Of some the lists of the field give no category.
+            assert!(!one.area.is_empty(), "{}", one.id);
         }
         assert!(names("Security.*", "Security.ModifyPermission") && !names("Security.*", "Secur"));
         let left = silent(&["*", "Git.*"]);

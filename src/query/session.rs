@@ -127,6 +127,11 @@ impl Session {
         Session::made(tables, share, threads, scope, true)
     }
 
+    /// A session of the program itself within a share of memory: what it states may be of any size.
+    pub fn within(tables: Vec<Pinned>, share: &Share, threads: usize) -> Result<Session, QueryError> {
+        Session::made(tables, share, threads, &Scope::default(), false)
+    }
+
     fn made(
         tables: Vec<Pinned>,
         share: &Share,

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::rows::{Finding, RowSet};
 use crate::model::{Ticks, Time};
-use crate::query::{Object, Pinned, QueryError, Scope, Session, Share};
+use crate::query::{Object, Pinned, QueryError, Session, Share};
 use crate::schema::FileSet;
 use crate::store::{Lake, Lease, StoreError, Writer, arrow_schema};
 use judge::{Change, Status, judge, lost};
@@ -108,7 +108,7 @@ impl Detector {
         let pinned =
             |files: FileSet| Pinned { schema: arrow_schema(files.table), files, store: self.lake.store() };
         let tables = files.into_iter().map(pinned).collect();
-        Session::scoped(tables, &self.share, self.bounds.threads, &Scope::default())
+        Session::within(tables, &self.share, self.bounds.threads)
     }
 
     /// Runs each rule over what is new for it: records, verdicts decided again, rows of tables it reads. A rule

@@ -30,7 +30,7 @@ pub struct Case {
     pub finds: Vec<String>,
     pub severity: Option<Vec<String>>,
     pub params: BTreeMap<String, String>,
-    lines: Vec<String>,
+    pub lines: Vec<String>,
 }
 
 /// A row that a detection gave.
@@ -44,21 +44,27 @@ pub struct Row {
 
 impl Case {
     pub fn is_of(&self, row: &Row) -> bool {
-        row.organization == self.organization || row.organization == id(&self.organization)
+        self.is_named(&row.organization, &row.organization)
+    }
+
+    /// Whether this is the organisation of that name or id.
+    pub fn is_named(&self, name: &str, own_id: &str) -> bool {
+        name == self.organization || own_id == id(&self.organization)
     }
 }
 
-/// All cases by the name of their detection.
-pub fn read() -> BTreeMap<String, Vec<Case>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/detection");
+/// All cases of a folder of tests/ by the name of their file.
+pub fn read(folder: &str) -> BTreeMap<String, Vec<Case>> {
     let mut out = BTreeMap::new();
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).join(folder);
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let file: File = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let cases = file.case.into_iter().enumerate().map(|(n, case)| case.read(format!("c-{name}-{n}")));
-        out.insert(name, cases.collect());
+        let cases: Vec<Case> = cases.collect();
+        out.insert(name, cases);
     }
     out
 }

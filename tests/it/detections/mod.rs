@@ -1,5 +1,6 @@
 //! Detections: each finds what its cases say, and no predicate of it is idle; and what keeps their findings.
 
+mod attacks;
 mod cases;
 mod kept;
 mod mutants;
@@ -37,7 +38,7 @@ fn at(text: &str) -> ScalarValue {
 
 #[test]
 fn each_detection_finds_what_its_cases_say_and_needs_each_of_its_predicates() {
-    let all = cases::read();
+    let all = cases::read("detection");
     for detection in Detection::embedded() {
         let of = |fires: bool| {
             all.get(&detection.name).is_some_and(|cases| cases.iter().any(|c| c.finds.is_empty() != fires))
