@@ -10,6 +10,7 @@ pub mod event_hubs;
 mod export;
 mod failure;
 mod ingest;
+mod metrics;
 mod reattribute;
 mod score;
 mod service;

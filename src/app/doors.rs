@@ -19,7 +19,8 @@ pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
     let lake = open_existing(settings).await?;
     let (tell, stopped) = watch::channel(false);
     let mut doors = JoinSet::new();
-    let gate = open(settings, &lake, &stopped, &mut doors).await?;
+    let metrics = http::MoreMetrics::default();
+    let gate = open(settings, &lake, metrics, &stopped, &mut doors).await?;
     let Some(gate) = gate else {
         return Err(Failure::says(
             "serve: no door is configured; set `http` or `postgres` in [serve], as \"127.0.0.1:8080\"",
@@ -45,6 +46,7 @@ pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
 pub(super) async fn open(
     settings: &Settings,
     lake: &Arc<Lake>,
+    metrics: http::MoreMetrics,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Option<Arc<Gate>>, Failure> {
@@ -74,7 +76,7 @@ pub(super) async fn open(
     }
     if !serve.http.is_empty() {
         let fail = |e: http::HttpError| Failure::of("open the http door", e);
-        let checked = http_settings(serve);
+        let checked = http::Settings { metrics, ..http_settings(serve) };
         let listener = http::bind(&checked, &gate).await.map_err(fail)?;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "http door open");

@@ -59,7 +59,8 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
             "run: no source is configured; enable [webhook], name paths in `files.watch`, `azure_devops.organizations` or hubs in [event_hubs]",
         ));
     }
-    let gate = super::doors::open(&settings, &lake, &stopped, &mut sources).await?;
+    let metrics = super::metrics::of(&pipeline, &status);
+    let gate = super::doors::open(&settings, &lake, metrics, &stopped, &mut sources).await?;
     let mut exports = tokio::task::JoinSet::new();
     let threads = super::export::start(&settings, &lake, &stopped, &mut exports)?;
     let tidy =

@@ -115,6 +115,12 @@ impl Pipeline {
         self.shared.ledger().clone()
     }
 
+    /// Tells the account at any time, also from elsewhere.
+    pub fn account(&self) -> impl Fn() -> Ledger + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.ledger().clone()
+    }
+
     /// Takes nothing more, finishes what is held, and returns the account.
     pub async fn finish(self) -> Ledger {
         drop((self.push, self.bulk));

@@ -14,6 +14,7 @@ mod api;
 mod guard;
 mod health;
 mod listener;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;
@@ -30,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
+pub use metrics::{Metric, MoreMetrics, Sample};
 use sessions::{Guesses, Sessions};
 
 /// How the door runs.
@@ -43,16 +45,6 @@ pub struct Settings {
     pub connections: usize,
     /// What `/metrics` says besides its own.
     pub metrics: MoreMetrics,
-}
-
-/// Metrics of other parts of the process, in the text form of Prometheus.
-#[derive(Clone, Default)]
-pub struct MoreMetrics(pub Option<Arc<dyn Fn() -> String + Send + Sync>>);
-
-impl std::fmt::Debug for MoreMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MoreMetrics")
-    }
 }
 
 /// A door for HTTP that cannot open.

@@ -246,8 +246,8 @@ mod tests {
         let long = format!("select {}1", "1+".repeat(20_000));
         assert!(parse(&long).unwrap_err().to_string().contains("of this size"));
         // What may be parsed fits the stack of any thread.
-        let text = format!("select {}1", "1+".repeat(950));
+        let text = format!("select {}1", "1+".repeat(390));
         let statement = parse(&text).unwrap().remove(0);
-        assert!(statement.clone().to_string().len() > 1_900);
+        assert!(statement.clone().to_string().len() > 780);
     }
 }

@@ -75,6 +75,13 @@ fn what_a_sender_was_told_is_kept_the_next_question_sees() {
         let (status, text) = request(&http, "GET", path, &[], b"").unwrap();
         assert_eq!((status, text.contains(&format!("{{\"n\":{n}}}"))), (200, true), "{n}: {text}");
     }
+    let (_, metrics) = request(&http, "GET", "/metrics", &[], b"").unwrap();
+    for line in [
+        "agentrail_records_total{is=\"event\"} 20\n",
+        "agentrail_rows_total{table=\"events\",became=\"added\"} 20\n",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     assert!(service.stop().success());
     assert_eq!(scratch.count("select count(*) from queries_log where outcome = 'done' and rows = 1"), 20);
 }

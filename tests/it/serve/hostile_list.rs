@@ -382,7 +382,7 @@ pub fn faults() -> Vec<Case> {
         (Outcome::Harmless, format!("select {}1{}", "case when true then ".repeat(300), " end".repeat(300))),
         (Outcome::Harmless, format!("select json_member('{}', 'a')", "[".repeat(20_000))),
         (Outcome::Harmless, format!("select json_member('{{}}', '{}')", "a.".repeat(20_000))),
-        (Outcome::Harmless, format!("select {}", chain("1", "+", 900))),
+        (Outcome::Harmless, format!("select {}", chain("1", "+", 390))),
         (Outcome::Harmless, format!("select 1 where {}", chain("1=1", " or ", 450))),
         (Outcome::Harmless, chain("select 1", " union all ", 250)),
         (

@@ -181,7 +181,7 @@ const HOSTILE: [&str; 4] = [
 ];
 
 /// A lake in which every text that a record can hold is hostile.
-fn hostile() -> Scratch {
+pub fn hostile() -> Scratch {
     let scratch = demo();
     let mut lines = String::new();
     for (n, text) in HOSTILE.iter().enumerate() {
@@ -279,4 +279,61 @@ async fn no_page_holds_what_a_record_says_unescaped() {
             && !policy.contains("unsafe")
     );
     assert_eq!(head.headers()["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_inside_is_an_answer_and_the_next_question_is_answered() {
+    let door = Door::open(demo(), bounds()).await;
+    let asker =
+        agentrail::serve::Asker::new(std::sync::Arc::new(agentrail::serve::Person::local()), "http", None);
+    // As the engine would, while it plans; and while a page is worked out.
+    let asked = door.gate.ask(&asker, "breaks", async |_| panic!("on purpose")).await;
+    assert!(asked.is_err_and(|refusal| refusal.to_string().starts_with("answer: ")));
+    let worked = door.gate.work(&asker, "breaks", async |_| -> Result<(), _> { panic!("on purpose") }).await;
+    assert!(worked.is_err_and(|refusal| refusal.to_string().starts_with("answer: ")));
+    // Values that a form cannot hold are told with a status, and break nothing off.
+    for form in ["json", "ndjson", "csv"] {
+        let (status, says) = door
+            .text(&format!(
+                "/api/sql?q=select%20to_timestamp_seconds(9223372036854775807)%20as%20t&format={form}"
+            ))
+            .await;
+        assert!(
+            status == StatusCode::OK || status == StatusCode::UNPROCESSABLE_ENTITY,
+            "{form}: {status} {says}"
+        );
+        assert!(!says.is_empty(), "{form}");
+    }
+    is_well(&door).await;
+    door.gate.written().await;
+    let written = door.scratch.sql("select outcome, says from queries_log where query = 'breaks'");
+    assert!(written.len() == 2 && written.iter().all(|row| row["outcome"] == "failed"), "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_tables_turn_page_by_page_and_every_row_is_on_one() {
+    let door = Door::open(demo(), bounds()).await;
+    let sql = "/sql?q=select%20value%20from%20generate_series(1%2C450)%20order%20by%20value";
+    let mut here = sql.to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let (status, page) = door.text(&here).await;
+        assert_eq!(status, StatusCode::OK, "{here}");
+        let table = page.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
+        let cells = table.split("<td class=\"n\">").skip(1);
+        seen.extend(cells.map(|cell| cell.split('<').next().unwrap().parse::<u32>().unwrap()));
+        match page.split("rel=\"next\" href=\"").nth(1) {
+            Some(next) => here = next.split('"').next().unwrap().replace("&amp;", "&"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=450).collect::<Vec<_>>());
+    for (from, says) in
+        [("500", "no more than 500 rows"), ("x", "first 200 rows"), ("99999999", "no more than 100000 rows")]
+    {
+        let (_, page) = door.text(&format!("{sql}&from.rows={from}")).await;
+        assert!(page.contains(says), "{from}\n{page}");
+    }
+    let (_, page) = door.text("/pool/contoso/11?from.jobs=1&from.agents=2").await;
+    assert!(page.contains("rows 2 to ") && page.contains("rows 3 to "), "{page}");
 }

@@ -37,7 +37,7 @@ pub fn bounds() -> Bounds {
         memory_bytes: 64 << 20,
         spill_bytes: 64 << 20,
         threads: 2,
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_secs(600),
         rows: 1_000_000,
         at_once: 4,
     }

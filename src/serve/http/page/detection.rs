@@ -9,6 +9,7 @@ use super::html::{Html, address, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections, seen};
 use super::table::facts;
+use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
 use crate::query::{Detection, NOT_AUDITED, silent};
 use crate::serve::http::Desk;
@@ -16,15 +17,19 @@ use crate::serve::http::problem::At;
 
 const COUNTS: &str = "
     select detection, max(title) as title, severity, count(*) as findings, max(occurred) as newest
-    from findings where status = 'open' group by detection, severity order by newest desc";
+    from findings where status = 'open' group by detection, severity order by newest desc, detection, severity";
 const FINDINGS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, severity, says, agent_id, agent_name, pool_id, pool_name,
       machine, grade, run_kind, run_id, status, revision, found, event_id
-    from findings where detection = $detection order by occurred desc";
+    from findings where detection = $detection order by occurred desc, key";
 
-pub(super) async fn list(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor) -> Result<Page, Failed> {
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Visitor(signed): Visitor,
+    turns: Turns,
+) -> Result<Page, Failed> {
     let parts: [Part; 1] = [("Findings by detection", Ask::new(COUNTS), "No detection has found anything.")];
-    let seen = seen(&desk, &signed, "page /detections".to_owned(), &parts).await?;
+    let seen = seen(&desk, &signed, "page /detections".to_owned(), &parts, &turns).await?;
     let all = Detection::embedded();
     let entries: Html = all
         .iter()
@@ -53,7 +58,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
          <div class=\"scroll\"><table><tbody>{}</tbody></table></div></section>\
          <section><h2>Not audited</h2><p>What leaves no record in the audit log of Azure DevOps, and what tells of it instead.</p>\
          <div class=\"scroll\"><table><tbody>{}</tbody></table></div></section>",
-        sections(seen.iter().zip(&parts)),
+        sections(seen.iter().zip(&parts), &turns),
         entries,
         areas,
         never
@@ -65,6 +70,7 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At(name): At<String>,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let own = Detection::embedded().iter().find(|own| own.name == name);
     let parts: [Part; 1] = [(
@@ -72,7 +78,7 @@ pub(super) async fn show(
         Ask::new(FINDINGS).text("detection", &name),
         "It has found nothing, or nothing that you may see.",
     )];
-    let seen = seen(&desk, &signed, format!("page detection {name}"), &parts).await?;
+    let seen = seen(&desk, &signed, format!("page detection {name}"), &parts, &turns).await?;
     if own.is_none() && seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the detection", &name));
     }
@@ -94,7 +100,7 @@ pub(super) async fn show(
         "<p class=\"over\"><a href=\"/detections\">Detections</a></p><h1>{}</h1>{}{}{}",
         name.replace('_', " "),
         told,
-        sections(seen.iter().zip(&parts)),
+        sections(seen.iter().zip(&parts), &turns),
         sql
     );
     Ok(page(&signed.person, &name, "/", "", main))

@@ -10,7 +10,9 @@ mod identity;
 mod layout;
 mod overview;
 mod parts;
+mod plot;
 mod pool;
+mod prose;
 mod record;
 mod report;
 mod run;
@@ -18,7 +20,9 @@ mod search;
 mod sign;
 mod sql;
 mod table;
+mod timeline;
 mod trace;
+mod turns;
 
 use std::sync::Arc;
 
