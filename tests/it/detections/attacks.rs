@@ -7,10 +7,7 @@ use agentrail::simulate::{Plan, Spelling, World};
 use super::cases::{self, Case};
 use crate::lake::Scratch;
 
-/// What a month of the simulated organisation raises although nobody attacks it, and why.
-const QUIET: &[(&str, &str)] = &[];
-
-/// Detections that see one record and say so, whoever is behind it.
+/// What a lake of these records holds as findings that stand.
 fn findings(scratch: &Scratch, lines: &[&str]) -> Vec<serde_json::Value> {
     let path = scratch.file("recorded.ndjson", lines.join("\n"));
     let mut ingest = scratch.command(&["ingest", "--format", "json", path.to_str().unwrap()]);
@@ -83,7 +80,10 @@ fn a_month_without_an_attack_raises_what_is_written_down_and_no_more() {
             text(row, "says")
         ));
     }
-    let written: BTreeSet<&str> = QUIET.iter().map(|(name, _)| *name).collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attack/quiet.csv");
+    let quiet = std::fs::read_to_string(folder).unwrap();
+    let written: BTreeSet<&str> =
+        quiet.lines().skip(1).filter_map(|line| Some(line.split_once(',')?.0)).collect();
     let of: BTreeSet<&str> = raised.keys().copied().collect();
     let told = |(name, says): (&&str, &Vec<String>)| {
         format!("{name} {} {:?}", says.len(), &says[..says.len().min(3)])

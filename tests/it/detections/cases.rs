@@ -59,6 +59,9 @@ pub fn read(folder: &str) -> BTreeMap<String, Vec<Case>> {
     let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).join(folder);
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let file: File = toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

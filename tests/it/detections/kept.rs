@@ -140,6 +140,56 @@ fn a_finding_is_kept_once_and_changes_with_its_verdict() {
     assert!(String::from_utf8_lossy(&other.stderr).contains("find the detection `outside_any_job`"));
 }
 
+/// What a destination of files was given, by the last digit of the event.
+fn exported(folder: &Path) -> Vec<(String, String, i64, bool)> {
+    let (mut folders, mut out) = (vec![folder.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let row: serde_json::Value = serde_json::from_str(line).unwrap();
+                let event = row["event_id"].as_str().unwrap();
+                out.push((
+                    event[event.len() - 1..].to_owned(),
+                    row["status"].as_str().unwrap().to_owned(),
+                    row["revision"].as_i64().unwrap(),
+                    row["updated"].as_bool().unwrap(),
+                ));
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn a_finding_that_changes_goes_out_again_as_an_update() {
+    let scratch = scratch(0, "");
+    let out = scratch.path("out");
+    let settings = std::fs::read_to_string(scratch.path("agentrail.toml")).unwrap();
+    let destination = format!(
+        "[[export.destinations]]\nname = \"soc\"\nkind = \"file\"\nurl = \"{}\"\nwhat = [\"findings\"]\nshape = \"plain\"\n",
+        out.display()
+    );
+    scratch.file("agentrail.toml", settings + &destination);
+    let events = [event(1, "2026-03-05T10:05:00"), event(2, "2026-03-05T12:00:00")].join("\n");
+    ingest(&scratch, &scratch.file("events.ndjson", events));
+    ok(&scratch, &["export", "run", "--once"]);
+    let sent = |event: &str, status: &str, revision: i64| {
+        (event.to_owned(), status.to_owned(), revision, revision > 0)
+    };
+    assert_eq!(exported(&out), [sent("1", "open", 0), sent("2", "open", 0)]);
+    ingest(&scratch, &scratch.file("job.ndjson", job()));
+    ok(&scratch, &["export", "run", "--once"]);
+    ok(&scratch, &["export", "run", "--once"]);
+    let all = [sent("1", "open", 0), sent("1", "withdrawn", 1), sent("2", "open", 0), sent("2", "open", 1)];
+    assert_eq!(exported(&out), all);
+}
+
 #[test]
 fn any_order_of_arrival_ends_with_the_same_findings() {
     // The third comes within a day of the first; an hour of a month before is late for any window.
