@@ -3,6 +3,8 @@
 mod ask;
 pub mod collect;
 mod demo;
+mod detect;
+mod detections;
 mod doors;
 pub mod event_hubs;
 mod export;
@@ -66,6 +68,8 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Trace(trace) => ask::trace(trace, &settings).await,
             Command::Simulate(asked) => simulate::run(&asked).await,
             Command::Score(asked) => score::run(asked, &settings).await,
+            Command::Detect(asked) => detect::run(asked, &settings).await,
+            Command::Detections(asked) => detections::show(&asked, &settings).await,
             Command::Reattribute(asked) => reattribute::run(asked, &settings).await,
             Command::Maintain => service::maintain(&settings).await,
             Command::Completions { .. } => Ok(0),

@@ -1,5 +1,6 @@
 //! One configuration: defaults, then a TOML file, then the environment.
 
+mod detections;
 mod event_hubs;
 mod export;
 mod oidc;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use detections::{DetectionRule, Detections};
 pub use event_hubs::{EventHubs, Hub};
 pub use export::{Destination, Export};
 pub use oidc::{Oidc, OidcRole};
@@ -36,6 +38,7 @@ pub struct Settings {
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
+    pub detections: Detections,
     pub serve: Serve,
     pub export: Export,
     pub log: Log,
@@ -229,6 +232,8 @@ fn merge(base: &mut toml::Table, over: toml::Table, path: &str, from: &str) -> R
             return Err(SettingsError::Unknown { key: full, from: from.to_owned(), hint });
         };
         match (slot, value) {
+            // A section without keys of its own is one of names that its owner gives.
+            (toml::Value::Table(inner), toml::Value::Table(value)) if inner.is_empty() => *inner = value,
             (toml::Value::Table(inner), toml::Value::Table(value)) => merge(inner, value, &full, from)?,
             (slot, value) if slot.same_type(&value) && natural(&value) => *slot = value,
             (slot, _) => {

@@ -22,6 +22,8 @@ select
     'hash': record_hash
   } as event,
   { 'id': detection, 'name': title } as "rule",
+  { 'framework': case when cardinality(attack) > 0 then 'MITRE ATT&CK' end, 'technique': { 'id': attack } } as threat,
+  { 'hosts': array_compact([machine]) } as related,
   { 'id': organization_id, 'name': organization } as organization,
   { 'provider': 'azure', 'service': { 'name': 'Azure DevOps' } } as cloud,
   {
@@ -30,6 +32,13 @@ select
     'event_id': event_id,
     'severity': severity,
     'project': { 'id': project_id },
-    'agent': { 'id': agent_id, 'name': agent_name }
+    'status': status,
+    'subject': subject,
+    'events': events,
+    'owasp': owasp,
+    'verdict': { 'executor': executor, 'grade': grade, 'revision': revision },
+    'agent': { 'id': agent_id, 'name': agent_name, 'machine': machine, 'pool': { 'id': pool_id, 'name': pool_name } },
+    'job': { 'id': job_id },
+    'run': { 'id': run_id, 'kind': run_kind }
   } as azuredevops
 from outgoing_findings

@@ -19,6 +19,7 @@ use crate::store::Lake;
 pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failure> {
     // Before anything runs that would have to be drained.
     let told_to_stop = told_to_stop()?;
+    let rules = super::detections::rules(&settings)?;
     let lake = open(&settings).await?;
     let pipeline = Pipeline::start(lake.clone(), pipeline_settings(&settings));
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -64,6 +65,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let threads = super::export::start(&settings, &lake, &stopped, &mut exports)?;
     let tidy =
         tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
+    let detect = super::detect::start(lake.clone(), rules, &settings, until(stopped.clone()))?;
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
@@ -95,6 +97,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     drop(threads);
     let _ = tidy.await;
     let _ = revise.await;
+    detect.ended().await;
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
     failure.map_or(Ok(0), Err)
 }
@@ -235,6 +238,7 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     for (door, says) in super::doors::check(settings) {
         say(door, says)?;
     }
+    say("detections", super::detections::check(settings))?;
     let name = storage::shown(settings);
     match storage::find(settings).await {
         Err(failure) => say("lake", Err(failure)).map(drop)?,

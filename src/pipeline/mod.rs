@@ -12,6 +12,7 @@
 //!    forgotten, the lane goes on under another writer.
 
 mod beside;
+mod detect;
 mod lane;
 mod ledger;
 mod paging;
@@ -23,6 +24,7 @@ mod revise;
 mod rows;
 mod stored;
 
+pub use detect::{Bounds, DetectError, Detected, Detector, Rule, failing};
 pub use ledger::{Ledger, Rows};
 pub use revise::{Change, ReviseError, Revised, Reviser};
 

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::QueryError;
 
@@ -100,20 +101,30 @@ impl Catalogue {
 /// # Errors
 /// When its header is not what a header may be.
 pub fn parse(name: &str, text: &str) -> Result<Query, QueryError> {
-    let header: String =
-        text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
-    let sql: String = text.lines().filter(|l| !l.starts_with("--")).map(|l| l.to_owned() + "\n").collect();
-    let header: Header = toml::from_str(&header)
-        .map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
+    let (header, sql): (Header, String) = parts(name, text)?;
     Ok(Query {
         name: name.to_owned(),
         title: header.title,
         reads: header.reads,
-        params: header.params.into_iter().map(|p| (p.name.clone(), p)).collect(),
+        params: by_name(header.params),
         returns: header.returns,
         tags: header.tags,
-        sql: sql.trim().trim_end_matches(';').to_owned(),
+        sql,
     })
+}
+
+/// The header of a query file and its statement.
+pub(super) fn parts<H: DeserializeOwned>(name: &str, text: &str) -> Result<(H, String), QueryError> {
+    let header: String =
+        text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
+    let sql: String = text.lines().filter(|l| !l.starts_with("--")).map(|l| l.to_owned() + "\n").collect();
+    let header = toml::from_str(&header)
+        .map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
+    Ok((header, sql.trim().trim_end_matches(';').to_owned()))
+}
+
+pub(super) fn by_name(params: Vec<Param>) -> Vec<(String, Param)> {
+    params.into_iter().map(|p| (p.name.clone(), p)).collect()
 }
 
 macro_rules! embed {

@@ -7,9 +7,11 @@
 //! 4. What a [`Scope`] hides is hidden below every view, function and statement.
 //! 5. A statement is planned only if its size is one that can be: planning is not stopped, and depth costs stack.
 
+mod actions;
 mod around;
 mod bounded;
 mod catalogue;
+mod detection;
 mod function;
 mod joined;
 mod lists;
@@ -18,6 +20,7 @@ mod pruning;
 mod render;
 mod scope;
 mod session;
+mod sigma;
 mod size;
 mod table;
 mod trace;
@@ -25,11 +28,14 @@ mod views;
 mod write;
 mod yielding;
 
+pub use actions::{Action, NOT_AUDITED, actions, names, silent};
 pub use catalogue::{Catalogue, Param, Query, parse};
+pub use detection::{Detection, FOUND, SEVERITIES, columns_fault, value_of};
 pub use made::Shortage;
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
+pub use sigma::compile as compile_sigma;
 pub use size::{LONGEST_STATEMENT, check_parsed, check_text};
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, as_text, flat, is_nested, objects_of, write};

@@ -21,7 +21,7 @@ use futures::FutureExt as _;
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
-use super::function::{Function, JsonMember, typed};
+use super::function::{Function, InNetwork, JsonMember, typed};
 use super::joined::{Joined, Joins};
 use super::made::Shortage;
 use super::scope::{Scope, ScopedTable};
@@ -128,6 +128,11 @@ impl Session {
         Session::made(tables, share, threads, scope, true)
     }
 
+    /// A session of the program itself within a share of memory: what it states may be of any size.
+    pub fn within(tables: Vec<Pinned>, share: &Share, threads: usize) -> Result<Session, QueryError> {
+        Session::made(tables, share, threads, &Scope::default(), false)
+    }
+
     fn made(
         tables: Vec<Pinned>,
         share: &Share,
@@ -172,6 +177,7 @@ impl Session {
             context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
+        context.register_udf(ScalarUDF::new_from_impl(InNetwork::new()));
         let views = Arc::new(Views::new(Planner::new(&context)));
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema("public", views.clone())?;

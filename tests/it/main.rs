@@ -16,6 +16,8 @@ mod commands;
 #[cfg(feature = "io")]
 mod crash;
 #[cfg(feature = "io")]
+mod detections;
+#[cfg(feature = "io")]
 mod event_hubs;
 #[cfg(feature = "io")]
 mod export;

@@ -160,6 +160,7 @@ FIELDS = {
     "source.ip": IP, "source.address": KEYWORD, "user_agent.original": KEYWORD, "http.request.id": KEYWORD,
     "organization.id": KEYWORD, "organization.name": KEYWORD, "cloud.provider": KEYWORD, "cloud.service.name": KEYWORD,
     "related.user": KEYWORD, "related.ip": IP, "related.hosts": KEYWORD, "rule.id": KEYWORD, "rule.name": KEYWORD,
+    "threat.framework": KEYWORD, "threat.technique.id": KEYWORD,
 }
 EXPECTED = {
     "api": {"access", "admin", "allowed", "change", "creation", "deletion", "denied", "end", "info", "start", "user"},

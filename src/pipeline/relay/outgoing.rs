@@ -1,5 +1,7 @@
 //! What goes out next: committed rows behind a mark, with their newest verdicts, in a destination's shape.
 
+use std::collections::HashMap;
+
 use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -51,6 +53,8 @@ pub(super) struct Portion {
 /// Ids of rows behind a mark.
 struct Ids {
     ids: Vec<String>,
+    /// Of each row.
+    marks: Vec<Mark>,
     span: Option<(Time, Time)>,
     end: Mark,
     more: bool,
@@ -68,7 +72,7 @@ pub(super) async fn portion(
     let (table, id, key, shape) = match kind {
         Kind::Events => ("events", "event_id", "event_id", &order.events),
         Kind::Updates => ("revisions", "event_id", "key", &order.events),
-        Kind::Findings => ("findings", "key", "key", &order.findings),
+        Kind::Findings => ("findings", "coalesce(finding, key)", "key", &order.findings),
     };
     let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from.clone(), more: false }) };
     let ids = behind(session, (table, id, key), from).await?;
@@ -88,9 +92,19 @@ pub(super) async fn portion(
         false => rows,
     };
     portion.items = shaped(session, shape, kind, rows).await?;
-    if kind == Kind::Updates {
+    match kind {
+        Kind::Events => {}
         // What was drawn from an event has its mark; the portion moves by those of the revisions.
-        portion.items.iter_mut().for_each(|out| out.mark = from.clone());
+        Kind::Updates => portion.items.iter_mut().for_each(|out| out.mark = from.clone()),
+        Kind::Findings => {
+            // A finding is as it stands, and its mark is that of the last row that changed it here.
+            let last: HashMap<&str, &Mark> = ids.ids.iter().map(String::as_str).zip(&ids.marks).collect();
+            for out in &mut portion.items {
+                let mark = last.get(out.mark.key.as_str()).copied().unwrap_or(from);
+                out.mark = mark.clone();
+            }
+            portion.items.sort_by(|a, b| a.mark.cmp(&b.mark));
+        }
     }
     Ok(portion)
 }
@@ -132,15 +146,18 @@ async fn behind(
         PORTION + 1
     );
     let batches: Vec<RecordBatch> = session.sql(&sql).await?.stream.try_collect().await?;
-    let mut found = Ids { ids: Vec::new(), span: None, end: from.clone(), more: false };
+    let mut found = Ids { ids: Vec::new(), marks: Vec::new(), span: None, end: from.clone(), more: false };
     for batch in &batches {
         for row in 0..batch.num_rows() {
             if found.ids.len() == PORTION {
                 found.more = true;
                 return Ok(found);
             }
-            found.ids.extend(text(batch, row, "id"));
             found.end = mark(batch, row, "key");
+            if let Some(id) = text(batch, row, "id") {
+                found.ids.push(id);
+                found.marks.push(found.end.clone());
+            }
             if let Some(at) = time(batch, row, "occurred") {
                 let (first, last) = found.span.unwrap_or((at, at));
                 found.span = Some((first.min(at), last.max(at)));
@@ -188,7 +205,7 @@ fn asked(
     only: Option<String>,
 ) -> String {
     let (view, id, revision, filter) = match kind {
-        Kind::Findings => ("findings", "key", FINDING_REVISION, &order.finding_filter),
+        Kind::Findings => ("findings", "key", "a.revision", &order.finding_filter),
         _ => ("actions", "event_id", "a.revision", &order.filter),
     };
     let updated = match kind {
@@ -214,9 +231,6 @@ fn asked(
         "select s.* except (\"_row\"), cast(s.\"_row\" as bigint) as \"_order\" from ({sql}) s order by \"_order\""
     )
 }
-
-/// Findings of this lake have no revisions of their own.
-const FINDING_REVISION: &str = "0";
 
 /// The rows before the first whose verdict may still change and that was known lately; and, where there is
 /// such a row, the mark of the row before it.

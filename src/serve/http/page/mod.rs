@@ -4,6 +4,7 @@ mod agent;
 mod ask;
 mod chain;
 mod chart;
+mod detection;
 mod html;
 mod identity;
 mod issuer;
@@ -54,6 +55,8 @@ pub(super) fn router() -> Router<Arc<Desk>> {
         .route("/identity/{id}", get(identity::show))
         .route("/run/{kind}/{id}", get(run::show))
         .route("/pool/{organization}/{id}", get(pool::show))
+        .route("/detections", get(detection::list))
+        .route("/detection/{name}", get(detection::show))
         .route("/reports", get(report::list))
         .route("/reports/{name}", get(report::show))
         .route("/sql", get(sql::show))

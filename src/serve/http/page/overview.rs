@@ -38,8 +38,8 @@ const LAG: &str = "
       approx_percentile_cont(0.95) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as most
     from lake.events group by 1 order by 1 desc";
 const FINDINGS: &str = "
-    select occurred, coalesce(organization, organization_id) as organization, severity, title, says, agent_id, agent_name, event_id
-    from findings order by occurred desc, event_id";
+    select occurred, coalesce(organization, organization_id) as organization, severity, detection, says, agent_id, agent_name, grade, event_id
+    from findings where status = 'open' order by occurred desc, event_id";
 
 /// What is looked at over time: so many days, and hours where there are no more days than that.
 const DAYS: i64 = 60;
@@ -129,6 +129,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
         health(&seen),
         listed("Alarms", &seen.alarms, alarms(), "No build identity was used while no job of its scope ran."),
         listed("Findings", &seen.findings, Ask::new(FINDINGS), "No detection has found anything."),
+        html!("<p><a href=\"/detections\">All detections, and what none of them sees</a></p>"),
         over_time(&seen),
         listed(
             "Blind windows",

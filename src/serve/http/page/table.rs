@@ -233,6 +233,8 @@ fn link(column: &str, row: &Object, own: &str) -> Option<String> {
             Some(address(&["identity", &id?], &[]))
         }
         "ip" | "machine" | "pipeline_name" => search(),
+        "detection" => Some(address(&["detection", own], &[])),
+        "trace" => Some(address(&["trace", own], &[])),
         "report" => Some(address(&["reports", own], &[])),
         _ => None,
     }
