@@ -290,7 +290,7 @@ fn person(service: &Service, number: usize, ids: &[String], stop: &AtomicBool, a
     while !stop.load(Ordering::Relaxed) {
         turn += 1;
         let id = &ids[turn * 7919 % ids.len()];
-        let is_report = turn % 5 == 0;
+        let is_report = turn.is_multiple_of(5);
         let since = Instant::now();
         match (&mut wire, is_report) {
             (Some(wire), false) => {

@@ -294,11 +294,10 @@ pub(super) fn last_checkpoint(place: &Place) -> Result<Option<u64>, StoreError> 
     Ok(json.and_then(|json| json.get("version")?.as_u64()))
 }
 
-fn read_checkpoint(
-    table: &Table,
-    place: &Place,
-    version: u64,
-) -> Result<(BTreeMap<String, Arc<DataFile>>, Option<Described>), StoreError> {
+/// The files of a checkpoint by their paths, and what it says of the table.
+type Checkpoint = (BTreeMap<String, Arc<DataFile>>, Option<Described>);
+
+fn read_checkpoint(table: &Table, place: &Place, version: u64) -> Result<Checkpoint, StoreError> {
     let name = format!("_delta_log/{version:020}.checkpoint.parquet");
     let columns =
         ["add.path", "add.size", "add.stats", "add.partitionValues", "metaData.id", "metaData.schemaString"];

@@ -174,9 +174,9 @@ pub(super) async fn stored(
 
 /// Those of the findings that were not found again whose records are all still there: a record that the lake no
 /// longer keeps disproves nothing.
-pub(super) async fn disproved<'s>(
+pub(super) async fn disproved(
     session: &Session,
-    lost: Vec<&'s Stored>,
+    lost: Vec<&Stored>,
 ) -> Result<BTreeSet<String>, DetectError> {
     let events = |own: &Stored| -> Vec<String> {
         let list = own.found.row.get("events").and_then(Json::as_array);

@@ -21,9 +21,11 @@ use matching::{plain, quoted};
 /// Why a rule is refused; finishes "failed to read the Sigma rule ...".
 type Refused = String;
 
-/// Compiles the rules of some files, given by name, path and text. Returns what was compiled, each with its path,
-/// and what was refused, by path and why.
-pub fn compile(files: &[(String, String, String)]) -> (Vec<(Detection, String)>, Vec<(String, String)>) {
+/// What was compiled, each with its path, and what was refused, by path and why.
+pub type Compiled = (Vec<(Detection, String)>, Vec<(String, String)>);
+
+/// Compiles the rules of some files, given by name, path and text.
+pub fn compile(files: &[(String, String, String)]) -> Compiled {
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     let mut rules: Vec<(String, &str, SigmaRule)> = Vec::new();
     let mut correlations: Vec<(String, &str, CorrelationRule)> = Vec::new();

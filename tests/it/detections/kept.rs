@@ -293,9 +293,10 @@ fn the_list_says_what_is_watched_and_what_is_not() {
 
 #[test]
 fn a_service_runs_them_over_what_comes_in() {
-    let scratch = scratch(0, "every = 1\n");
+    let scratch = scratch(0, "");
     let config = scratch.path("agentrail.toml");
-    let service = Service::start(&scratch, &[("AGENTRAIL_CONFIG", config.to_str().unwrap())]);
+    let settings = [("AGENTRAIL_CONFIG", config.to_str().unwrap()), ("AGENTRAIL_DETECTIONS__EVERY", "1")];
+    let service = Service::start(&scratch, &settings);
     let (status, body) =
         service.request("POST", "/services/collector", &[], event(1, "2026-03-05T10:05:00").as_bytes());
     assert!(status < 300, "{status} {body}");
