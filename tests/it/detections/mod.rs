@@ -1,5 +1,6 @@
 //! Detections: each finds what its cases say, and no predicate of it is idle; and what keeps their findings.
 
+mod attacks;
 mod cases;
 mod kept;
 mod mutants;
