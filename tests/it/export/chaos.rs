@@ -67,7 +67,8 @@ impl Sender {
                 Some(Ok((200, _))) => {
                     self.acknowledged.lock().unwrap().push(n);
                     n += 1;
-                    std::thread::sleep(Duration::from_millis(15));
+                    // Each is a commit of its own, and readers in a build that is not optimised must keep up with them.
+                    std::thread::sleep(Duration::from_millis(60));
                 }
                 // Not told: it is sent again, which the lake sees to.
                 _ => std::thread::sleep(Duration::from_millis(100)),
