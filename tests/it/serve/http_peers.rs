@@ -18,12 +18,7 @@ async fn the_server_is_as_its_document_says() {
         Command::new(program)
             .args(["run", &document, "--header", "Authorization: Bearer bearer of ada", "--checks", "all"])
             // A text of any kind is a statement by the document, and most are none that can be run; and no test is timed.
-            .args([
-                "--exclude-checks",
-                "positive_data_acceptance,max_response_time",
-                "--phases",
-                "examples,coverage,fuzzing",
-            ])
+            .args(["--exclude-checks", "positive_data_acceptance", "--phases", "examples,coverage,fuzzing"])
             .args(["--max-examples", "8", "--seed", "1", "--continue-on-failure", "--no-color"])
             .args([
                 "--suppress-health-check",
@@ -31,6 +26,8 @@ async fn the_server_is_as_its_document_says() {
                 "--generation-database",
                 "none",
                 "--request-timeout",
+                "120",
+                "--max-response-time",
                 "120",
             ])
             .current_dir(std::env::temp_dir())
