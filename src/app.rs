@@ -41,6 +41,9 @@ const NOT_SOUND: u8 = 4;
 /// them: the two lanes that prepare, and a checkpoint.
 const BLOCKING: usize = 16;
 
+/// By how much exports and detections give way to ingestion (`nice`).
+const NICE: i32 = 10;
+
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     if let Command::Completions { shell } = cli.command {
@@ -84,6 +87,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::of("start the runtime", e))
+}
+
+/// Threads for work that gives way to ingestion: `name` is theirs, `of` says what they do.
+fn giving_way(name: &str, of: &str, count: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count.max(1))
+        .thread_name(name)
+        .on_thread_start(|| {
+            // On Linux this is the priority of the thread alone.
+            let _ = rustix::process::setpriority_process(None, NICE);
+        })
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::of(format!("start the threads of the {of}"), e))
 }
 
 fn settings(common: &Common) -> Result<Settings, Failure> {

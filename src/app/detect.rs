@@ -8,19 +8,18 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use tokio::sync::oneshot;
 
-use super::{Failure, NOTHING_FOUND, detections, open_existing, threads};
+use super::{Failure, NOTHING_FOUND, detections, giving_way, open_existing, threads};
 use crate::cli::Detect;
 use crate::model::Time;
 use crate::pipeline::{Bounds, DetectError, Detected, Detector, Rule};
 use crate::query::{Answer, Object, write};
 use crate::settings::Settings;
+use crate::source::clock::{Clock as _, System};
 use crate::store::Lake;
 
 /// What is shown of a finding.
 const SHOWN: [&str; 9] =
     ["occurred", "severity", "detection", "organization", "says", "agent_name", "grade", "trace", "key"];
-/// Detections give way to ingestion by this much (`nice`).
-const NICE: i32 = 10;
 
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     Bounds {
@@ -99,10 +98,7 @@ pub(super) async fn run(asked: Detect, settings: &Settings) -> Result<u8, Failur
 /// After the last day of any table, and after today.
 fn end(lake: &Lake) -> Time {
     let days = lake.pin().into_iter().flat_map(|set| set.files.iter().filter_map(|f| f.date).max());
-    let today = Time::from_unix_micros(
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros()
-            as i64,
-    );
+    let today = System.now();
     days.max().map_or(today, |day| day.start().max(today)).date().plus_days(2).start()
 }
 
@@ -171,16 +167,7 @@ pub(super) fn start(
     if seconds == 0 {
         return Ok(AtWork(None));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads(settings).max(1))
-        .thread_name("detect")
-        .on_thread_start(|| {
-            // On Linux this is the priority of the thread alone.
-            let _ = rustix::process::setpriority_process(None, NICE);
-        })
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of("start the threads of the detections", e))?;
+    let runtime = giving_way("detect", "detections", threads(settings))?;
     let (done, ended) = oneshot::channel();
     let bounds = bounds(settings);
     runtime.spawn(async move {

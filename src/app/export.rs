@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Failure, ask, open_existing};
+use super::{Failure, ask, giving_way, open_existing};
 use crate::cli::{self, Format};
 use crate::model::Ticks;
 use crate::pipeline::relay::{self, Cursor, Relay, RelayError, Wish};
@@ -20,8 +20,6 @@ use crate::settings::{Destination, Settings};
 use crate::source::clock::{Clock as _, System};
 use crate::store::Lake;
 
-/// Exports give way to ingestion by this much (`nice`).
-const NICE: i32 = 10;
 /// Between two tries to be the one that sends, and after a pass that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -36,19 +34,6 @@ impl Drop for Threads {
     }
 }
 
-fn threads() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("export")
-        .on_thread_start(|| {
-            // On Linux this is the priority of the thread alone.
-            let _ = rustix::process::setpriority_process(None, NICE);
-        })
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of("start the threads of the exports", e))
-}
-
 /// Sends to every destination of the settings until told to stop; the tasks end with what is under way.
 pub(super) fn start(
     settings: &Settings,
@@ -60,7 +45,7 @@ pub(super) fn start(
     if settings.export.destinations.is_empty() {
         return Ok(Threads(None));
     }
-    let threads = threads()?;
+    let threads = giving_way("export", "exports", 1)?;
     let every = Duration::from_secs(settings.export.every.max(1));
     for own in &settings.export.destinations {
         let (own, settings, lake, stopped) = (own.clone(), settings.clone(), lake.clone(), stopped.clone());
