@@ -12,7 +12,7 @@ use super::{Failure, NOTHING_FOUND, detections, giving_way, open_existing, threa
 use crate::cli::Detect;
 use crate::model::Time;
 use crate::pipeline::{Bounds, DetectError, Detected, Detector, Rule};
-use crate::query::{Answer, Object, write};
+use crate::query::{Answer, Object, quoted, write};
 use crate::settings::Settings;
 use crate::source::clock::{Clock as _, System};
 use crate::store::Lake;
@@ -110,8 +110,7 @@ async fn kept(
     settings: &Settings,
 ) -> Result<Vec<Object>, Failure> {
     lake.refresh().await.map_err(|e| Failure::of("read the lake", e))?;
-    let names: Vec<String> =
-        rules.iter().map(|rule| format!("'{}'", rule.name().replace('\'', "''"))).collect();
+    let names: Vec<String> = rules.iter().map(|rule| quoted(rule.name())).collect();
     let sql = format!(
         "select * from findings where status = 'open' and detection in ({}) and occurred >= timestamp '{from}' \
          and occurred < timestamp '{until}' order by occurred, key",

@@ -13,10 +13,11 @@ use datafusion::arrow::datatypes::Date32Type;
 use super::Settings;
 use super::beside::{SIGHTINGS, long_jobs, pools, sightings, spans};
 use super::revise::Projects;
-use super::stored::{deleted_pools, each_batch, heard, quoted, records, registrations, session, tokens};
+use super::stored::{deleted_pools, each_batch, heard, records, registrations, session, tokens};
 use crate::attribute::Engine;
 use crate::model::{Date, Org, Ticks, Time};
 use crate::query::QueryError;
+use crate::query::quoted;
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, Writer};
 

@@ -45,11 +45,6 @@ pub(super) async fn each_batch(
     Ok(())
 }
 
-/// A text as SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Decodes stored records again. `sql` selects url, observed and raw first; `each` is also given the
 /// batch and the row a record is from.
 pub(super) async fn records(

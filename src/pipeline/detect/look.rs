@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::TryStreamExt as _;
 use serde_json::Value as Json;
 
-use super::super::stored::quoted;
 use super::DetectError;
 use super::judge::{Found, Status, Stored};
 use super::rule::Rule;
 use crate::model::{Ticks, Time};
+use crate::query::quoted;
 use crate::query::{Object, QueryError, Session, objects_of};
 
 /// Findings of one run; a rule that finds more is no detection.

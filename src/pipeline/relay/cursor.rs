@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::stored::quoted;
 use crate::model::Time;
+use crate::query::quoted;
 
 /// A row of a table in the order in which rows go out: of commits, of which no two of a table have the same
 /// `known`; within one of when they occurred; then of their keys.

@@ -334,7 +334,7 @@ impl Relay {
         let session = own_session(&self.lake)?;
         let sql = format!(
             "select kind, item, event_id, occurred from export_rejects where destination = {} order by occurred",
-            super::stored::quoted(&self.order.name)
+            crate::query::quoted(&self.order.name)
         );
         let batches: Vec<_> =
             session.sql(&sql).await?.stream.try_collect().await.map_err(QueryError::from)?;

@@ -8,11 +8,12 @@ use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use futures::TryStreamExt as _;
 use serde_json::{Map, Value};
 
-use super::super::stored::{quoted, text, time};
+use super::super::stored::{text, time};
 use super::cursor::Mark;
 use super::{Order, Shape};
 use crate::export::Item;
 use crate::model::{Ticks, Time};
+use crate::query::quoted;
 use crate::query::{QueryError, Session, objects_of};
 
 /// Rows of one portion.

@@ -8,8 +8,8 @@ use rsigma_parser::{
 
 use super::super::Detection;
 use super::field::column;
-use super::matching::quoted;
 use super::{Refused, Told, actions_of, hours, of_record};
+use crate::query::quoted;
 
 /// Compiles a correlation of rules, which are given by name and id.
 pub(super) fn compile(

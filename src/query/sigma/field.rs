@@ -1,7 +1,7 @@
 //! Fields of the audit log as rules spell them, and the columns of `actions` that hold them.
 
 use super::Refused;
-use super::matching::quoted;
+use crate::query::quoted;
 
 /// Fields of a record, in the spelling of the REST API and the log, and their columns.
 const FIELDS: [(&str, &str); 25] = [

@@ -7,11 +7,7 @@ use rsigma_parser::{Detection, DetectionItem, Modifier, SigmaString, SigmaValue,
 use super::super::function::Network;
 use super::Refused;
 use super::field::{TEXTS, column};
-
-/// A text as SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
+use crate::query::quoted;
 
 /// A value that is a text without wildcards.
 pub(super) fn plain(value: &SigmaValue) -> Option<String> {

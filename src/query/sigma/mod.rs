@@ -14,9 +14,9 @@ use rsigma_parser::{
     CorrelationRule, Detection as Matches, Level, LogSource, SigmaRule, Timespan, parse_sigma_yaml,
 };
 
-use super::Detection;
+use super::{Detection, quoted};
 use condition::condition;
-use matching::{plain, quoted};
+use matching::plain;
 
 /// Why a rule is refused; finishes "failed to read the Sigma rule ...".
 type Refused = String;
