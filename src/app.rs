@@ -3,10 +3,14 @@
 mod ask;
 pub mod collect;
 mod demo;
+mod detect;
+mod detections;
 mod doors;
 pub mod event_hubs;
+mod export;
 mod failure;
 mod ingest;
+mod metrics;
 mod reattribute;
 mod score;
 mod service;
@@ -32,6 +36,14 @@ use crate::store::{Lake, arrow_schema};
 const NOTHING_FOUND: u8 = 3;
 const NOT_SOUND: u8 = 4;
 
+/// Threads for what waits for a disk. A checkpoint asks for each entry of a log at once, and each thread keeps
+/// some ten MiB of what it has freed for itself, as long as it gets anything to do. Few wait for others of
+/// them: the two lanes that prepare, and a checkpoint.
+const BLOCKING: usize = 16;
+
+/// By how much exports and detections give way to ingestion (`nice`).
+const NICE: i32 = 10;
+
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
     if let Command::Completions { shell } = cli.command {
@@ -44,16 +56,13 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     }
     let settings = settings(&cli.common)?;
     log_to_stderr(&cli, &settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of("start the runtime", e))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match cli.command {
             Command::Demo(demo) => demo::run(demo, settings).await,
             Command::Ingest(ingest) => ingest::run(ingest, settings).await,
             Command::Run(run) => service::run(run, settings).await,
             Command::Serve => doors::run(&settings).await,
+            Command::Export(asked) => export::run(asked, &settings).await,
             Command::User(asked) => users::run(asked, &settings),
             Command::Status(asked) => status::run(asked, &settings).await,
             Command::Check(_) => service::check(&settings).await,
@@ -62,11 +71,36 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
             Command::Trace(trace) => ask::trace(trace, &settings).await,
             Command::Simulate(asked) => simulate::run(&asked).await,
             Command::Score(asked) => score::run(asked, &settings).await,
+            Command::Detect(asked) => detect::run(asked, &settings).await,
+            Command::Detections(asked) => detections::show(&asked, &settings).await,
             Command::Reattribute(asked) => reattribute::run(asked, &settings).await,
             Command::Maintain => service::maintain(&settings).await,
             Command::Completions { .. } => Ok(0),
         }
     })
+}
+
+/// The threads of this program.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::of("start the runtime", e))
+}
+
+/// Threads for work that gives way to ingestion: `name` is theirs, `of` says what they do.
+fn giving_way(name: &str, of: &str, count: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count.max(1))
+        .thread_name(name)
+        .on_thread_start(|| {
+            // On Linux this is the priority of the thread alone.
+            let _ = rustix::process::setpriority_process(None, NICE);
+        })
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::of(format!("start the threads of the {of}"), e))
 }
 
 fn settings(common: &Common) -> Result<Settings, Failure> {
@@ -84,7 +118,10 @@ fn settings(common: &Common) -> Result<Settings, Failure> {
 /// Logs go to standard error, so that answers on standard output stay clean. A one-shot command is
 /// quiet unless it is asked to log; the service logs as the settings say.
 fn log_to_stderr(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
-    let service = matches!(cli.command, Command::Run(_) | Command::Serve);
+    let service = matches!(
+        cli.command,
+        Command::Run(_) | Command::Serve | Command::Export(crate::cli::Export::Run { once: false })
+    );
     let filter = if service || cli.common.log.is_some() { settings.log.filter.as_str() } else { "warn" };
     // delta-rs reports an empty log folder as an error while it creates a table.
     // The clients of Azure log each fault several times as an error; whoever calls them says it once, with
@@ -156,4 +193,35 @@ pub fn pipeline_settings(settings: &Settings) -> crate::pipeline::Settings {
 /// A path as its owner wrote it, absolute.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    #[test]
+    fn much_that_waits_for_a_disk_at_once_is_done_by_few_threads() {
+        const MUCH: usize = 200;
+        let runtime = runtime().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        for _ in 0..MUCH {
+            let (begun, wait) = (begun.clone(), wait.clone());
+            runtime.spawn_blocking(move || {
+                let _ = begun.send(std::thread::current().id());
+                let _ = wait.lock().unwrap().recv();
+            });
+        }
+        drop(begun);
+        let mut threads: HashSet<_> = begins.iter().take(BLOCKING).collect();
+        // Whoever else was started is there by the time that as many others have been and gone.
+        (0..MUCH).for_each(|_| std::thread::spawn(|| ()).join().unwrap());
+        drop(go);
+        threads.extend(begins);
+        assert_eq!(threads.len(), BLOCKING);
+    }
 }

@@ -60,6 +60,11 @@ pub enum Command {
     /// Say who may sign in at the doors
     #[command(subcommand)]
     User(User),
+    /// Send events and findings to the destinations of the settings, and say how that goes
+    ///
+    /// `run` sends all the time. Each destination has a durable cursor of its own.
+    #[command(subcommand)]
+    Export(Export),
     /// Say what the running processes are at: sources, lag, who reads what, and the lake
     ///
     /// Reads what each `run` writes into the lake every few seconds, and the checkpoints and ownerships of
@@ -80,6 +85,13 @@ pub enum Command {
     /// Prints the chain action -> job -> run -> pipeline and agent -> pool -> machine -> identity
     /// -> how it was registered, with all candidates, the grade, the evidence and what was missing.
     Trace(Trace),
+    /// Run detections over history; without a name, all of them
+    ///
+    /// `run` and `ingest` run them by themselves over what is new. What is found is kept in `findings`, each
+    /// finding once, however often it is found.
+    Detect(Detect),
+    /// List the detections, which actions they watch, and what none does; or show one whole
+    Detections(ListDetections),
     /// Decide the actions of a span again with all that is known now, and say what changed
     ///
     /// `run` and `ingest` do so by themselves for what late evidence can touch. Old verdicts stay:
@@ -144,6 +156,38 @@ pub enum User {
         /// Name of the sign-in
         name: String,
     },
+}
+
+/// The destinations that `[[export.destinations]]` names.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Say where each destination stands: sent, refused, waiting, and why nothing goes out
+    Status {
+        /// `table` prints for people; other forms print one JSON array
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Send until told to stop, without any source
+    Run {
+        /// End once all there is was confirmed
+        #[arg(long)]
+        once: bool,
+    },
+    /// Send again what was known since a moment, under the same keys
+    Rewind {
+        /// Name of the destination
+        name: String,
+        /// As `2026-03-05` or `2026-03-05T14:00:00Z`
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        to: Time,
+    },
+    /// Send again what the destination refused
+    Replay {
+        /// Name of the destination
+        name: String,
+    },
+    /// List the shapes that records can be sent in
+    Shapes,
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +267,36 @@ pub struct Reattribute {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<Time>,
     /// Form of the account
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Detect {
+    /// Names of detections; `agentrail detections` lists them
+    pub names: Vec<String>,
+    /// Of what occurred from this moment on, as `2026-03-05` or `2026-03-05T14:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Time,
+    /// Up to this moment, exclusive [default: the end]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Time>,
+    /// Try a parameter of the one named detection; nothing is kept then; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub params: Vec<(String, String)>,
+    /// Keep nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Form of the findings
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ListDetections {
+    /// Name of the detection to show
+    pub name: Option<String>,
+    /// Form of the list
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }

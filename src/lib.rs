@@ -28,6 +28,7 @@
 //! | L2 | `source` | Where bytes come from: files, webhooks, Event Hubs, the REST API; each payload answered once it is durable. |
 //! | L2 | `store` | Rows, by key, in one commit: Delta tables on the local disk or in an object store. |
 //! | L2 | `query` | The SQL session over pinned files: views, functions, the catalogue of queries/. |
+//! | L2 | `export` | Where records go: one adapter per kind of receiver, each of which says what was taken. |
 //! | L3 | `pipeline` | Payloads to attributed rows in one commit, and only then the acknowledgement. |
 //! | L3 | `serve` | The doors for people and tools: PostgreSQL's protocol, Flight SQL, HTTP, and a page to investigate in. |
 //! | L3 | `simulate` | A small simulated organisation whose truth is known, in the spellings Azure DevOps uses. |
@@ -57,6 +58,9 @@ pub mod store;
 
 #[cfg(feature = "io")]
 pub mod query;
+
+#[cfg(feature = "io")]
+pub mod export;
 
 #[cfg(feature = "io")]
 pub mod pipeline;

@@ -1,12 +1,18 @@
 //! One configuration: defaults, then a TOML file, then the environment.
 
+mod detections;
 mod event_hubs;
+mod export;
+mod oidc;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use detections::{DetectionRule, Detections};
 pub use event_hubs::{EventHubs, Hub};
+pub use export::{Destination, Export};
+pub use oidc::{Oidc, OidcRole};
 
 /// Every setting with its default and a line of documentation.
 pub const DEFAULTS: &str = include_str!("settings/default.toml");
@@ -32,7 +38,9 @@ pub struct Settings {
     pub files: Files,
     pub decode: Decode,
     pub query: Query,
+    pub detections: Detections,
     pub serve: Serve,
+    pub export: Export,
     pub log: Log,
 }
 
@@ -156,6 +164,7 @@ pub struct Serve {
     pub rows: u64,
     pub memory: usize,
     pub spill: u64,
+    pub oidc: Oidc,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -196,8 +205,11 @@ impl Settings {
                 && !NOT_SETTINGS.contains(&name.as_str())
             {
                 let path = rest.to_ascii_lowercase();
-                let (section, key) = path.split_once("__").unwrap_or((path.as_str(), ""));
-                let overlay = overlay(&merged, section, key, &value);
+                let mut keys: Vec<&str> = path.split("__").collect();
+                if keys.len() == 1 {
+                    keys.push("");
+                }
+                let overlay = overlay(&merged, &keys, &value);
                 merge(&mut merged, overlay, "", &name)?;
             }
         }
@@ -221,6 +233,8 @@ fn merge(base: &mut toml::Table, over: toml::Table, path: &str, from: &str) -> R
             return Err(SettingsError::Unknown { key: full, from: from.to_owned(), hint });
         };
         match (slot, value) {
+            // A section without keys of its own is one of names that its owner gives.
+            (toml::Value::Table(inner), toml::Value::Table(value)) if inner.is_empty() => *inner = value,
             (toml::Value::Table(inner), toml::Value::Table(value)) => merge(inner, value, &full, from)?,
             (slot, value) if slot.same_type(&value) && natural(&value) => *slot = value,
             (slot, _) => {
@@ -255,9 +269,15 @@ fn kind(value: &toml::Value) -> &'static str {
 }
 
 /// A variable's text in the type of the setting it overrides; a list is written with commas.
-fn overlay(defaults: &toml::Table, section: &str, key: &str, text: &str) -> toml::Table {
-    let old = defaults.get(section).and_then(|s| s.get(key));
+fn overlay(defaults: &toml::Table, keys: &[&str], text: &str) -> toml::Table {
+    let (key, more) = keys.split_first().unwrap_or((&"", &[]));
+    let old = defaults.get(*key);
     let value = match old {
+        _ if !more.is_empty() => {
+            let none = toml::Table::new();
+            let inner = old.and_then(toml::Value::as_table).unwrap_or(&none);
+            Some(toml::Value::Table(overlay(inner, more, text)))
+        }
         Some(toml::Value::Integer(_)) => text.trim().parse().map(toml::Value::Integer).ok(),
         Some(toml::Value::Boolean(_)) => text.trim().parse().map(toml::Value::Boolean).ok(),
         Some(toml::Value::Array(_)) => Some(toml::Value::Array(
@@ -266,11 +286,7 @@ fn overlay(defaults: &toml::Table, section: &str, key: &str, text: &str) -> toml
         _ => None,
     };
     let value = value.unwrap_or_else(|| toml::Value::String(text.to_owned()));
-    let mut inner = toml::Table::new();
-    inner.insert(key.to_owned(), value);
-    let mut outer = toml::Table::new();
-    outer.insert(section.to_owned(), toml::Value::Table(inner));
-    outer
+    toml::Table::from_iter([((*key).to_owned(), value)])
 }
 
 fn nearest<'a>(word: &str, all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -336,6 +352,20 @@ mod tests {
         let wrong = load("[[event_hubs.hubs]]\nhub = \"a\"\nnamespase = \"b\"\n", &[]).unwrap_err();
         let says = std::error::Error::source(&wrong).unwrap().to_string();
         assert!(says.contains("namespase") && says.contains("`namespace`"), "{says}");
+    }
+
+    #[test]
+    fn a_section_within_a_section_is_set_like_any_other() {
+        let text =
+            "[serve.oidc]\nissuer = \"https://a\"\n[[serve.oidc.roles]]\nvalue = \"x\"\nrole = \"reader\"\n";
+        let settings = load(text, &[("AGENTRAIL_SERVE__OIDC__CLIENT_ID", "c")]).unwrap();
+        let oidc = &settings.serve.oidc;
+        assert_eq!((oidc.issuer.as_str(), oidc.client_id.as_str()), ("https://a", "c"));
+        assert_eq!((oidc.roles[0].claim.as_str(), oidc.roles[0].role), ("roles", crate::serve::Role::Reader));
+        let says = |text: &str, environment: &[_]| load(text, environment).unwrap_err().to_string();
+        assert!(says("[serve.oidc]\nisuer = \"x\"\n", &[]).contains("`serve.oidc.isuer`"));
+        assert!(says("", &[("AGENTRAIL_SERVE__OIDC__SESION", "1")]).contains("did you mean `session`?"));
+        assert!(says("", &[("AGENTRAIL_SERVE__OIDC__SESSION", "soon")]).contains("a whole number"));
     }
 
     #[test]

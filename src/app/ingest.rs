@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Failure, ask, open, pipeline_settings, storage};
 use crate::cli::{Format, Ingest};
 use crate::objects::{Access, is_url};
-use crate::pipeline::{Ledger, Pipeline, ReviseError, Revised, Reviser};
+use crate::pipeline::{Detected, Ledger, Pipeline, ReviseError, Revised, Reviser};
 use crate::settings::Settings;
 use crate::source::files;
 use crate::store::Lake;
@@ -19,10 +19,20 @@ pub(super) async fn run(ingest: Ingest, mut settings: Settings) -> Result<u8, Fa
         settings.decode.organization = organization;
     }
     let lake = open(&settings).await?;
-    let (ledger, revised, failed) = once(&lake, &settings, &ingest.paths, ingest.again, true).await?;
+    let rules = super::detections::rules(&settings)?;
+    let (ledger, revised, mut failed) = once(&lake, &settings, &ingest.paths, ingest.again, true).await?;
+    let detected = match settings.detections.at_ingest {
+        true => super::detect::once(&lake, rules, &settings).await,
+        false => Ok(Detected::default()),
+    };
+    let detected = detected.unwrap_or_else(|e| {
+        failed.push(e.to_string().trim_start_matches("error: failed to ").to_owned());
+        Detected::default()
+    });
+    failed.extend(detected.failed.iter().map(|(name, says)| format!("run the detection `{name}`: {says}")));
     // Many small files slow every reader: leave the lake as `run` would keep it.
     let tidied = lake.maintain().await;
-    ask::print(account(&ledger, &revised, ingest.format).as_bytes())?;
+    ask::print(account(&ledger, &revised, &detected, ingest.format).as_bytes())?;
     for says in &failed {
         eprintln!("error: failed to {says}");
     }
@@ -100,9 +110,9 @@ fn bar() -> Option<indicatif::ProgressBar> {
 }
 
 /// The account, so that a reader can check that nothing was dropped.
-fn account(ledger: &Ledger, revised: &Revised, format: Format) -> String {
+fn account(ledger: &Ledger, revised: &Revised, detected: &Detected, format: Format) -> String {
     if format != Format::Table {
-        return json(ledger, revised);
+        return json(ledger, revised, detected);
     }
     let mut out = String::new();
     let new = |table: &str| ledger.tables.get(table).copied().unwrap_or_default();
@@ -126,10 +136,16 @@ fn account(ledger: &Ledger, revised: &Revised, format: Format) -> String {
         let _ = writeln!(out, "{n:>12}   {reason}");
     }
     let _ = writeln!(out, "{:>12} verdicts revised by what came in", revised.changed);
+    let _ = writeln!(out, "{:>12} findings", detected.opened);
+    for (what, n) in [("changed", detected.changed), ("withdrawn", detected.withdrawn)] {
+        if n > 0 {
+            let _ = writeln!(out, "{n:>12}   {what}");
+        }
+    }
     out
 }
 
-fn json(ledger: &Ledger, revised: &Revised) -> String {
+fn json(ledger: &Ledger, revised: &Revised, detected: &Detected) -> String {
     let tables: serde_json::Map<String, serde_json::Value> = ledger
         .tables
         .iter()
@@ -145,7 +161,7 @@ fn json(ledger: &Ledger, revised: &Revised) -> String {
         "events": ledger.events, "facts": ledger.facts, "rejects": ledger.rejects,
         "conflicts": ledger.conflicts, "heard": ledger.heard,
         "kinds": ledger.kinds, "reasons": ledger.reasons, "tables": tables,
-        "revised": revised.changed,
+        "revised": revised.changed, "findings": detected.opened, "withdrawn": detected.withdrawn,
     });
     format!("{account}\n")
 }

@@ -19,6 +19,7 @@ use crate::store::Lake;
 pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failure> {
     // Before anything runs that would have to be drained.
     let told_to_stop = told_to_stop()?;
+    let rules = super::detections::rules(&settings)?;
     let lake = open(&settings).await?;
     let pipeline = Pipeline::start(lake.clone(), pipeline_settings(&settings));
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -58,9 +59,13 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
             "run: no source is configured; enable [webhook], name paths in `files.watch`, `azure_devops.organizations` or hubs in [event_hubs]",
         ));
     }
-    let gate = super::doors::open(&settings, &lake, &stopped, &mut sources).await?;
+    let metrics = super::metrics::of(&pipeline, &status);
+    let gate = super::doors::open(&settings, &lake, metrics, &stopped, &mut sources).await?;
+    let mut exports = tokio::task::JoinSet::new();
+    let threads = super::export::start(&settings, &lake, &stopped, &mut exports)?;
     let tidy =
         tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
+    let detect = super::detect::start(lake.clone(), rules, &settings, until(stopped.clone()))?;
     let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
@@ -88,8 +93,11 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     if let Some(gate) = gate {
         gate.written().await;
     }
+    while exports.join_next().await.is_some() {}
+    drop(threads);
     let _ = tidy.await;
     let _ = revise.await;
+    detect.ended().await;
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
     failure.map_or(Ok(0), Err)
 }
@@ -224,9 +232,13 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     if !settings.event_hubs.hubs.is_empty() {
         say("event_hubs", super::event_hubs::check(settings))?;
     }
+    if !settings.export.destinations.is_empty() {
+        say("export", super::export::check(settings))?;
+    }
     for (door, says) in super::doors::check(settings) {
         say(door, says)?;
     }
+    say("detections", super::detections::check(settings))?;
     let name = storage::shown(settings);
     match storage::find(settings).await {
         Err(failure) => say("lake", Err(failure)).map(drop)?,
@@ -240,6 +252,9 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
             )?;
             say("files", whole(&lake).await)?;
             say("queries", session(&lake, settings).map(|_| "all views stand".to_owned()))?;
+            for (name, says) in super::export::plans(settings, &lake).await {
+                say(&name, says)?;
+            }
         }
         Ok(None) => {
             let says = format!("`{name}` is not there yet; the first ingest makes it");

@@ -28,6 +28,9 @@ struct Correlated {
     one: bool,
 }
 
+/// So many records that told something weigh as much as a job.
+const TOLD_A_JOB: usize = 16;
+
 /// What is known of one organisation.
 #[derive(Default)]
 pub(super) struct Known {
@@ -54,6 +57,8 @@ pub(super) struct Known {
     told_events: HashSet<Key>,
     /// Facts, likewise: one that comes again in other words is not kept.
     told_facts: HashSet<Key>,
+    /// Records told that are held whole, as a job is: sightings of agents, tokens that Entra issued.
+    whole: usize,
 }
 
 impl Known {
@@ -76,6 +81,7 @@ impl Known {
                     self.pools.named(pool, None, source);
                 }
                 self.agents.seen(agent, source);
+                self.whole += 1;
             }
             Body::Pool(pool) => self.pools.learn(pool, source, fact.kind == "pool"),
             Body::ElasticNode(node) => self.agents.node(node, source),
@@ -92,6 +98,7 @@ impl Known {
                 if let Some(application) = sign_in.application_id.as_ref().filter(|_| opens(sign_in)) {
                     let all = self.sign_ins.entry(application.clone()).or_default();
                     all.insert((fact.when(), fact.hash), ((**sign_in).clone(), source));
+                    self.whole += 1;
                 }
             }
             Body::Stated(statement) => self.stated(statement, source),
@@ -268,9 +275,10 @@ impl Known {
         Some((told.request, told.hash))
     }
 
-    /// How many records told something that is remembered.
-    pub fn told(&self) -> usize {
-        self.told_events.len() + self.told_facts.len()
+    /// How much is held, in jobs: what is not held whole weighs little.
+    pub fn held(&self) -> usize {
+        let told = self.told_events.len() + self.told_facts.len();
+        self.jobs.len() + self.whole + told / TOLD_A_JOB
     }
 
     /// The uses of a service connection.
@@ -310,6 +318,7 @@ impl Known {
         self.listings.absorb(other.listings);
         self.told_events.extend(other.told_events);
         self.told_facts.extend(other.told_facts);
+        self.whole += other.whole;
     }
 }
 

@@ -5,9 +5,6 @@ use std::collections::HashMap;
 use super::known::Known;
 use crate::model::{Event, Org};
 
-/// So many events that told something weigh as much as a job.
-const EVENTS_A_JOB: usize = 16;
-
 /// Everything known, organisation by organisation.
 #[derive(Default)]
 pub(super) struct Organizations {
@@ -54,7 +51,8 @@ impl Organizations {
 
     /// How much is held, in jobs.
     pub fn held(&self) -> usize {
-        self.known.iter().map(|k| k.jobs.len() + k.told() / EVENTS_A_JOB).sum()
+        // An organisation takes as much itself, and anybody may name one.
+        self.known.len() + self.known.iter().chain([&self.nameless]).map(Known::held).sum::<usize>()
     }
 
     /// What is known of an event's organisation; nothing, when it was never heard of.

@@ -358,6 +358,28 @@ fn a_sign_in_is_cited_and_its_absence_told() {
 }
 
 #[test]
+fn what_is_held_is_counted_whoever_told_it() {
+    let mut engine = Engine::new(Tolerance::default());
+    let delivery = Delivery {
+        observed: Time::parse("2026-03-06T00:00:00Z").unwrap(),
+        url: None,
+        organization: None,
+        limits: Limits::default(),
+    };
+    let mut learn = |line: String| {
+        decode(line.as_bytes(), &delivery).facts.iter().for_each(|fact| engine.learn(fact));
+        engine.held()
+    };
+    // Entra's are of a tenant, and of no organisation.
+    for n in 0..50 {
+        let held = learn(format!(
+            r#"{{"time":"2026-03-05T06:00:{n:02}Z","category":"ManagedIdentitySignInLogs","tenantId":"t","properties":{{"id":"b01b1726-0147-425e-a7f7-21f2520504{n:02}","createdDateTime":"2026-03-05T06:00:{n:02}Z","appId":"7d000000-0000-4000-8000-0000000000d1","ipAddress":""}}}}"#
+        ));
+        assert!(held > n, "{held} held of {n}");
+    }
+}
+
+#[test]
 fn another_organisation_is_never_evidence() {
     let elsewhere =
         job(1, 7, 1, "10:00:00", Some("10:10:00")).replace(ORG, "5b000000-0000-4000-8000-0000000000ff");

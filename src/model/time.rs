@@ -44,8 +44,17 @@ impl std::ops::Sub<Ticks> for Time {
         Time(self.0.saturating_sub(rhs.0))
     }
 }
-
 impl Time {
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP dates that is sent.
+    pub fn parse_http(text: &str) -> Option<Time> {
+        let mut words = text.split_once(", ")?.1.split(' ');
+        let mut word = || words.next();
+        let (day, month, year, time) = (word()?, word()?, word()?, word()?);
+        let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let month = names.iter().position(|name| *name == month)? + 1;
+        Time::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
+    }
+
     /// Reads an RFC 3339 instant: any number of fraction digits (those past 100 ns are cut), `Z`,
     /// a numeric offset, or no offset at all, which Azure means as UTC. A blank may stand for the
     /// `T`. `None` when the text is anything else.

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashSet};
 use datafusion::arrow::array::{Array as _, AsArray as _};
 use datafusion::arrow::datatypes::{Date32Type, Int64Type};
 
-use super::stored::{agents, each_batch, quoted, session};
+use super::stored::{agents, each_batch, session};
 use crate::attribute::Engine;
 use crate::model::Date;
+use crate::query::quoted;
 use crate::query::{QueryError, Session};
 use crate::schema::FileSet;
 use crate::store::Lake;

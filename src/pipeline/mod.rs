@@ -12,16 +12,19 @@
 //!    forgotten, the lane goes on under another writer.
 
 mod beside;
+mod detect;
 mod lane;
 mod ledger;
 mod paging;
 mod plan;
 mod prepare;
 mod presence;
+pub mod relay;
 mod revise;
 mod rows;
 mod stored;
 
+pub use detect::{Bounds, DetectError, Detected, Detector, Rule, failing};
 pub use ledger::{Ledger, Rows};
 pub use revise::{Change, ReviseError, Revised, Reviser};
 
@@ -110,6 +113,12 @@ impl Pipeline {
     /// The account so far.
     pub fn ledger(&self) -> Ledger {
         self.shared.ledger().clone()
+    }
+
+    /// Tells the account at any time, also from elsewhere.
+    pub fn account(&self) -> impl Fn() -> Ledger + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.ledger().clone()
     }
 
     /// Takes nothing more, finishes what is held, and returns the account.

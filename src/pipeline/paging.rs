@@ -13,10 +13,11 @@ use datafusion::arrow::datatypes::Date32Type;
 use super::Settings;
 use super::beside::{SIGHTINGS, long_jobs, pools, sightings, spans};
 use super::revise::Projects;
-use super::stored::{deleted_pools, each_batch, heard, quoted, records, registrations, session, tokens};
+use super::stored::{deleted_pools, each_batch, heard, records, registrations, session, tokens};
 use crate::attribute::Engine;
 use crate::model::{Date, Org, Ticks, Time};
 use crate::query::QueryError;
+use crate::query::quoted;
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::{Lake, Writer};
 
@@ -112,6 +113,7 @@ impl Attributor {
     /// Tells the engine what it has not heard of these days. When that fails, all is read again by the
     /// next call: nothing is taken for told that was not.
     pub async fn bring(&mut self, days: &BTreeSet<Date>, lake: &Lake) -> Result<(), QueryError> {
+        forget_gone(&mut self.told, &lake.pin());
         let told = self.tell(days, lake).await;
         if told.is_err() {
             self.told.clear();
@@ -248,5 +250,39 @@ impl Attributor {
             .collect();
         self.told.extend(files.iter().map(|file| file.path.clone()));
         FileSet { files: Arc::new(files), ..set }
+    }
+}
+
+/// Names of files that are gone are dropped once there are so many of them.
+const SPARE: usize = 1024;
+
+/// Drops names of files that are in no table any more: files are merged all the time, and names would pile up.
+fn forget_gone(told: &mut HashSet<String>, tables: &[FileSet]) {
+    let there = tables.iter().map(|set| set.files.len()).sum::<usize>();
+    if told.len() > 2 * there + SPARE {
+        let names: HashSet<&str> =
+            tables.iter().flat_map(|set| set.files.iter()).map(|file| file.path.as_str()).collect();
+        told.retain(|path| names.contains(path.as_str()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::table;
+
+    #[test]
+    fn files_that_are_gone_are_not_remembered_for_ever() {
+        let file = |path: &str| {
+            Arc::new(DataFile { path: path.into(), bytes: 1, rows: 1, date: None, ranges: Vec::new() })
+        };
+        let (root, files) = (String::new(), Arc::new(vec![file("there")]));
+        let set = FileSet { table: table("facts").unwrap(), root, version: 1, files };
+        let mut told = HashSet::from(["there".to_owned()]);
+        for n in 0..10 * SPARE {
+            told.insert(n.to_string());
+            forget_gone(&mut told, std::slice::from_ref(&set));
+            assert!(told.len() <= SPARE + 2 && told.contains("there"));
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Who was in a pool when this process began, so that the first list it sees tells who left.
 
 use super::paging::Attributor;
-use super::stored::{agent, each_batch, quoted, session, time};
+use super::stored::{agent, each_batch, session, time};
 use crate::model::Org;
 use crate::query::QueryError;
+use crate::query::quoted;
 use crate::store::Lake;
 
 impl Attributor {

@@ -16,13 +16,21 @@ use crate::store::{Lake, arrow_schema};
 
 /// A session over the lake in which some tables are parts of themselves.
 pub(super) fn session(lake: &Lake, parts: &[FileSet]) -> Result<Session, QueryError> {
+    session_within(lake, parts, QueryLimits::default())
+}
+
+pub(super) fn session_within(
+    lake: &Lake,
+    parts: &[FileSet],
+    limits: QueryLimits,
+) -> Result<Session, QueryError> {
     let tables = lake
         .pin()
         .into_iter()
         .map(|set| parts.iter().find(|p| p.table.name == set.table.name).cloned().unwrap_or(set))
         .map(|files| Pinned { schema: arrow_schema(files.table), files, store: lake.store() })
         .collect();
-    Session::new(tables, QueryLimits::default())
+    Session::new(tables, limits)
 }
 
 pub(super) async fn each_batch(
@@ -35,11 +43,6 @@ pub(super) async fn each_batch(
         each(&batch);
     }
     Ok(())
-}
-
-/// A text as SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Decodes stored records again. `sql` selects url, observed and raw first; `each` is also given the

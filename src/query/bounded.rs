@@ -15,6 +15,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
+use super::made::{MAKERS, Maker, Shortage, sizes};
+
 /// Characters of one made text.
 const LONGEST: i64 = 10_000;
 /// Functions with the argument that says how long.
@@ -23,17 +25,23 @@ const LENGTHS: [(&str, usize); 4] = [("repeat", 1), ("lpad", 1), ("rpad", 1), ("
 const MOST_ITEMS: i64 = 4_000_000;
 /// Functions that make a list from one value to another, by steps.
 const SERIES: [&str; 2] = ["range", "generate_series"];
+/// Steps of one call that compares two texts character by character.
+const MOST_WORK: usize = 200_000_000;
 /// Functions that make a list of any length, which nothing here needs.
 const LISTS: [&str; 2] = ["array_repeat", "array_resize"];
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// Bounds the functions of a session.
-pub(super) fn bound(context: &SessionContext) {
+pub(super) fn bound(context: &SessionContext, shortage: &Shortage) {
     let lengths = LENGTHS.map(|(name, at)| (name, Bound::Length(at)));
-    for (name, bound) in lengths.into_iter().chain(SERIES.map(|name| (name, Bound::Items))) {
+    let makers = MAKERS.map(|(name, maker)| (name, Bound::Made(maker)));
+    let series = SERIES.map(|name| (name, Bound::Items));
+    let work = [("levenshtein", Bound::Work)];
+    for (name, bound) in lengths.into_iter().chain(series).chain(makers).chain(work) {
         let inner = context.state().scalar_functions().get(name).cloned();
         if let Some(inner) = inner {
-            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, bound }));
+            let shortage = shortage.clone();
+            context.register_udf(ScalarUDF::new_from_impl(Bounded { inner, bound, shortage }));
         }
     }
     for name in LISTS {
@@ -53,6 +61,10 @@ enum Bound {
     Length(usize),
     /// The steps from the first argument to the second.
     Items,
+    /// The steps of comparing every character of one with every one of the other.
+    Work,
+    /// What it makes of its arguments.
+    Made(Maker),
 }
 
 /// A function that makes no more than its bound.
@@ -60,6 +72,7 @@ enum Bound {
 struct Bounded {
     inner: Arc<ScalarUDF>,
     bound: Bound,
+    shortage: Shortage,
 }
 
 /// How many items the lists of a batch have.
@@ -83,6 +96,13 @@ fn items(args: &ScalarFunctionArgs) -> Result<i64> {
         }
     }
     Ok(all)
+}
+
+/// How many pairs of characters two texts have, over all rows.
+fn compared(args: &ScalarFunctionArgs) -> Result<usize> {
+    let sizes = args.args.iter().map(|arg| sizes(arg, args.number_rows)).collect::<Result<Vec<_>>>()?;
+    let [left, right] = sizes.as_slice() else { return Ok(0) };
+    Ok(left.iter().zip(right).fold(0, |all: usize, (a, b)| all.saturating_add(a.saturating_mul(*b))))
 }
 
 /// Numbers as they are, times in microseconds, spans about.
@@ -129,7 +149,15 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.shortage.check()?;
         match self.bound {
+            Bound::Work => {
+                let work = compared(&args)?;
+                if work > MOST_WORK {
+                    return plan_err!("{} of {work} steps: at most {MOST_WORK} are taken", self.name());
+                }
+            }
+            Bound::Made(maker) => return maker.within(args, |args| self.inner.invoke_with_args(args)),
             Bound::Length(at) => {
                 let Some(length) = args.args.get(at) else { return self.inner.invoke_with_args(args) };
                 let longest = numbers(&length.to_array(args.number_rows)?)?.into_iter().flatten().max();

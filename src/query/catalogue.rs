@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::QueryError;
 
@@ -50,6 +51,7 @@ struct Header {
 pub struct Catalogue {
     views: Vec<Query>,
     reports: Vec<Query>,
+    shapes: Vec<Query>,
 }
 
 impl Catalogue {
@@ -62,7 +64,7 @@ impl Catalogue {
                 };
                 sources.iter().map(one).collect()
             };
-            Catalogue { views: read(VIEWS), reports: read(REPORTS) }
+            Catalogue { views: read(VIEWS), reports: read(REPORTS), shapes: read(SHAPES) }
         });
         &CATALOGUE
     }
@@ -73,6 +75,11 @@ impl Catalogue {
 
     pub fn reports(&self) -> &[Query] {
         &self.reports
+    }
+
+    /// The shapes in which records are exported.
+    pub fn shapes(&self) -> &[Query] {
+        &self.shapes
     }
 
     pub fn report(&self, name: &str) -> Result<&Query, QueryError> {
@@ -90,21 +97,34 @@ impl Catalogue {
 }
 
 /// Reads the text of a query file.
-fn parse(name: &str, text: &str) -> Result<Query, QueryError> {
-    let header: String =
-        text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
-    let sql: String = text.lines().filter(|l| !l.starts_with("--")).map(|l| l.to_owned() + "\n").collect();
-    let header: Header = toml::from_str(&header)
-        .map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
+///
+/// # Errors
+/// When its header is not what a header may be.
+pub fn parse(name: &str, text: &str) -> Result<Query, QueryError> {
+    let (header, sql): (Header, String) = parts(name, text)?;
     Ok(Query {
         name: name.to_owned(),
         title: header.title,
         reads: header.reads,
-        params: header.params.into_iter().map(|p| (p.name.clone(), p)).collect(),
+        params: by_name(header.params),
         returns: header.returns,
         tags: header.tags,
-        sql: sql.trim().trim_end_matches(';').to_owned(),
+        sql,
     })
+}
+
+/// The header of a query file and its statement.
+pub(super) fn parts<H: DeserializeOwned>(name: &str, text: &str) -> Result<(H, String), QueryError> {
+    let header: String =
+        text.lines().filter_map(|l| l.strip_prefix("--!")).map(|l| l.to_owned() + "\n").collect();
+    let sql: String = text.lines().filter(|l| !l.starts_with("--")).map(|l| l.to_owned() + "\n").collect();
+    let header = toml::from_str(&header)
+        .map_err(|e| QueryError::Catalogue { name: name.to_owned(), says: e.to_string() })?;
+    Ok((header, sql.trim().trim_end_matches(';').to_owned()))
+}
+
+pub(super) fn by_name(params: Vec<Param>) -> Vec<(String, Param)> {
+    params.into_iter().map(|p| (p.name.clone(), p)).collect()
 }
 
 macro_rules! embed {
@@ -116,7 +136,7 @@ macro_rules! embed {
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
     "actions", "jobs", "runs", "agents", "removals", "agents_now", "busy", "pools", "identities", "bindings", "known_as", "grants",
-    "reach", "bears", "signins", "findings", "coverage", "rejects", "queries_log", "facts", "trace", "agent_at", "actions_as_known",
+    "reach", "bears", "signins", "findings", "coverage", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 
 const REPORTS: &[(&str, &str)] = embed!("report":
@@ -127,6 +147,11 @@ const REPORTS: &[(&str, &str)] = embed!("report":
     "deployment_chain", "identity_tasks", "inventory_contradictions", "reach_changes",
 );
 
+const SHAPES: &[(&str, &str)] = embed!("export":
+    "cef", "cef_finding", "ecs", "ecs_finding", "hec", "hec_finding", "leef", "leef_finding", "ocsf", "ocsf_finding",
+    "ocsf19", "ocsf19_finding", "otlp", "otlp_finding", "plain", "plain_finding", "sentinel", "sentinel_finding",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +159,9 @@ mod tests {
     #[test]
     fn every_query_file_is_embedded_and_its_header_sound() {
         let catalogue = Catalogue::embedded();
-        for (folder, queries) in [("view", &catalogue.views), ("report", &catalogue.reports)] {
+        for (folder, queries) in
+            [("view", &catalogue.views), ("report", &catalogue.reports), ("export", &catalogue.shapes)]
+        {
             let path = format!("{}/queries/{folder}", env!("CARGO_MANIFEST_DIR"));
             let mut files = 0;
             for entry in std::fs::read_dir(path).unwrap() {

@@ -1,8 +1,9 @@
 //! Functions of the SQL: a view with parameters as a table function, and the member of a JSON text.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, StringArray};
+use datafusion::arrow::array::{Array as _, BooleanArray, StringArray};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::cast::as_string_array;
@@ -56,6 +57,79 @@ impl ScalarUDFImpl for JsonMember {
     }
 }
 
+/// `in_network(address, network)`: whether an address is in a network such as `10.0.0.0/8`; null where either is
+/// none.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct InNetwork(Signature);
+
+impl InNetwork {
+    pub fn new() -> InNetwork {
+        InNetwork(Signature::exact(vec![DataType::Utf8, DataType::Utf8], Volatility::Immutable))
+    }
+}
+
+impl ScalarUDFImpl for InNetwork {
+    fn name(&self) -> &str {
+        "in_network"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let texts = args.args.iter().map(|arg| arg.to_array(args.number_rows)).collect::<Result<Vec<_>>>()?;
+        let columns = texts.iter().map(|text| as_string_array(text)).collect::<Result<Vec<_>>>()?;
+        let [addresses, networks] = columns.as_slice() else {
+            return plan_err!("in_network takes an address and a network");
+        };
+        let one = |(address, network): (Option<&str>, Option<&str>)| {
+            Some(Network::parse(network?)?.holds(address?.trim().parse().ok()?))
+        };
+        let out: BooleanArray = addresses.iter().zip(networks.iter()).map(one).collect();
+        Ok(ColumnarValue::Array(Arc::new(out)))
+    }
+}
+
+/// Addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Network {
+    first: u128,
+    /// Bits that may differ.
+    free: u32,
+    is_v4: bool,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or an address.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (address, bits) = match text.trim().split_once('/') {
+            Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
+            None => (text.trim().parse::<IpAddr>().ok()?, None),
+        };
+        let (first, all, is_v4) = Network::number(address);
+        Some(Network { first, free: all.checked_sub(bits.unwrap_or(all))?, is_v4 })
+    }
+
+    /// An address of version 4 may be written as one of version 6.
+    fn number(address: IpAddr) -> (u128, u32, bool) {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32, true),
+            IpAddr::V6(v6) => (v6.to_bits(), 128, false),
+        }
+    }
+
+    fn holds(self, address: IpAddr) -> bool {
+        let (number, _, is_v4) = Network::number(address);
+        let prefix = |n: u128| n.checked_shr(self.free).unwrap_or_default();
+        is_v4 == self.is_v4 && prefix(number) == prefix(self.first)
+    }
+}
+
 /// A query whose parameters are still open.
 #[derive(Debug)]
 pub(super) struct Function {
@@ -106,4 +180,28 @@ pub(super) fn typed(value: &ScalarValue, kind: &str) -> Result<ScalarValue> {
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => DataType::Utf8,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_what_begins_like_it() {
+        for (network, address, is_in) in [
+            ("10.0.0.0/8", "10.200.1.2", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("203.0.113.9", "203.0.113.9", true),
+            ("203.0.113.9/31", "203.0.113.8", true),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("::/0", "2001:db8:1::1", true),
+            ("::/0", "10.0.0.1", false),
+        ] {
+            let found = Network::parse(network).unwrap().holds(address.parse().unwrap());
+            assert_eq!(found, is_in, "{address} in {network}");
+        }
+        assert!(Network::parse("10.0.0.0/33").is_none() && Network::parse("10.0.0").is_none());
+    }
 }

@@ -5,26 +5,40 @@
 //! 2. Nothing a statement says writes, reads a file or changes a setting.
 //! 3. A file is read only if its partition and statistics allow a match.
 //! 4. What a [`Scope`] hides is hidden below every view, function and statement.
+//! 5. A statement is planned only if its size is one that can be: planning is not stopped, and depth costs stack.
 
+mod actions;
 mod around;
 mod bounded;
 mod catalogue;
+mod detection;
 mod function;
+mod joined;
 mod lists;
+mod literal;
+mod made;
 mod pruning;
 mod render;
 mod scope;
 mod session;
+mod sigma;
+mod size;
 mod table;
 mod trace;
 mod views;
 mod write;
 mod yielding;
 
-pub use catalogue::{Catalogue, Param, Query};
+pub use actions::{Action, NOT_AUDITED, actions, names, silent};
+pub use catalogue::{Catalogue, Param, Query, parse};
+pub use detection::{Detection, FOUND, SEVERITIES, columns_fault, value_of};
+pub use literal::quoted;
+pub use made::Shortage;
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Prepared, Session, Share};
+pub use sigma::compile as compile_sigma;
+pub use size::{LONGEST_STATEMENT, check_parsed, check_text};
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, as_text, flat, is_nested, objects_of, write};
 
@@ -52,6 +66,8 @@ pub enum QueryError {
     Plan(String),
     #[error("stay within the memory of a query; ask for less at once: {0}")]
     Memory(String),
+    #[error("plan a statement of this size: {0}")]
+    Size(String),
     #[error("read the query `{name}`: {says}")]
     Catalogue { name: String, says: String },
     #[error("find the report `{name}`{hint}; `agentrail report` lists them")]

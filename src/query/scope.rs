@@ -277,3 +277,75 @@ fn show(batch: &RecordBatch, shown: &[Shown], schema: &SchemaRef) -> Result<Reco
     let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{AsArray as _, Int64Array, StringArray};
+    use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::SessionContext;
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::schema;
+
+    /// Two events, behind a provider that leaves filters to others.
+    fn scoped(scope: Scope) -> Arc<ScopedTable> {
+        let text = |name: &str| Field::new(name, DataType::Utf8, true);
+        let fields = ["organization_id", "organization", "project_id", "details", "raw"].map(text);
+        let fields = fields.into_iter().chain([Field::new("seq", DataType::Int64, false)]);
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let texts = |own: [&str; 2]| Arc::new(StringArray::from(own.to_vec())) as ArrayRef;
+        let columns = vec![
+            texts(["o1", "o2"]),
+            texts(["contoso", "fabrikam"]),
+            texts(["p1", "p2"]),
+            texts(["1", "a secret"]),
+            texts(["{}", "{}"]),
+            Arc::new(Int64Array::from(vec![1, 2])),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        let inner = Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap());
+        Arc::new(ScopedTable::new(inner, schema::table("events").unwrap(), scope))
+    }
+
+    fn count(scope: Scope, rest: &str) -> Result<i64> {
+        let context = SessionContext::new();
+        context.register_table("events", scoped(scope)).unwrap();
+        let sql = format!("select count(*) from events {rest}");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let rows = runtime.block_on(async { context.sql(&sql).await?.collect().await })?;
+        Ok(rows[0].column(0).as_primitive::<Int64Type>().value(0))
+    }
+
+    #[test]
+    fn rows_are_hidden_whatever_is_behind_the_wall() {
+        let of = |organizations: &[&str], projects: &[&str]| Scope {
+            organizations: organizations.iter().map(|o| (*o).to_owned()).collect(),
+            projects: projects.iter().map(|p| (*p).to_owned()).collect(),
+            ..Scope::default()
+        };
+        assert_eq!(count(of(&[], &[]), "").unwrap(), 2);
+        assert_eq!(count(of(&["contoso"], &[]), "").unwrap(), 1);
+        assert_eq!(count(of(&["o2"], &[]), "").unwrap(), 1);
+        assert_eq!(count(of(&["contoso"], &["p2"]), "").unwrap(), 0);
+        assert_eq!(count(of(&[], &["p1"]), "where seq > 0 or true").unwrap(), 1);
+        // On the hidden row it would fail, and tell what is in it.
+        assert_eq!(count(of(&["contoso"], &[]), "where cast(details as bigint) > 0").unwrap(), 1);
+        assert!(count(of(&[], &[]), "where cast(details as bigint) > 0").is_err());
+        let masked = Scope { masked: true, ..Scope::default() };
+        assert_eq!(count(masked.clone(), "where raw is null").unwrap(), 2);
+        assert_eq!(count(masked, "where raw like '%'").unwrap(), 0);
+    }
+
+    #[test]
+    fn the_optimizer_sees_no_more_than_a_leaf() {
+        let context = SessionContext::new();
+        let scope = Scope { organizations: vec!["contoso".to_owned()], ..Scope::default() };
+        let state = context.state();
+        let plan = scoped(scope);
+        let plan = plan.scan(&state, None, &[], None).now_or_never().unwrap().unwrap();
+        assert_eq!(plan.name(), "Scoped");
+        assert!(plan.children().is_empty());
+    }
+}

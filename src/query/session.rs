@@ -3,26 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 use futures::FutureExt as _;
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
-use super::function::{Function, JsonMember, typed};
+use super::function::{Function, InNetwork, JsonMember, typed};
+use super::joined::{Joined, Joins};
+use super::made::Shortage;
 use super::scope::{Scope, ScopedTable};
+use super::size::{check, check_text};
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
-use super::yielding::Yielding;
+use super::yielding::{Constants, Yielding, rows_of_a_batch};
 use super::{Pinned, QueryError};
 
 /// What one session may use.
@@ -41,7 +48,10 @@ impl Default for Limits {
 
 /// Memory, and room on the disk to spill to, that sessions share.
 #[derive(Clone)]
-pub struct Share(Arc<RuntimeEnv>);
+pub struct Share {
+    runtime: Arc<RuntimeEnv>,
+    shortage: Shortage,
+}
 
 impl Share {
     /// `spill_bytes` of 0 leaves the disk to the default of the engine.
@@ -50,7 +60,12 @@ impl Share {
         if spill_bytes > 0 {
             runtime = runtime.with_max_temp_directory_size(spill_bytes);
         }
-        Ok(Share(runtime.build_arc()?))
+        Ok(Share { runtime: runtime.build_arc()?, shortage: Shortage::default() })
+    }
+
+    /// The same, whose functions make nothing more while memory is short.
+    pub fn heeding(self, shortage: &Shortage) -> Share {
+        Share { shortage: shortage.clone(), ..self }
     }
 }
 
@@ -89,15 +104,18 @@ pub struct Answer {
 /// A session over one version of every table.
 pub struct Session {
     context: SessionContext,
+    views: Arc<Views>,
+    /// Whether statements are of people: those of the program itself may be of any size.
+    is_asked: bool,
 }
 
 /// The schema of the raw tables.
-const RAW: &str = "lake";
+pub(super) const RAW: &str = "lake";
 
 impl Session {
     pub fn new(tables: Vec<Pinned>, limits: Limits) -> Result<Session, QueryError> {
         let share = Share::new(limits.memory_bytes, 0)?;
-        Session::scoped(tables, &share, limits.threads, &Scope::default())
+        Session::made(tables, &share, limits.threads, &Scope::default(), false)
     }
 
     /// A session in which everything a scope hides is hidden, within a share of memory.
@@ -106,6 +124,21 @@ impl Session {
         share: &Share,
         threads: usize,
         scope: &Scope,
+    ) -> Result<Session, QueryError> {
+        Session::made(tables, share, threads, scope, true)
+    }
+
+    /// A session of the program itself within a share of memory: what it states may be of any size.
+    pub fn within(tables: Vec<Pinned>, share: &Share, threads: usize) -> Result<Session, QueryError> {
+        Session::made(tables, share, threads, &Scope::default(), false)
+    }
+
+    fn made(
+        tables: Vec<Pinned>,
+        share: &Share,
+        threads: usize,
+        scope: &Scope,
+        is_asked: bool,
     ) -> Result<Session, QueryError> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
@@ -117,14 +150,18 @@ impl Session {
         options.execution.parquet.reorder_filters = true;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(share.0.clone())
+            .with_runtime_env(share.runtime.clone())
             .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(Yielding))
-            .build();
-        let context = SessionContext::new_with_state(state);
-        bound(&context);
+            .with_physical_optimizer_rule(Arc::new(Yielding));
+        if is_asked {
+            state = state.with_physical_optimizer_rule(Arc::new(Constants));
+        }
+        let state = state.build();
+        let mut context = SessionContext::new_with_state(state);
+        bound(&context, &share.shortage);
+        context.register_function_rewrite(Arc::new(Joins::new(Joined::new(&share.shortage))))?;
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
         }
@@ -140,23 +177,38 @@ impl Session {
             context.register_table(format!("{RAW}.{}", table.name), provider)?;
         }
         context.register_udf(ScalarUDF::new_from_impl(JsonMember::new()));
+        context.register_udf(ScalarUDF::new_from_impl(InNetwork::new()));
+        let views = Arc::new(Views::new(Planner::new(&context)));
         if let Some(catalog) = context.catalog("agentrail") {
-            catalog.register_schema("public", Arc::new(Views::new(Planner::new(&context))))?;
+            catalog.register_schema("public", views.clone())?;
         }
         for view in Catalogue::embedded().views().iter().filter(|view| !view.params.is_empty()) {
             let function = Function::new(view, Planner::new(&context));
             context.register_udtf(&view.name, Arc::new(function));
         }
-        Ok(Session { context })
+        Ok(Session { context, views, is_asked })
     }
 
     fn plan(&self, sql: &str) -> Result<LogicalPlan, QueryError> {
         // All tables are in memory, so planning never waits for anything.
         let state = self.context.state();
-        let plan = state.create_logical_plan(sql).now_or_never();
+        let plan = state.statement_to_plan(self.parse(sql)?).now_or_never();
         let plan = plan.ok_or_else(|| QueryError::Plan("planning waited for something".to_owned()))??;
         options().verify_plan(&plan)?;
         Ok(plan)
+    }
+
+    /// Parses one statement, of a size that can be planned.
+    fn parse(&self, sql: &str) -> Result<Statement, QueryError> {
+        if self.is_asked {
+            check_text(sql, &GenericDialect {})?;
+        }
+        let state = self.context.state();
+        let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect)?;
+        if self.is_asked {
+            check(&statement)?;
+        }
+        Ok(statement)
     }
 
     /// The engine's own session, for what a protocol adds to it.
@@ -164,15 +216,22 @@ impl Session {
         &self.context
     }
 
+    /// Has rows under a name of their own, in place of what had that name before.
+    pub fn lend(&self, name: &str, schema: SchemaRef, rows: Vec<RecordBatch>) -> Result<(), QueryError> {
+        self.views.lend(name, Arc::new(MemTable::try_new(schema, vec![rows])?));
+        Ok(())
+    }
+
     /// Plans one statement, which can only read.
     pub async fn prepare(&self, text: &str) -> Result<Prepared, QueryError> {
-        let plan = self.context.state().create_logical_plan(text).await?;
-        options().verify_plan(&plan)?;
-        Ok(Prepared { plan })
+        self.prepare_parsed(self.parse(text)?).await
     }
 
     /// Plans one parsed statement, which can only read.
     pub async fn prepare_parsed(&self, statement: Statement) -> Result<Prepared, QueryError> {
+        if self.is_asked {
+            check(&statement)?;
+        }
         let plan = self.context.state().statement_to_plan(statement).await?;
         options().verify_plan(&plan)?;
         Ok(Prepared { plan })
@@ -208,7 +267,12 @@ impl Session {
     }
 
     async fn run(&self, plan: LogicalPlan) -> Result<Answer, QueryError> {
-        let stream = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let mut state = self.context.state();
+        if self.is_asked {
+            let rows = rows_of_a_batch(&plan)?;
+            state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+        }
+        let stream = DataFrame::new(state, plan).execute_stream().await?;
         Ok(Answer { schema: stream.schema(), stream })
     }
 

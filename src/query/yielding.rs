@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode as _};
-use datafusion::error::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
+
+use super::size::LONGEST_STATEMENT;
 
 /// The engine lets what reads wait for its turn. A join that multiplies what it has read does not read for a
 /// long time, and holds its thread for as long.
@@ -30,6 +35,68 @@ impl PhysicalOptimizerRule for Yielding {
 
     fn name(&self) -> &str {
         "Yielding"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Each constant of a row is made as often as a batch has rows, so a statement that names a long one often
+/// would make gigabytes of it at once.
+#[derive(Debug)]
+pub(super) struct Constants;
+
+/// Bytes of the texts and lists among the constants of one operator: about as many as a statement can say.
+const MOST_CONSTANTS: usize = 2 * LONGEST_STATEMENT;
+/// Bytes that the constants of a statement come to in a batch of rows.
+const MOST_REPEATED: usize = 64 << 20;
+/// Rows of a batch, as the engine has them.
+const MOST_ROWS: usize = 8_192;
+
+fn beyond_itself(value: &ScalarValue) -> usize {
+    value.size().saturating_sub(size_of::<ScalarValue>())
+}
+
+/// How many rows a batch may have, so that its constants do not take the memory of all.
+pub(super) fn rows_of_a_batch(plan: &LogicalPlan) -> Result<usize> {
+    let mut bytes = 1;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Literal(value, _) = expr {
+                    bytes += beyond_itself(value);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok((MOST_REPEATED / bytes).clamp(1, MOST_ROWS))
+}
+
+impl PhysicalOptimizerRule for Constants {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.apply(|plan| {
+            let mut bytes = 0;
+            plan.apply_expressions(&mut |expr| {
+                expr.apply(|expr| {
+                    bytes +=
+                        expr.downcast_ref::<Literal>().map_or(0, |literal| beyond_itself(literal.value()));
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })?;
+            match bytes > MOST_CONSTANTS {
+                true => Err(DataFusionError::ResourcesExhausted(format!(
+                    "constants of {bytes} bytes in one step, at most {MOST_CONSTANTS} are used"
+                ))),
+                false => Ok(TreeNodeRecursion::Continue),
+            }
+        })?;
+        Ok(plan)
+    }
+
+    fn name(&self) -> &str {
+        "Constants"
     }
 
     fn schema_check(&self) -> bool {

@@ -10,6 +10,8 @@ mod parse;
 
 pub use files::{ColumnRange, DataFile, FileSet, Value};
 pub use parse::SchemaError;
+#[cfg(test)]
+pub(crate) use parse::parse;
 
 use std::sync::LazyLock;
 
@@ -95,7 +97,7 @@ macro_rules! sources {
 
 sources! {
     "facts" 1, "jobs" 1, "runs" 1, "agents" 1, "pools" 1, "identities" 1, "bindings" 1, "grants" 1, "holdings" 1,
-    "signins" 1, "coverage" 1, "rejects" 1, "findings" 1, "queries_log" 1, "revisions" 1, "events" 1,
+    "signins" 1, "coverage" 1, "rejects" 1, "findings" 2, "queries_log" 1, "export_rejects" 1, "revisions" 1, "events" 1,
 }
 
 #[cfg(test)]
@@ -126,11 +128,31 @@ mod tests {
     #[test]
     fn digests_are_locked() {
         let locks: toml::Table = toml::from_str(include_str!("../../schemas/locks.toml")).unwrap();
-        for (name, version, text) in SOURCES {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
+        let before = SOURCES.iter().flat_map(|(name, version, _)| (1..*version).map(move |n| (*name, n)));
+        let before: Vec<(&str, u32, String)> = before
+            .map(|(name, n)| (name, n, std::fs::read_to_string(format!("{folder}/{name}/{n}.toml")).unwrap()))
+            .collect();
+        let newest = SOURCES.iter().map(|(name, version, text)| (*name, *version, (*text).to_owned()));
+        for (name, version, text) in newest.chain(before.clone()) {
             let digest = crate::model::RecordHash::of(text.as_bytes()).to_string();
             let entry = format!("{name}/{version}");
             println!("\"{entry}\" = \"{digest}\"");
             assert_eq!(locks.get(&entry).and_then(|d| d.as_str()), Some(digest.as_str()), "{entry}");
+        }
+        // A version has all that the one before it had, in the same order.
+        for (name, version, text) in &before {
+            let old = parse::parse(name, *version, text).unwrap();
+            let mut now = table(name).unwrap().columns.iter();
+            for column in &old.columns {
+                let found = now.find(|c| c.name == column.name).unwrap();
+                assert_eq!(
+                    (&found.kind, found.required),
+                    (&column.kind, column.required),
+                    "{name}.{}",
+                    column.name
+                );
+            }
         }
     }
 }

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
-use futures::{Stream, StreamExt as _};
-use tokio::runtime::{Builder, Runtime};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
+use super::directory::Directory;
 use super::journal::{Entry, Journal};
-use super::users::{Directory, Person};
+use super::users::Person;
+use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share};
 use crate::store::{Lake, StoreError, arrow_schema};
 
@@ -25,7 +27,7 @@ pub struct Bounds {
     pub memory_bytes: usize,
     /// Disk to spill to.
     pub spill_bytes: u64,
-    /// Threads of all queries of all people.
+    /// Threads of all queries of a person.
     pub threads: usize,
     pub timeout: Duration,
     /// Rows of one answer.
@@ -40,6 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_millis(250);
 /// Queries give way to ingestion by this much (`nice`).
 const NICE: i32 = 10;
+/// Bytes of the rows that are handed to a door at once.
+const PIECE: usize = 8 << 20;
+/// The engine walks down the tree of a statement; what is not used of this costs nothing.
+const STACK: usize = 32 << 20;
 
 /// Why a question was not answered, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +60,18 @@ pub enum Refusal {
     TooMany(u64),
     #[error("ask: {0} queries of this person run already; wait for one to end")]
     Busy(usize),
+    #[error("ask: the sign-in has ended; sign in again, or connect anew")]
+    SignedOut,
     #[error("go on: the query was cancelled")]
     Cancelled,
     #[error("answer: the query ended before its last row; the log of the server says why")]
     Ended,
+    #[error("start a thread for the query; are too many running on this machine?")]
+    Threads(#[source] std::io::Error),
+    #[error(
+        "answer: the engine failed over this statement, and it was stopped; ask in another way, and report it: {0}"
+    )]
+    Broken(String),
 }
 
 impl Refusal {
@@ -65,12 +79,14 @@ impl Refusal {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Refusal::Query(QueryError::Memory(_)) => "53200",
+            Refusal::Query(QueryError::Size(_)) => "54001",
             Refusal::Query(_) => "42601",
             Refusal::TooLong(_) | Refusal::Cancelled => "57014",
             Refusal::TooMany(_) => "54000",
             Refusal::Busy(_) => "53300",
-            Refusal::Lake(_) => "58030",
-            Refusal::Ended => "XX000",
+            Refusal::SignedOut => "28000",
+            Refusal::Lake(_) | Refusal::Threads(_) => "58030",
+            Refusal::Ended | Refusal::Broken(_) => "XX000",
         }
     }
 
@@ -78,7 +94,10 @@ impl Refusal {
     fn outcome(&self) -> &'static str {
         match self {
             Refusal::TooLong(_) => "too_long",
-            Refusal::Busy(_) | Refusal::TooMany(_) => "refused",
+            Refusal::Busy(_)
+            | Refusal::TooMany(_)
+            | Refusal::SignedOut
+            | Refusal::Query(QueryError::Size(_)) => "refused",
             Refusal::Cancelled => "cancelled",
             _ => "failed",
         }
@@ -107,6 +126,40 @@ impl Asker {
 struct Desk {
     share: Share,
     slots: Arc<Semaphore>,
+    /// Of statements that are planned alone: a cursor that is open holds up none of them.
+    plans: Arc<Semaphore>,
+    threads: Arc<Threads>,
+}
+
+/// Threads of one person: what holds them and does not heed its end holds up nobody else.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(count: usize) -> std::io::Result<Threads> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(count.max(1))
+            .thread_name("query")
+            .thread_stack_size(STACK)
+            .on_thread_start(|| {
+                // On Linux this is the priority of the thread alone.
+                let _ = rustix::process::setpriority_process(None, NICE);
+            })
+            .enable_all()
+            .build()?;
+        Ok(Threads(Some(runtime)))
+    }
+
+    fn handle(&self) -> Result<&Handle, Refusal> {
+        self.0.as_ref().map(Runtime::handle).ok_or(Refusal::Ended)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The one way from people to the tables.
@@ -116,32 +169,16 @@ pub struct Gate {
     directory: Directory,
     desks: Mutex<HashMap<String, Desk>>,
     journal: Journal,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    watch: Watch,
 }
 
 impl Gate {
     /// Must be called inside a runtime, which writes the log of queries.
     pub fn start(lake: Arc<Lake>, bounds: Bounds, directory: Directory) -> std::io::Result<Arc<Gate>> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(bounds.threads.max(1))
-            .thread_name("query")
-            .on_thread_start(|| {
-                // On Linux this is the priority of the thread alone.
-                let _ = rustix::process::setpriority_process(None, NICE);
-            })
-            .enable_all()
-            .build()?;
         let journal = Journal::start(lake.clone());
+        let watch = Watch::start(bounds.memory_bytes);
         let desks = Mutex::default();
-        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, runtime: Some(runtime) }))
+        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, watch }))
     }
 
     pub fn directory(&self) -> &Directory {
@@ -167,13 +204,23 @@ impl Gate {
     }
 
     fn desk(&self, person: &Person) -> Result<Desk, Refusal> {
+        if person.is_over(Instant::now()) {
+            return Err(Refusal::SignedOut);
+        }
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.get(&person.name) {
+        if let Some(desk) = desks.get(&person.key) {
             return Ok(desk.clone());
         }
         let share = Share::new(self.bounds.memory_bytes, self.bounds.spill_bytes)?;
-        let desk = Desk { share, slots: Arc::new(Semaphore::new(self.bounds.at_once.max(1))) };
-        desks.insert(person.name.clone(), desk.clone());
+        let room = || Arc::new(Semaphore::new(self.bounds.at_once.max(1)));
+        let threads = Threads::start(self.bounds.threads).map_err(Refusal::Threads)?;
+        let desk = Desk {
+            share: share.heeding(self.watch.shortage()),
+            slots: room(),
+            plans: room(),
+            threads: Arc::new(threads),
+        };
+        desks.insert(person.key.clone(), desk.clone());
         Ok(desk)
     }
 
@@ -194,8 +241,7 @@ impl Gate {
         asker.timeout.map_or(self.bounds.timeout, |own| own.min(self.bounds.timeout))
     }
 
-    async fn slot(&self, person: &Person) -> Result<OwnedSemaphorePermit, Refusal> {
-        let slots = self.desk(person)?.slots;
+    async fn slot(&self, slots: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
         match tokio::time::timeout(PATIENCE, slots.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Refusal::Busy(self.bounds.at_once)),
@@ -209,8 +255,12 @@ impl Gate {
         Fut: Future<Output = Result<Answer, QueryError>> + Send,
     {
         let mut entry = self.journal.entry(asker, text).await;
-        let permit = match self.slot(&asker.person).await {
-            Ok(permit) => permit,
+        let entered = async {
+            let desk = self.desk(&asker.person)?;
+            Ok((self.slot(desk.slots).await?, desk.threads))
+        };
+        let (permit, threads) = match entered.await {
+            Ok(entered) => entered,
             Err(refusal) => return Err(entry.ended(refusal)),
         };
         let limit = self.limit(asker);
@@ -219,6 +269,7 @@ impl Gate {
         let (send, parts) = mpsc::channel(2);
         let (gate, person, cancelled, most) =
             (self.clone(), asker.person.clone(), cancel.clone(), self.bounds.rows);
+        let running = self.watch.enter();
         let work = async move {
             let mut count = 0;
             let answered = async {
@@ -233,14 +284,17 @@ impl Gate {
                     if count > most {
                         return Err(Refusal::TooMany(most));
                     }
-                    if send.send(Ok(Part::Rows(batch))).await.is_err() {
-                        return Err(Refusal::Cancelled);
+                    for piece in pieces(&batch) {
+                        if send.send(Ok(Part::Rows(piece))).await.is_err() {
+                            return Err(Refusal::Cancelled);
+                        }
                     }
                 }
                 Ok(())
             };
             let ended = tokio::select! {
-                ended = answered => ended,
+                ended = unbroken(answered) => ended,
+                () = running.shortage() => Err(short()),
                 () = cancelled.cancelled() => Err(Refusal::Cancelled),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit)),
             };
@@ -252,11 +306,10 @@ impl Gate {
                 }
                 Err(refusal) => Err(entry.ended(refusal)),
             };
-            drop((entry, permit));
+            drop((entry, permit, running));
             let _ = send.send(last).await;
         };
-        let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
-        runtime.spawn(work);
+        threads.handle()?.spawn(work);
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
             parts,
@@ -284,7 +337,11 @@ impl Gate {
         Fut: Future<Output = Result<T, QueryError>> + Send,
     {
         let mut entry = self.journal.entry(asker, text).await;
-        match self.within(asker, work).await {
+        let worked = async {
+            let desk = self.desk(&asker.person)?;
+            self.value(asker, desk.slots, &desk.threads, work).await
+        };
+        match worked.await {
             Ok(value) => {
                 entry.done();
                 Ok(value)
@@ -293,39 +350,84 @@ impl Gate {
         }
     }
 
-    /// Works out what a question would be, within the same bounds. It is written down where that is refused:
-    /// else the question is, once it is asked.
-    pub async fn plan<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, work: F) -> Result<T, Refusal>
+    /// Plans what is asked later: within the same bounds, and written down where it is refused.
+    pub async fn plan<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, text: &str, plan: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(Session) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, QueryError>> + Send,
     {
-        match self.within(asker, work).await {
+        let planned = async {
+            let desk = self.desk(&asker.person)?;
+            self.value(asker, desk.plans, &desk.threads, plan).await
+        };
+        match planned.await {
             Ok(value) => Ok(value),
             Err(refusal) => Err(self.journal.entry(asker, text).await.ended(refusal)),
         }
     }
 
-    async fn within<T, F, Fut>(self: &Arc<Gate>, asker: &Asker, work: F) -> Result<T, Refusal>
+    async fn value<T, F, Fut>(
+        self: &Arc<Gate>,
+        asker: &Asker,
+        slots: Arc<Semaphore>,
+        threads: &Threads,
+        work: F,
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(Session) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, QueryError>> + Send,
     {
-        let _permit = self.slot(&asker.person).await?;
+        let permit = self.slot(slots).await?;
+        let running = self.watch.enter();
         let limit = self.limit(asker);
         let (gate, person) = (self.clone(), asker.person.clone());
-        let Some(runtime) = &self.runtime else { return Err(Refusal::Ended) };
-        // Dropped with whoever waits for it, it ends.
+        // Dropped with whoever waits for it, it ends; until then its place is taken.
         let mut task = tokio::task::JoinSet::new();
-        task.spawn_on(async move { Ok(work(gate.session(&person).await?).await?) }, runtime.handle());
+        let work = async move { Ok(work(gate.session(&person).await?).await?) };
+        task.spawn_on(
+            async move {
+                let ended = unbroken(work).await;
+                drop(permit);
+                ended
+            },
+            threads.handle()?,
+        );
         tokio::select! {
             Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
+            () = running.shortage() => Err(short()),
             () = asker.cancel.cancelled() => Err(Refusal::Cancelled),
             () = tokio::time::sleep(limit) => Err(Refusal::TooLong(limit)),
         }
     }
+}
+
+fn short() -> Refusal {
+    QueryError::Memory("the queries of all took too much memory, and were stopped".to_owned()).into()
+}
+
+/// What came of work, also where the engine panicked: a fault of its own is no end of anything but the query.
+async fn unbroken<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(ended) => ended,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let says = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(says, "the engine failed over a statement");
+            Err(Refusal::Broken(says))
+        }
+    }
+}
+
+/// The rows of a batch, so many at a time as a door can write without holding up others.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
+    let bytes: usize = batch.columns().iter().map(bytes).sum();
+    let count = batch.num_rows();
+    // Values of many columns can be one and the same in memory, but are written one by one.
+    let rows = (count * PIECE).checked_div(bytes).unwrap_or(count).clamp(1, count.max(1));
+    (0..count).step_by(rows).map(move |from| batch.slice(from, rows.min(count - from)))
 }
 
 /// What comes of a query: its columns, its rows, and that it ended well.
@@ -383,5 +485,42 @@ impl Entry {
         self.outcome = refusal.outcome();
         self.says = Some(refusal.to_string());
         refusal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_handed_on_in_pieces_of_a_size() {
+        use std::sync::Arc;
+
+        use datafusion::arrow::array::StringArray;
+
+        let of = |count: usize, bytes: usize| {
+            let text: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(bytes); count]));
+            RecordBatch::try_from_iter((0..4).map(|n| (format!("c{n}"), text.clone()))).unwrap()
+        };
+        let rows = |batch: &RecordBatch| pieces(batch).map(|piece| piece.num_rows()).collect::<Vec<_>>();
+        assert_eq!(rows(&of(100, 10)), [100]);
+        assert_eq!(rows(&of(0, 0)), [0; 0]);
+        // One text of 4 MiB in memory, four times as much as it is written.
+        let large = of(4, 1 << 20);
+        assert!(rows(&large).len() > 2 && rows(&large).iter().sum::<usize>() == 4);
+        assert_eq!(rows(&large.slice(3, 1)), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_the_engine_is_a_refusal() {
+        let broken = unbroken(async {
+            let none: Option<u8> = None;
+            none.map(|_| ()).ok_or(()).expect("a row");
+            Ok(())
+        });
+        let refusal = broken.await.unwrap_err();
+        assert_eq!(refusal.sqlstate(), "XX000");
+        assert!(refusal.to_string().contains("the engine failed") && refusal.to_string().contains("a row"));
+        assert_eq!(unbroken(async { Ok(7) }).await.unwrap(), 7);
     }
 }

@@ -148,7 +148,7 @@ async fn write(lake: &Lake, writer: &Writer, records: &[Box<Record>]) -> Option<
     for record in records {
         rows.text(Some(&record.key));
         rows.time(Some(record.occurred));
-        rows.text(Some(&record.asker.person.name));
+        rows.text(Some(&record.asker.person.key));
         rows.text(Some(record.asker.person.role.name()));
         rows.text(Some(record.asker.door));
         rows.text(record.asker.client.as_deref());

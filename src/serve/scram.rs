@@ -132,7 +132,8 @@ impl Exchange {
     }
 }
 
-fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// HMAC-SHA-256.
+pub(super) fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else { unreachable!("a key of any length is taken") };
     mac.chain_update(message).finalize().into_bytes().into()
 }

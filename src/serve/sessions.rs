@@ -5,7 +5,8 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::serve::users::token_hash;
+use super::directory::Standing;
+use super::users::token_hash;
 
 /// A sign-in lasts a working day.
 pub(super) const LASTS: Duration = Duration::from_secs(8 * 3600);
@@ -18,25 +19,18 @@ const GUESSES_OF_ADDRESS: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 const MOST_GUESSERS: usize = 20_000;
 
-/// Whose a sign-in is, and the hash of what proved the password then: another password ends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Session {
-    pub name: String,
-    pub proof: String,
-}
-
 /// The sign-ins: the hash of each id, whose it is and until when.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, (Session, Instant)>>);
+pub(super) struct Sessions(Mutex<HashMap<String, (Standing, Instant)>>);
 
 impl Sessions {
     /// Opens one; `None` where the system has no randomness, or too many are open.
-    pub fn open(&self, session: Session, now: Instant) -> Option<String> {
+    pub fn open(&self, standing: Standing, now: Instant) -> Option<String> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).ok()?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.iter().filter(|(_, (own, _))| own.name == session.name);
+        let own = all.iter().filter(|(_, (own, _))| own.key() == standing.key());
         // A program that signs in for each question and never signs out keeps nobody else out.
         if own.clone().count() >= MOST_OF_ONE
             && let Some(first) = own.min_by_key(|(_, (_, until))| *until).map(|(id, _)| id.clone())
@@ -47,14 +41,14 @@ impl Sessions {
         if all.len() >= MOST_SESSIONS {
             return None;
         }
-        all.insert(token_hash(&id), (session, now + LASTS));
+        all.insert(token_hash(&id), (standing, now + LASTS));
         Some(id)
     }
 
     /// Whose it is.
-    pub fn of(&self, id: &str, now: Instant) -> Option<Session> {
+    pub fn of(&self, id: &str, now: Instant) -> Option<Standing> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(session, _)| session.clone())
+        all.get(&token_hash(id)).filter(|(_, until)| *until > now).map(|(standing, _)| standing.clone())
     }
 
     pub fn close(&self, id: &str) {
@@ -115,11 +109,13 @@ fn make_room<K: Eq + Hash, V>(all: &mut HashMap<K, V>, most: usize, keep: impl F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::{Directory, Person};
 
     #[test]
     fn a_session_ends_with_its_time_or_when_it_is_closed() {
         let (sessions, now) = (Sessions::default(), Instant::now());
-        let session = |name: &str| Session { name: name.to_owned(), proof: String::new() };
+        let directory = Directory::open(None, [1; 32]).unwrap();
+        let session = |name: &str| directory.standing(&Person { name: name.to_owned(), ..Person::local() });
         let open = |name: &str| sessions.open(session(name), now).unwrap();
         let (one, other) = (open("ada"), open("eve"));
         assert_ne!(one, other);
@@ -134,9 +130,10 @@ mod tests {
     #[test]
     fn the_sessions_of_one_name_are_bounded_and_the_oldest_ends() {
         let (sessions, now) = (Sessions::default(), Instant::now());
+        let directory = Directory::open(None, [1; 32]).unwrap();
         let open = |name: &str, n: usize| {
-            let session = Session { name: name.to_owned(), proof: String::new() };
-            sessions.open(session, now + Duration::from_millis(n as u64)).unwrap()
+            let standing = directory.standing(&Person { name: name.to_owned(), ..Person::local() });
+            sessions.open(standing, now + Duration::from_millis(n as u64)).unwrap()
         };
         let other = open("eve", 0);
         let all: Vec<String> = (0..=MOST_OF_ONE).map(|n| open("ada", n)).collect();

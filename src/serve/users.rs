@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -35,15 +34,29 @@ impl Role {
 /// Somebody who has signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
+    /// As it is shown. Somebody of the file and somebody of an issuer can be called the same.
     pub name: String,
+    /// What nobody else has: bounds are kept by it, and the log of queries says it.
+    pub key: String,
     pub role: Role,
     pub scope: Scope,
+    /// When the sign-in ends; that of people of the file ends with their entry.
+    pub until: Option<Instant>,
 }
+
+/// What stands between the name of an issuer's person and their id in a key, and in no name of the file.
+pub(super) const OF_ISSUER: &str = " (oidc ";
 
 impl Person {
     /// Whoever sits at the machine, where no file of users is set.
     pub fn local() -> Person {
-        Person { name: "local".to_owned(), role: Role::Admin, scope: Scope::default() }
+        let name = "local".to_owned();
+        Person { key: name.clone(), name, role: Role::Admin, scope: Scope::default(), until: None }
+    }
+
+    /// Whether the sign-in has ended.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 }
 
@@ -89,6 +102,9 @@ impl Users {
         let wrong = |says: String| UsersError::Understand { path: path.to_owned(), says };
         let users: Users = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         for (name, user) in &users.0 {
+            if name.contains(OF_ISSUER) {
+                return Err(wrong(format!("`{name}` is how the people of the issuer are told apart")));
+            }
             if !user.verifier.is_empty() && Verifier::parse(&user.verifier).is_none() {
                 return Err(wrong(format!("the verifier of {name} is none of SCRAM-SHA-256")));
             }
@@ -115,7 +131,8 @@ impl Users {
         std::fs::rename(&beside, path).map_err(fail)
     }
 
-    fn person(&self, name: &str) -> Option<Person> {
+    /// Somebody of the file.
+    pub(super) fn person(&self, name: &str) -> Option<Person> {
         let user = self.0.get(name)?;
         let scope = Scope {
             organizations: user.organizations.clone(),
@@ -123,7 +140,8 @@ impl Users {
             masked: user.role == Role::Reader,
             only_of: (user.role != Role::Admin).then(|| name.to_owned()),
         };
-        Some(Person { name: name.to_owned(), role: user.role, scope })
+        let (name, key) = (name.to_owned(), name.to_owned());
+        Some(Person { name, key, role: user.role, scope, until: None })
     }
 }
 
@@ -132,108 +150,24 @@ pub fn token_hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The users as their file says now: it is read again when it changes.
-#[derive(Debug)]
-pub struct Directory {
-    /// `None` where everybody who reaches the door is let in.
-    path: Option<PathBuf>,
-    kept: Mutex<(Option<SystemTime>, Arc<Users>)>,
-    /// Makes the sign-in of a name that is not there look like any other.
-    secret: [u8; 32],
-}
-
-impl Directory {
-    pub fn open(path: Option<PathBuf>, secret: [u8; 32]) -> Result<Directory, UsersError> {
-        let users = path.as_deref().map(Users::read).transpose()?.unwrap_or_default();
-        let changed = path.as_deref().and_then(changed);
-        Ok(Directory { path, kept: Mutex::new((changed, Arc::new(users))), secret })
-    }
-
-    /// Whether nobody has to sign in.
-    pub fn is_open(&self) -> bool {
-        self.path.is_none()
-    }
-
-    fn users(&self) -> Arc<Users> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &self.path else { return kept.1.clone() };
-        let now = changed(path);
-        if now != kept.0 {
-            match Users::read(path) {
-                Ok(users) => *kept = (now, Arc::new(users)),
-                // Half a file is no reason to let nobody in, nor to keep those in who were removed for long.
-                Err(error) => tracing::error!(%error, "the users of before are still let in"),
-            }
-        }
-        kept.1.clone()
-    }
-
-    /// The person of a name, once the sign-in is done.
-    pub fn person(&self, name: &str) -> Option<Person> {
-        self.users().person(name)
-    }
-
-    /// What the password of a name is proved with.
-    pub fn verifier(&self, name: &str) -> Verifier {
-        let users = self.users();
-        let known = users.0.get(name).and_then(|user| Verifier::parse(&user.verifier));
-        known.unwrap_or_else(|| Verifier::of_nobody(name, &self.secret))
-    }
-
-    /// Who signs in with a name and a password.
-    pub fn with_password(&self, name: &str, password: &str) -> Option<Person> {
-        let is_right = self.verifier(name).proves(password);
-        self.person(name).filter(|_| is_right)
-    }
-
-    /// Who bears a token.
-    pub fn with_token(&self, token: &str) -> Option<Person> {
-        let hash = token_hash(token);
-        let users = self.users();
-        // Hashes of random tokens: how far one agrees with another tells nothing of a token.
-        let (name, _) = users.0.iter().find(|(_, user)| user.tokens.contains(&hash))?;
-        users.person(name)
-    }
-}
-
-fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn people_sign_in_as_the_file_says_and_a_change_counts_at_once() {
+    fn a_file_that_cannot_be_understood_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
-        let user = |role| User {
-            role,
-            verifier: Verifier::of("open sesame", vec![3; 16]).to_string(),
-            tokens: vec![token_hash("bearer of ada")],
-            organizations: vec!["contoso".to_owned()],
-            projects: Vec::new(),
-        };
-        let mut users = Users(BTreeMap::from([("ada".to_owned(), user(Role::Reader))]));
-        users.write(&path).unwrap();
-        let directory = Directory::open(Some(path.clone()), [1; 32]).unwrap();
-        let ada = directory.with_password("ada", "open sesame").unwrap();
-        assert!(ada.scope.masked && ada.scope.only_of.as_deref() == Some("ada"));
-        assert_eq!(directory.with_token("bearer of ada"), Some(ada));
-        for (name, password) in [("ada", "open"), ("ada", ""), ("eve", "open sesame"), ("", "")] {
-            assert_eq!(directory.with_password(name, password), None, "{name}");
+        for (text, part) in [
+            ("[eve]\nrole = \"emperor\"\n", "understand the users"),
+            ("[eve]\nrole = \"admin\"\nverifier = \"md5\"\n", "the verifier of eve"),
+            ("[eve]\nrole = \"admin\"\ntokens = [\"abc\"]\n", "a token of eve"),
+            ("[\"ada (oidc o1 of a)\"]\nrole = \"admin\"\n", "the issuer"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Users::read(&path).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
         }
-        assert_eq!(directory.with_token(&token_hash("bearer of ada")), None);
-        users.0.insert("eve".to_owned(), user(Role::Admin));
-        users.0.remove("ada");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        users.write(&path).unwrap();
-        assert_eq!(directory.with_password("ada", "open sesame"), None);
-        assert_eq!(directory.with_password("eve", "open sesame").unwrap().role, Role::Admin);
-        std::fs::write(&path, "[eve]\nrole = \"emperor\"\n").unwrap();
-        assert!(directory.person("eve").is_some());
-        let error = Users::read(&path).unwrap_err().to_string();
-        assert!(error.contains("understand the users"), "{error}");
+        assert!(Users::read(&folder.path().join("none")).is_err());
     }
 }

@@ -266,22 +266,12 @@ enum Again {
 /// longest there is.
 fn pause(text: &str, now: Time) -> Option<Ticks> {
     let text = text.trim();
-    if let Some(date) = http_date(text) {
+    if let Some(date) = Time::parse_http(text) {
         return Some(Ticks((date.0 - now.0).clamp(0, LONGEST_WAIT.0)));
     }
     let seconds = text.parse::<f64>().ok().filter(|s| *s >= 0.0)?;
     let longest = LONGEST_WAIT.0 as f64;
     Some(Ticks((seconds * Ticks::seconds(1).0 as f64).min(longest) as i64))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of HTTP dates that is sent.
-fn http_date(text: &str) -> Option<Time> {
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let mut word = || words.next();
-    let (day, month, year, time) = (word()?, word()?, word()?, word()?);
-    let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = names.iter().position(|name| *name == month)? + 1;
-    Time::parse(&format!("{year}-{month:02}-{day}T{time}Z"))
 }
 
 /// The time to the moment, in seconds since 1970, at which a used-up allowance is there again.

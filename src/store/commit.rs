@@ -115,7 +115,22 @@ impl TableState {
             state.place.create(&log::entry_name(0), creation.as_bytes())?;
             state.refresh()?;
         }
+        state.widen()?;
         Ok(state)
+    }
+
+    /// Tells other readers of columns that the table did not have when it was made.
+    fn widen(&mut self) -> Result<(), StoreError> {
+        loop {
+            let Some(described) = self.active.described.clone() else { return Ok(()) };
+            if self.table.columns.iter().all(|own| described.columns.contains(&own.name)) {
+                return Ok(());
+            }
+            let version = self.active.version.map_or(0, |v| v + 1);
+            let entry = log::widening(self.table, &described.id, now_micros() / 1000);
+            self.place.create(&log::entry_name(version), entry.as_bytes())?;
+            self.refresh()?;
+        }
     }
 
     /// What readers look at.

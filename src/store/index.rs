@@ -20,6 +20,9 @@ struct Day {
     used: u64,
 }
 
+/// Names of files that are gone are dropped once there are so many of them.
+const SPARE: usize = 64;
+
 /// What one entry costs in memory, map overhead included.
 const ENTRY: usize = 48;
 
@@ -50,7 +53,13 @@ impl Index {
         self.clock += 1;
         let day = self.days.entry(date).or_default();
         day.used = self.clock;
-        let new: Vec<&DataFile> = files.filter(|f| f.date == date && !day.files.contains(&f.path)).collect();
+        let there: Vec<&DataFile> = files.filter(|f| f.date == date).collect();
+        // Files come with every commit and go when they are merged: their names would pile up.
+        if day.files.len() > 2 * there.len() + SPARE {
+            let names: HashSet<&str> = there.iter().map(|f| f.path.as_str()).collect();
+            day.files.retain(|path| names.contains(path.as_str()));
+        }
+        let new: Vec<&DataFile> = there.into_iter().filter(|f| !day.files.contains(&f.path)).collect();
         let mut columns: Vec<&str> = vec![&table.key];
         columns.extend(table.check.iter().map(String::as_str));
         parquet::read_each(table, place, &new, &columns, |file, batch| {
@@ -133,4 +142,29 @@ fn keys(table: &'static Table, batch: &RecordBatch) -> Result<Vec<RowKey>, Store
             RowKey::checked(key.value(row), &cells)
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::table;
+
+    #[test]
+    fn files_that_were_merged_are_not_remembered_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Local(folder.path().to_owned());
+        let table = table("events").unwrap();
+        let file = |path: String| DataFile { path, bytes: 1, rows: 1, date: None, ranges: Vec::new() };
+        let mut index = Index::default();
+        for commit in 0..10_000_u64 {
+            // As many as a day has between two merges; all are known, so none is read.
+            let there: Vec<DataFile> = (commit / 100 * 100..commit).map(|n| file(n.to_string())).collect();
+            index.cover(table, &place, None, there.iter()).unwrap();
+            let key = RowKey::new(&commit.to_string());
+            index.enter(None, &commit.to_string(), [key].into_iter());
+        }
+        let day = &index.days[&None];
+        assert!(day.files.len() <= 2 * 100 + SPARE + 1, "{} files", day.files.len());
+        assert_eq!(day.keys.len(), 10_000);
+    }
 }

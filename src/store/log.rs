@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{Array as _, AsArray as _, StructArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, StructArray};
+use arrow::datatypes::{DataType, Int64Type};
 use serde_json::{Value as Json, json};
 
 use super::place::Place;
@@ -33,6 +33,22 @@ pub(super) fn partition_folder(table: &Table, date: Option<Date>) -> String {
 
 /// The first entry of a table: protocol and metadata.
 pub(super) fn creation(table: &Table, id: &str, millis: i64) -> String {
+    lines(&[
+        json!({"commitInfo": {"timestamp": millis, "operation": "CREATE TABLE", "engineInfo": engine()}}),
+        json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+        metadata(table, id, millis),
+    ])
+}
+
+/// The entry that tells of the columns that a later version of a table has.
+pub(super) fn widening(table: &Table, id: &str, millis: i64) -> String {
+    lines(&[
+        json!({"commitInfo": {"timestamp": millis, "operation": "ADD COLUMNS", "engineInfo": engine()}}),
+        metadata(table, id, millis),
+    ])
+}
+
+fn metadata(table: &Table, id: &str, millis: i64) -> Json {
     let fields: Vec<Json> = table
         .columns
         .iter()
@@ -43,18 +59,13 @@ pub(super) fn creation(table: &Table, id: &str, millis: i64) -> String {
         .collect();
     let schema = json!({"type": "struct", "fields": fields}).to_string();
     let partitions: Vec<&str> = table.partitioned.then_some(PARTITION).into_iter().collect();
-    let actions = [
-        json!({"commitInfo": {"timestamp": millis, "operation": "CREATE TABLE", "engineInfo": engine()}}),
-        json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
-        json!({"metaData": {
-            "id": id, "name": table.name, "description": table.doc, "format": {"provider": "parquet", "options": {}},
-            "schemaString": schema, "partitionColumns": partitions, "createdTime": millis,
-            // Thirty days by default: at a commit a second that is millions of entries to list. Who asks what
-            // was believed before asks by `known`, not by version.
-            "configuration": {"delta.logRetentionDuration": "interval 1 days"},
-        }}),
-    ];
-    lines(&actions)
+    json!({"metaData": {
+        "id": id, "name": table.name, "description": table.doc, "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema, "partitionColumns": partitions, "createdTime": millis,
+        // Thirty days by default: at a commit a second that is millions of entries to list. Who asks what
+        // was believed before asks by `known`, not by version.
+        "configuration": {"delta.logRetentionDuration": "interval 1 days"},
+    }})
 }
 
 fn engine() -> String {
@@ -126,8 +137,26 @@ pub(super) struct Active {
     /// The version read last; `None` before the first.
     pub version: Option<u64>,
     pub files: BTreeMap<String, Arc<DataFile>>,
+    /// What the log says of the table itself.
+    pub described: Option<Described>,
     /// When it was read last.
     read: Option<SystemTime>,
+}
+
+/// The id of a table, and the columns that other readers are told of.
+#[derive(Debug, Clone)]
+pub(super) struct Described {
+    pub id: String,
+    pub columns: Vec<String>,
+}
+
+impl Described {
+    fn of(id: Option<&str>, schema: Option<&str>) -> Option<Described> {
+        let schema: Json = serde_json::from_str(schema?).ok()?;
+        let fields = schema.get("fields")?.as_array()?;
+        let name = |field: &Json| Some(field.get("name")?.as_str()?.to_owned());
+        Some(Described { id: id?.to_owned(), columns: fields.iter().filter_map(name).collect() })
+    }
 }
 
 /// Entries are kept for a day, so whoever has read on within this time has missed none.
@@ -170,7 +199,8 @@ impl Active {
             && let Some(checkpoint) = last_checkpoint(place)?
             && self.version.is_none_or(|v| v < checkpoint)
         {
-            self.files = read_checkpoint(table, place, checkpoint)?;
+            let (files, described) = read_checkpoint(table, place, checkpoint)?;
+            (self.files, self.described) = (files, described.or(self.described.take()));
             self.version = Some(checkpoint);
             self.read_on(table, place)?;
         }
@@ -181,7 +211,9 @@ impl Active {
     fn start(&mut self, table: &Table, place: &Place) -> Result<(), StoreError> {
         let Some(checkpoint) = last_checkpoint(place)? else { return Ok(()) };
         match read_checkpoint(table, place, checkpoint) {
-            Ok(files) => (self.files, self.version) = (files, Some(checkpoint)),
+            Ok((files, described)) => {
+                (self.files, self.described, self.version) = (files, described, Some(checkpoint));
+            }
             Err(e) if e.is_missing() => {}
             Err(e) => return Err(e),
         }
@@ -234,10 +266,12 @@ impl Active {
                         "another program raised the table's protocol to {protocol}, which this one cannot write"
                     )));
                 }
-            } else if let Some(meta) = action.get("metaData")
-                && meta.pointer("/configuration/delta.columnMapping.mode").is_some_and(|m| m != "none")
-            {
-                return Err(wrong("column mapping is not supported".into()));
+            } else if let Some(meta) = action.get("metaData") {
+                if meta.pointer("/configuration/delta.columnMapping.mode").is_some_and(|m| m != "none") {
+                    return Err(wrong("column mapping is not supported".into()));
+                }
+                let text = |name: &str| meta.get(name).and_then(Json::as_str);
+                self.described = Described::of(text("id"), text("schemaString"));
             }
         }
         Ok(())
@@ -260,16 +294,18 @@ pub(super) fn last_checkpoint(place: &Place) -> Result<Option<u64>, StoreError> 
     Ok(json.and_then(|json| json.get("version")?.as_u64()))
 }
 
-fn read_checkpoint(
-    table: &Table,
-    place: &Place,
-    version: u64,
-) -> Result<BTreeMap<String, Arc<DataFile>>, StoreError> {
+/// The files of a checkpoint by their paths, and what it says of the table.
+type Checkpoint = (BTreeMap<String, Arc<DataFile>>, Option<Described>);
+
+fn read_checkpoint(table: &Table, place: &Place, version: u64) -> Result<Checkpoint, StoreError> {
     let name = format!("_delta_log/{version:020}.checkpoint.parquet");
-    let columns = ["add.path", "add.size", "add.stats", "add.partitionValues"];
+    let columns =
+        ["add.path", "add.size", "add.stats", "add.partitionValues", "metaData.id", "metaData.schemaString"];
     let path = place.full(&name);
     let mut files = BTreeMap::new();
+    let mut described = None;
     for batch in parquet::batches(place, &name, &columns)? {
+        described = described.or(batch.column_by_name("metaData").and_then(described_in));
         let Some(adds) = batch.column_by_name("add").and_then(|a| a.as_any().downcast_ref::<StructArray>())
         else {
             continue;
@@ -299,5 +335,16 @@ fn read_checkpoint(
             );
         }
     }
-    Ok(files)
+    Ok((files, described))
+}
+
+/// What a checkpoint says of the table itself, in one of its rows.
+fn described_in(column: &ArrayRef) -> Option<Described> {
+    let all = column.as_any().downcast_ref::<StructArray>()?;
+    let text = |name: &str| arrow::compute::cast(all.column_by_name(name)?, &DataType::Utf8).ok();
+    let (ids, schemas) = (text("id")?, text("schemaString")?);
+    let (ids, schemas) = (ids.as_string::<i32>(), schemas.as_string::<i32>());
+    let row =
+        (0..all.len()).find(|row| all.is_valid(*row) && ids.is_valid(*row) && schemas.is_valid(*row))?;
+    Described::of(Some(ids.value(row)), Some(schemas.value(row)))
 }

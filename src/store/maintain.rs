@@ -1,11 +1,15 @@
 //! What keeps a lake quick over years: compaction, checkpoints, vacuum, log clean-up.
 
 use std::fmt;
+use std::sync::Arc;
 
 use deltalake::operations::vacuum::VacuumMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
 
 use super::compact::{expire, groups, merge, swap};
+use super::few::Few;
 use super::lake::{Lake, now_micros};
 use super::place::Place;
 use super::{StoreError, log};
@@ -123,11 +127,12 @@ pub(super) async fn open_table(place: &Place) -> Result<DeltaTable, DeltaTableEr
 }
 
 fn builder(place: &Place) -> Result<DeltaTableBuilder, DeltaTableError> {
-    let Place::Object(remote) = place else {
-        return DeltaTableBuilder::from_url(deltalake::ensure_table_uri(place.root())?);
+    let (url, store): (_, Arc<dyn ObjectStore>) = match place {
+        Place::Local(_) => (place.root(), Arc::new(LocalFileSystem::new())),
+        // Ours is the one store there is, with its credentials; the scheme is one that delta-rs knows
+        // without the crates it has for each cloud, and only the path of the URL counts.
+        Place::Object(remote) => (format!("memory:///{}/", remote.prefix()), remote.store()),
     };
-    // Ours is the one store there is, with its credentials; the scheme is one that delta-rs knows
-    // without the crates it has for each cloud, and only the path of the URL counts.
-    let url = deltalake::ensure_table_uri(format!("memory:///{}/", remote.prefix()))?;
-    Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(remote.store(), url))
+    let url = deltalake::ensure_table_uri(url)?;
+    Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(Arc::new(Few::new(store)), url))
 }

@@ -12,6 +12,7 @@ mod compact;
 mod disk;
 mod error;
 mod fetch;
+mod few;
 mod index;
 mod lake;
 mod lease;

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{
     LexicographicalComparator, SortColumn, concat_batches, lexsort_to_indices, take_record_batch,
 };
+use arrow::datatypes::{Field, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -222,8 +223,17 @@ fn as_written(
     };
     let batches: Vec<RecordBatch> = batches
         .into_iter()
-        .map(|b| RecordBatch::try_new(schema.clone(), b.columns().to_vec()))
+        .map(|b| RecordBatch::try_new(schema.clone(), widened(&b, &schema)))
         .collect::<Result<_, _>>()
         .map_err(|source| StoreError::Arrow { table: table.name, source })?;
     concat_batches(&schema, &batches).map_err(|source| StoreError::Arrow { table: table.name, source })
+}
+
+/// The columns of a schema: those that a file of before does not have are null.
+fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Vec<ArrayRef> {
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) => column.clone(),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    schema.fields().iter().map(column).collect()
 }

@@ -4,6 +4,7 @@ mod unkind;
 
 use std::sync::Arc;
 
+use arrow::array::Array as _;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
@@ -381,17 +382,30 @@ async fn a_power_cut_loses_nothing_acknowledged() {
 
 /// One row of a table with a day.
 fn dated(n: u32) -> Rows {
+    dated_as(n, &format!("k{n}"))
+}
+
+fn dated_as(n: u32, key: &str) -> Rows {
     let mut builder = Builder::new(table("findings").unwrap());
     let occurred = Time::from_unix_millis(i64::from(n) * 86_400_000);
-    builder.text(Some(&format!("k{n}")));
+    builder.text(Some(key));
     builder.text(Some("d"));
     builder.text(Some("low"));
     builder.text(None);
     builder.time(Some(occurred));
     (0..4).for_each(|_| builder.text(None));
     builder.int(None);
+    (0..4).for_each(|_| builder.text(None));
+    builder.int(None);
+    (0..2).for_each(|_| builder.text(None));
+    (0..3).for_each(|_| builder.texts(std::iter::empty()));
+    (0..2).for_each(|_| builder.text(None));
+    builder.int(None);
     (0..3).for_each(|_| builder.text(None));
-    builder.end_row(RowKey::new(&format!("k{n}")), Some(occurred.date()));
+    builder.int(None);
+    builder.text(None);
+    builder.items(std::iter::empty::<[Cell<'_>; 4]>());
+    builder.end_row(RowKey::new(key), Some(occurred.date()));
     builder.finish().unwrap()
 }
 
@@ -404,5 +418,55 @@ async fn days_beyond_the_retention_leave_the_table() {
         assert_eq!(lake.maintain().await.unwrap().expired_files, 1);
         assert!(lake.files("findings").files.is_empty());
         assert_eq!(lake.files("rejects").files.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_before_gets_the_columns_that_its_schema_has_now() {
+    let text = include_str!("../../schemas/findings/1.toml");
+    let old: &'static Table = Box::leak(Box::new(crate::schema::parse("findings", 1, text).unwrap()));
+    for place in everywhere() {
+        place.open().await;
+        let folder = place.place().inside("findings");
+        // As the program of before made it.
+        let (own, dated) = (folder.clone(), dated(1));
+        tokio::task::spawn_blocking(move || {
+            own.replace(&log::entry_name(0), log::creation(old, "x", 0).as_bytes()).unwrap();
+            let columns = dated.batch.columns()[..old.columns.len() - 3].to_vec();
+            let schema = arrow_schema(old);
+            let fields: arrow::datatypes::Fields =
+                schema.fields().iter().take(columns.len()).cloned().collect();
+            let batch =
+                RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).unwrap();
+            let rows = Rows { table: old, batch, keys: dated.keys, dates: dated.dates };
+            let mut state = commit::TableState::open(old, own.clone()).unwrap();
+            state.refresh().unwrap();
+            let found =
+                commit::commit(&std::sync::Mutex::new(state), &rows, &Writer::new(), 1 << 20).unwrap();
+            assert_eq!(found.added, 1);
+        })
+        .await
+        .unwrap();
+
+        let lake = place.open().await;
+        assert_eq!(lake.commit(&Writer::new(), vec![dated_as(1, "k1")]).await.unwrap()[0].duplicates, 1);
+        let version = lake.files("findings").version;
+        assert_eq!(place.open().await.files("findings").version, version, "told twice");
+        let entries = (0..=version).filter_map(|n| folder.read(&log::entry_name(n)).unwrap());
+        let told =
+            entries.map(|bytes| String::from_utf8(bytes).unwrap()).filter(|text| text.contains("metaData"));
+        let told: Vec<String> = told.collect();
+        assert_eq!(told.len(), 2);
+        assert!(told[1].contains("owasp") && told[1].contains(r#""id":"x""#), "{}", told[1]);
+        // Rows of both kinds become one file.
+        for n in 0..8 {
+            lake.commit(&Writer::new(), vec![dated_as(1, &format!("more{n}"))]).await.unwrap();
+        }
+        lake.maintain().await.unwrap();
+        let files = lake.files("findings");
+        assert_eq!((files.files.len(), files.files[0].rows), (1, 9));
+        let all = parquet::read(table("findings").unwrap(), &folder, &files.files[0], None);
+        let all = tokio::task::block_in_place(|| all.unwrap());
+        assert_eq!(all.column_by_name("status").unwrap().null_count(), 9);
     }
 }

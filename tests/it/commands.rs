@@ -164,7 +164,8 @@ fn the_demo_answers_and_so_does_every_command_of_the_readme() {
     }
     scratch.file("exports/a.json", audit_record(1));
     scratch.file("recorded/deep/b.ndjson.gz", audit_record(2));
-    scratch.file("agentrail.toml", "");
+    let destination = "[[export.destinations]]\nname = \"soc\"\nkind = \"file\"\nurl = \"out\"\n";
+    scratch.file("agentrail.toml", destination);
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|b| b.split("```").next());
     let lines: Vec<&str> = blocks.flat_map(str::lines).filter(|l| l.starts_with("agentrail ")).collect();

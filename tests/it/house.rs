@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("source", 2),
     ("store", 2),
     ("query", 2),
+    ("export", 2),
     ("pipeline", 3),
     ("serve", 3),
     ("simulate", 3),

@@ -33,6 +33,8 @@ impl Scratch {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_agentrail"));
         command.args(arguments).env("AGENTRAIL_LAKE", self.lake()).current_dir(self.folder.path());
+        // They are what few tests are about, and they take their time in a build that is not optimised.
+        command.env("AGENTRAIL_DETECTIONS__AT_INGEST", "false").env("AGENTRAIL_DETECTIONS__EVERY", "0");
         command.stdin(Stdio::null());
         command
     }

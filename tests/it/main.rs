@@ -1,6 +1,7 @@
 //! One integration binary, so that DataFusion is linked once.
 
 mod house;
+mod walls;
 
 #[cfg(feature = "io")]
 mod agents;
@@ -15,7 +16,11 @@ mod commands;
 #[cfg(feature = "io")]
 mod crash;
 #[cfg(feature = "io")]
+mod detections;
+#[cfg(feature = "io")]
 mod event_hubs;
+#[cfg(feature = "io")]
+mod export;
 #[cfg(feature = "io")]
 mod hard_cases;
 #[cfg(feature = "io")]

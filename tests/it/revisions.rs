@@ -5,18 +5,18 @@ use crate::lake::Scratch;
 const ORG: &str = "5b000000-0000-4000-8000-0000000000c0";
 const SHOP: &str = "5b000000-0000-4000-8000-000000000001";
 
-fn event(n: u32, at: &str) -> String {
+pub fn event(n: u32, at: &str) -> String {
     format!(
         r#"{{"Id":"a1000000-0000-4000-8000-00000000000{n}","ActionId":"Git.RepositoryCreated","Timestamp":"2026-03-05T{at}Z","ScopeId":"{ORG}","ScopeDisplayName":"contoso (Organization)","ProjectId":"{SHOP}","ProjectName":"shop","ActorUserId":"5a000000-0000-4000-8000-000000000001","ActorDisplayName":"shop Build Service (contoso)","AuthenticationMechanism":"SessionToken_Unscoped","Data":{{}}}}"#
     )
 }
 
-fn pools() -> String {
+pub fn pools() -> String {
     r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools","observed":"2026-03-05T23:00:00Z","status":200,"body":{"value":[{"id":11,"name":"linux","isHosted":false,"poolType":"automation"}]}}"#.to_owned()
 }
 
 /// A listing of the pool's jobs: the last one of yesterday, by which it speaks for the day, and one at ten.
-fn jobs() -> String {
+pub fn jobs() -> String {
     let job = |request: u32, day: u32, agent: &str| {
         format!(
             r#"{{"requestId":{request},"assignTime":"2026-03-0{day}T10:00:00Z","receiveTime":"2026-03-0{day}T10:00:00Z","finishTime":"2026-03-0{day}T10:10:00Z","result":"succeeded","hostId":"{ORG}","scopeId":"{SHOP}","planType":"Build","planId":"3d000000-0000-4000-8000-00000000000{request}","jobId":"7f000000-0000-4000-8000-000000000001","poolId":11,"owner":{{"id":{request},"name":"n.{request}"}},"reservedAgent":{{"id":{request},"name":"{agent}"}}}}"#

@@ -8,10 +8,11 @@ use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::Settings;
-use super::super::stored::{quoted, records};
+use super::super::stored::records;
 use super::{ReviseError, pairs};
 use crate::attribute::{EVER, PoolsHeard, Stamp, Tellers, Touched};
 use crate::model::{Date, Time};
+use crate::query::quoted;
 use crate::query::{QueryError, Session};
 use crate::schema::{DataFile, FileSet, Value};
 use crate::store::Lake;

@@ -5,6 +5,7 @@
 mod agents;
 mod events;
 mod facts;
+mod findings;
 mod holdings;
 mod jobs;
 mod refused;
@@ -19,6 +20,7 @@ use crate::source::Payload;
 use crate::store::{Builder, RowKey, Rows};
 
 pub(super) use events::Old;
+pub(super) use findings::Finding;
 pub(super) use refused::{Refusal, conflicts, with_about};
 
 /// Rows under construction, a builder per table that has any.
@@ -149,6 +151,11 @@ impl RowSet {
     pub(super) fn id_conflict(&mut self, conflict: &refused::Conflict) {
         refused::reject(self.table("rejects"), &conflict.refusal());
         refused::finding(self.table("findings"), conflict);
+    }
+
+    /// The row of a finding in one of its states.
+    pub(super) fn found(&mut self, finding: &Finding<'_>) {
+        findings::append(self.table("findings"), finding);
     }
 
     fn binding(&mut self, binding: &Binding, hash: &str) {

@@ -7,7 +7,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::model::{Reason, RecordHash, Reject, Time};
 use crate::source::Payload;
-use crate::store::{Builder, RowKey};
+use crate::store::{Builder, Cell, RowKey};
 
 /// A payload as `rejects` keeps it.
 pub(in crate::pipeline) struct Refusal<'a> {
@@ -128,5 +128,17 @@ pub(super) fn finding(row: &mut Builder, conflict: &Conflict) {
     row.text(None);
     row.text(Some("time, action or actor differ from the stored event; the second record is in rejects"));
     row.hash(&conflict.hash);
+    row.text(Some(&key));
+    row.int(Some(0));
+    row.text(Some("open"));
+    row.text(Some(&format!("event {}", conflict.event_id)));
+    row.texts(std::iter::once(conflict.event_id.as_str()));
+    (0..2).for_each(|_| row.texts(std::iter::empty()));
+    (0..2).for_each(|_| row.text(None));
+    row.int(None);
+    (0..3).for_each(|_| row.text(None));
+    row.int(None);
+    row.text(None);
+    row.items(std::iter::empty::<[Cell<'_>; 4]>());
     row.end_row(RowKey::new(&key), Some(conflict.occurred.date()));
 }

@@ -93,7 +93,7 @@ impl Holder {
         held.retain(|_, one| one.until > now);
         // A program that closes nothing takes the place of its own person alone.
         loop {
-            let of_one = held.iter().filter(|(_, one)| one.owner.name == owner.name);
+            let of_one = held.iter().filter(|(_, one)| one.owner.key == owner.key);
             let of_kind = of_one.clone().filter(|(_, one)| one.kind == kind);
             let size: usize = of_one.clone().map(|(_, one)| one.statement.size()).sum();
             let oldest = if size + statement.size() > MOST_BYTES {
@@ -115,7 +115,8 @@ impl Holder {
     /// Takes a question out to run it.
     pub fn fetch(&self, handle: &Bytes, person: &Arc<Person>, now: Instant) -> Option<(Statement, Running)> {
         let mut held = locked(&self.held);
-        let is_own = |one: &&Held| one.owner == *person && one.kind == Kind::Question && one.until > now;
+        let is_own =
+            |one: &&Held| one.owner.key == person.key && one.kind == Kind::Question && one.until > now;
         held.get(handle).filter(is_own)?;
         let statement = held.remove(handle)?.statement;
         let cancel = CancellationToken::new();
@@ -132,7 +133,7 @@ impl Holder {
     ) -> Option<T> {
         let mut held = locked(&self.held);
         let one = held.get_mut(handle)?;
-        if one.owner != *person || one.kind != Kind::Prepared || one.until <= now {
+        if one.owner.key != person.key || one.kind != Kind::Prepared || one.until <= now {
             return None;
         }
         one.until = now + PREPARED_TIME;
@@ -157,19 +158,22 @@ impl Holder {
     /// Lets go of a statement that was prepared; of others nothing is told.
     pub fn close(&self, handle: &Bytes, person: &Arc<Person>) {
         let mut held = locked(&self.held);
-        if held.get(handle).is_some_and(|one| one.owner == *person && one.kind == Kind::Prepared) {
+        if held.get(handle).is_some_and(|one| one.owner.key == person.key && one.kind == Kind::Prepared) {
             held.remove(handle);
         }
     }
 
     /// Stops a query of this person, or takes back a question; whether there was one.
     pub fn cancel(&self, handle: &Bytes, person: &Arc<Person>) -> bool {
-        if let Some((_, cancel)) = locked(&self.running).get(handle).filter(|(owner, _)| owner == person) {
+        if let Some((_, cancel)) =
+            locked(&self.running).get(handle).filter(|(owner, _)| owner.key == person.key)
+        {
             cancel.cancel();
             return true;
         }
         let mut held = locked(&self.held);
-        let is_own = held.get(handle).is_some_and(|one| one.owner == *person && one.kind == Kind::Question);
+        let is_own =
+            held.get(handle).is_some_and(|one| one.owner.key == person.key && one.kind == Kind::Question);
         is_own && held.remove(handle).is_some()
     }
 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     fn person(name: &str) -> Arc<Person> {
-        Arc::new(Person { name: name.to_owned(), ..Person::local() })
+        Arc::new(Person { key: name.to_owned(), ..Person::local() })
     }
 
     #[test]

@@ -25,11 +25,12 @@ pub(super) fn refusal(refusal: Refusal) -> Status {
         Refusal::Query(QueryError::Memory(_)) | Refusal::TooMany(_) | Refusal::Busy(_) => {
             Code::ResourceExhausted
         }
-        Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended => Code::Internal,
+        Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended | Refusal::Broken(_) => Code::Internal,
         Refusal::Query(_) => Code::InvalidArgument,
         Refusal::TooLong(_) => Code::DeadlineExceeded,
         Refusal::Cancelled => Code::Cancelled,
-        Refusal::Lake(_) => Code::Unavailable,
+        Refusal::SignedOut => Code::Unauthenticated,
+        Refusal::Lake(_) | Refusal::Threads(_) => Code::Unavailable,
     };
     match &refusal {
         // What the engine says of a statement is no sentence of ours.

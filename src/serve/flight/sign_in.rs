@@ -12,9 +12,9 @@ use tonic::{Code, Request, Status};
 use super::refused::refused;
 use super::service::Door;
 use crate::serve::converse::{Known, Peer};
+use crate::serve::oidc::TokenError;
 use crate::serve::proof;
-use crate::serve::sessions::Session;
-use crate::serve::{Asker, Person};
+use crate::serve::{Asker, Credential, Person, Refused};
 
 /// Some drivers leave the padding out.
 const PADDED_OR_NOT: GeneralPurpose = GeneralPurpose::new(
@@ -46,6 +46,16 @@ fn nobody() -> Status {
     refused(Code::Unauthenticated, says)
 }
 
+fn turned_away(why: Refused) -> Status {
+    let code = match &why {
+        Refused::Token => return nobody(),
+        Refused::Issuer(TokenError::NoRole { .. }) => Code::PermissionDenied,
+        Refused::Issuer(TokenError::Unreachable(_)) => Code::Unavailable,
+        _ => Code::Unauthenticated,
+    };
+    refused(code, why)
+}
+
 /// The scheme and the rest of what a client sends as its authorization.
 fn said(metadata: &MetadataMap) -> Result<(String, &str), Status> {
     let said = metadata.get("authorization").ok_or_else(nobody)?;
@@ -72,25 +82,24 @@ impl Door {
             return Ok(Person::local());
         }
         let (scheme, rest) = said(metadata)?;
-        let person = match scheme.as_str() {
-            "bearer" => directory.with_token(rest).or_else(|| {
-                let session = self.sessions.of(rest, Instant::now())?;
-                proof::still(directory, &session)
-            }),
+        match scheme.as_str() {
+            "bearer" => match self.sessions.of(rest, Instant::now()) {
+                Some(standing) => directory.again(&standing).ok_or_else(nobody),
+                None => directory.admit(Credential::Token(rest)).await.map_err(turned_away),
+            },
             "basic" => {
                 let pair = PADDED_OR_NOT.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok());
                 let pair = pair.ok_or_else(nobody)?;
                 let (name, password) = pair.split_once(':').ok_or_else(nobody)?;
-                let proved = proof::prove(&self.gate, &self.guesses, name, password, client).await;
+                let proved = proof::prove(directory, &self.guesses, name, password, client).await;
                 let proved =
                     proved.map_err(|seconds| refused(Code::ResourceExhausted, proof::too_many(seconds)))?;
-                return proved.ok_or_else(|| {
+                proved.ok_or_else(|| {
                     refused(Code::Unauthenticated, format!("sign in as `{name}`: name or password is wrong"))
-                });
+                })
             }
-            _ => None,
-        };
-        person.ok_or_else(nobody)
+            _ => Err(nobody()),
+        }
     }
 
     /// The bearer token of a handshake. It ends after a working day, with another password of its person,
@@ -104,18 +113,16 @@ impl Door {
         if scheme == "bearer" {
             return Ok(rest.to_owned());
         }
-        let name = signed.person.name.clone();
-        let session = Session { proof: proof::proof(directory, &name), name };
-        let open = self.sessions.open(session, Instant::now());
+        let open = self.sessions.open(directory.standing(&signed.person), Instant::now());
         open.ok_or_else(|| {
             refused(
                 Code::ResourceExhausted,
-                "sign in: too many are signed in; use a token of the file of users",
+                "sign in: too many are signed in; use a token instead of a password",
             )
         })
     }
 
-    /// Ends the token that a handshake gave; one of the file stays.
+    /// Ends the token that a handshake gave; one of the file or of an issuer stays.
     pub fn sign_out<T>(&self, request: &Request<T>) {
         if let Ok(("bearer", token)) =
             said(request.metadata()).as_ref().map(|(scheme, rest)| (scheme.as_str(), *rest))

@@ -16,7 +16,7 @@ use super::held::Running;
 use super::refused::{flight, refusal, wrong};
 use super::service::{Data, Door};
 use super::sign_in::Signed;
-use crate::query::{Answer, QueryError, Session};
+use crate::query::{Answer, LONGEST_STATEMENT, QueryError, Session};
 use crate::serve::columns::{in_plain, plain};
 
 /// Bytes of one message of rows, about; clients take four times as many.
@@ -47,7 +47,8 @@ impl Statement {
 
 /// The text with `$1`, `$2`, ... for each `?`, as drivers write parameters.
 fn numbered(text: &str) -> String {
-    if !text.contains('?') {
+    // What is longer is refused before it is read.
+    if text.len() > LONGEST_STATEMENT || !text.contains('?') {
         return text.to_owned();
     }
     // What cannot be cut into words is refused with better words than could be found here.
@@ -93,7 +94,7 @@ fn parameters(types: std::collections::BTreeMap<String, Option<DataType>>) -> Re
         let kind = types.get(&format!("${n}")).cloned().flatten().unwrap_or(DataType::Utf8);
         Field::new(n.to_string(), kind, true)
     };
-    Ok((1..=count).map(one).collect::<Vec<_>>()).map(Schema::new)
+    Ok(Schema::new((1..=count).map(one).collect::<Vec<_>>()))
 }
 
 impl Door {

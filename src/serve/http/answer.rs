@@ -116,7 +116,7 @@ impl Encoder {
 
 /// What is behind a part of the body.
 enum Next {
-    Rows(Box<Encoder>, Option<RecordBatch>, Box<Reply>),
+    Rows(Box<Encoder>, Box<Reply>),
     Break,
     Done,
 }
@@ -132,17 +132,24 @@ pub(super) async fn answer(
     let wrong =
         |e: ArrowError| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}"));
     let (mut encoder, mut head) = Encoder::begin(form, &reply.schema).map_err(wrong)?;
-    let is_over = first.is_none();
-    if is_over {
-        head.extend(encoder.end().map_err(wrong)?);
-    }
-    let rest = match is_over {
-        true => Next::Done,
-        false => Next::Rows(Box::new(encoder), first, Box::new(reply)),
+    let rest = match first {
+        None => {
+            head.extend(encoder.end().map_err(wrong)?);
+            Next::Done
+        }
+        // Values that the form cannot hold are told while there is still a status to tell them with.
+        Some(batch) => {
+            let unfit = |e: ArrowError| {
+                let says = format!("write a row as {}: {e}; cast the value to text", form.name());
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says)
+            };
+            head.extend(encoder.batch(&batch).map_err(unfit)?);
+            Next::Rows(Box::new(encoder), Box::new(reply))
+        }
     };
     let rest = stream::unfold(rest, |next| async {
         match next {
-            Next::Rows(encoder, batch, reply) => Some(step(encoder, batch, reply).await),
+            Next::Rows(encoder, reply) => Some(step(encoder, reply).await),
             Next::Break => {
                 // What was said before it must be on its way, or it is thrown away with the connection.
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -165,22 +172,14 @@ pub(super) async fn answer(
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("answer: {e}")))
 }
 
-async fn step(
-    mut encoder: Box<Encoder>,
-    batch: Option<RecordBatch>,
-    mut reply: Box<Reply>,
-) -> (std::io::Result<Bytes>, Next) {
-    let next = match batch {
-        Some(batch) => Some(Ok(batch)),
-        None => reply.next().await,
-    };
-    let problem = match next {
+async fn step(mut encoder: Box<Encoder>, mut reply: Box<Reply>) -> (std::io::Result<Bytes>, Next) {
+    let problem = match reply.next().await {
         None => match encoder.end() {
             Ok(bytes) => return (Ok(bytes.into()), Next::Done),
             Err(e) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}")),
         },
         Some(Ok(batch)) => match encoder.batch(&batch) {
-            Ok(bytes) => return (Ok(bytes.into()), Next::Rows(encoder, None, reply)),
+            Ok(bytes) => return (Ok(bytes.into()), Next::Rows(encoder, reply)),
             Err(e) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}")),
         },
         Some(Err(refusal)) => Problem::from(refusal),

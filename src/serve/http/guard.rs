@@ -1,5 +1,6 @@
 //! What every request passes: the host, the site it comes from, a bound on its body; and what every answer says.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
+use futures::FutureExt as _;
 
 use super::Desk;
 use super::problem::Problem;
@@ -22,7 +24,15 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Passes on what may be asked, and adds to the answer what a browser has to keep to.
 pub(super) async fn guard(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response<Body> {
     let mut response = match check(&desk, request).await {
-        Ok(request) => next.run(request).await,
+        // Whatever breaks while an answer is made, it is one answer that breaks, not the connection.
+        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                tracing::error!("a request ended in a panic; what it was is above, please report it");
+                let says = "answer: this is a fault of the program; the log of the server says more";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says).into_response()
+            }
+        },
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! 1. Every question goes through the [`Gate`]; nothing here reads the lake by itself but for its health.
-//! 2. Nothing is changed by a GET, and nothing is taken that another site can make a browser send.
+//! 2. Nothing is changed by a GET, and nothing is taken that another site can make a browser send; but for
+//!    the one GET with which an issuer sends a browser back, which is bound to the browser that was sent away.
 //! 3. Text from records reaches a page through the escaping of the page alone.
 //!
 //! # Why not `axum::serve`?
@@ -14,6 +15,7 @@ mod api;
 mod guard;
 mod health;
 mod listener;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;
@@ -30,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
 use super::sessions::{Guesses, Sessions};
+pub use metrics::{Metric, MoreMetrics, Sample};
 
 /// How the door runs.
 #[derive(Debug, Clone)]
@@ -42,16 +45,6 @@ pub struct Settings {
     pub connections: usize,
     /// What `/metrics` says besides its own.
     pub metrics: MoreMetrics,
-}
-
-/// Metrics of other parts of the process, in the text form of Prometheus.
-#[derive(Clone, Default)]
-pub struct MoreMetrics(pub Option<Arc<dyn Fn() -> String + Send + Sync>>);
-
-impl std::fmt::Debug for MoreMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MoreMetrics")
-    }
 }
 
 /// A door for HTTP that cannot open.

@@ -68,13 +68,17 @@ fn parameter(parameter: &Parameter) -> Json {
         kind if parameter.is_required => json!({ "type": kind, "minLength": 1 }),
         kind => json!({ "type": kind }),
     };
-    json!({
+    let mut told = json!({
         "name": parameter.name,
         "in": parameter.place,
         "required": parameter.is_required,
         "description": parameter.doc,
         "schema": schema,
-    })
+    });
+    if !parameter.example.is_empty() {
+        told["example"] = json!(parameter.example);
+    }
+    told
 }
 
 fn content(content: Content) -> Json {
@@ -98,6 +102,7 @@ fn schemas() -> Json {
     json!({
         "Question": {
             "type": "object",
+            "examples": [{ "sql": "select count(*) as actions from actions where grade = $1", "params": ["exact"] }],
             "required": ["sql"],
             "additionalProperties": false,
             "properties": {

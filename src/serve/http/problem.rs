@@ -8,7 +8,9 @@ use axum::response::IntoResponse;
 use serde_json::{Value as Json, json};
 
 use crate::query::QueryError;
+use crate::serve::Refused;
 use crate::serve::gate::Refusal;
+use crate::serve::oidc::TokenError;
 
 /// An answer that is none.
 #[derive(Debug)]
@@ -48,14 +50,17 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         let status = match &refusal {
             Refusal::Query(QueryError::NoReport { .. }) => StatusCode::NOT_FOUND,
-            Refusal::Query(QueryError::Memory(_)) | Refusal::TooMany(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended => {
+            Refusal::Query(QueryError::Memory(_) | QueryError::Size(_)) | Refusal::TooMany(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Refusal::Query(QueryError::Catalogue { .. }) | Refusal::Ended | Refusal::Broken(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Refusal::Query(_) => StatusCode::BAD_REQUEST,
             Refusal::TooLong(_) => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Lake(_) | Refusal::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Lake(_) | Refusal::Threads(_) | Refusal::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::SignedOut => StatusCode::UNAUTHORIZED,
         };
         let again = matches!(refusal, Refusal::Busy(_) | Refusal::Lake(_)).then_some(5);
         let detail = match &refusal {
@@ -64,6 +69,18 @@ impl From<Refusal> for Problem {
             refusal => format!("failed to {refusal}"),
         };
         Problem { status, detail, again }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let status = match &refused {
+            Refused::Issuer(TokenError::NoRole { .. }) => StatusCode::FORBIDDEN,
+            Refused::Issuer(TokenError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        let again = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(30);
+        Problem { again, ..Problem::new(status, refused) }
     }
 }
 

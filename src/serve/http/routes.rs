@@ -8,7 +8,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 
 use super::problem::Problem;
-use super::{Desk, api, guard, health, openapi, page};
+use super::{Desk, api, guard, health, metrics, openapi, page};
 
 /// A route of the API.
 pub(super) struct Route {
@@ -31,6 +31,8 @@ pub(super) struct Parameter {
     pub kind: &'static str,
     pub doc: &'static str,
     pub is_required: bool,
+    /// A value that every lake can answer; empty where none is needed.
+    pub example: &'static str,
 }
 
 /// What is in an answer.
@@ -50,6 +52,7 @@ const FORMAT: Parameter = Parameter {
     kind: "format",
     doc: "The form of the answer; without it, what `Accept` asks for, else JSON",
     is_required: false,
+    example: "",
 };
 const DOWNLOAD: Parameter = Parameter {
     name: "download",
@@ -57,35 +60,44 @@ const DOWNLOAD: Parameter = Parameter {
     kind: "string",
     doc: "The name of the file that a browser saves it in",
     is_required: false,
+    example: "",
 };
 
 fn refusals(mut first: Vec<(u16, &'static str, Content)>) -> Vec<(u16, &'static str, Content)> {
     first.extend([
         (400, "It is not understood", Content::Problem),
         (401, "Nobody is signed in", Content::Problem),
-        (403, "Another site sent it", Content::Problem),
+        (403, "Another site sent it, or no claim of the token gives a role", Content::Problem),
         (408, "The body came too slowly", Content::Problem),
         (413, "The body is too large", Content::Problem),
         (421, "The host is another one", Content::Problem),
-        (422, "It needs more memory than a person has", Content::Problem),
+        (
+            422,
+            "It needs more memory or rows than a person has, is larger than what can be planned, or a value does not fit the form",
+            Content::Problem,
+        ),
         (
             429,
             "As many queries of this person run as may, or a wrong password was tried too often",
             Content::Problem,
         ),
         (500, "It failed; the log of the server says why", Content::Problem),
-        (503, "The lake cannot be read now, or too many are connected", Content::Problem),
+        (
+            503,
+            "The lake or the issuer of tokens cannot be reached now, or too many are connected",
+            Content::Problem,
+        ),
         (504, "It took longer than a query may", Content::Problem),
     ]);
     first
 }
 
 fn query(name: &'static str, kind: &'static str, is_required: bool, doc: &'static str) -> Parameter {
-    Parameter { name, place: "query", kind, doc, is_required }
+    Parameter { name, place: "query", kind, doc, is_required, example: "" }
 }
 
-fn path(name: &'static str, doc: &'static str) -> Parameter {
-    Parameter { name, place: "path", kind: "string", doc, is_required: true }
+fn path(name: &'static str, example: &'static str, doc: &'static str) -> Parameter {
+    Parameter { name, place: "path", kind: "string", doc, is_required: true, example }
 }
 
 /// All routes of the API.
@@ -113,12 +125,15 @@ pub(super) fn table() -> Vec<Route> {
     vec![
         Route {
             parameters: vec![
-                query(
-                    "q",
-                    "string",
-                    true,
-                    "One statement, which can only read; other parameters are its values: `text.NAME`, `int.NAME` and `time.NAME` for `$NAME`",
-                ),
+                Parameter {
+                    example: "select grade, count(*) as actions from actions group by grade",
+                    ..query(
+                        "q",
+                        "string",
+                        true,
+                        "One statement, which can only read; other parameters are its values: `text.NAME`, `int.NAME` and `time.NAME` for `$NAME`",
+                    )
+                },
                 FORMAT,
                 DOWNLOAD,
             ],
@@ -144,6 +159,7 @@ pub(super) fn table() -> Vec<Route> {
             parameters: vec![
                 path(
                     "id",
+                    "linux-build-01",
                     "Event id (GUID or REST form), correlation id, authorization id, run id (also `build:7`) or agent name",
                 ),
                 query("limit", "integer", false, "At most so many actions, newest first"),
@@ -164,7 +180,11 @@ pub(super) fn table() -> Vec<Route> {
         },
         Route {
             parameters: vec![
-                path("name", "The name of the report; its parameters are further members of the query"),
+                path(
+                    "name",
+                    "grades",
+                    "The name of the report; its parameters are further members of the query",
+                ),
                 FORMAT,
                 DOWNLOAD,
             ],
@@ -195,7 +215,12 @@ pub(super) fn table() -> Vec<Route> {
         },
         Route {
             answers: refusals(vec![(200, "Metrics in the text form of Prometheus", Content::Text)]),
-            ..route("get", "/metrics", get(health::metrics), "Tells of rows, files, queries and connections")
+            ..route(
+                "get",
+                "/metrics",
+                get(metrics::metrics),
+                "Tells of rows, files, queries, connections and what is ingested",
+            )
         },
     ]
 }

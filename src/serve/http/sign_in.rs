@@ -17,6 +17,7 @@ use crate::serve::gate::{Asker, Refusal};
 use crate::serve::proof;
 use crate::serve::sessions::LASTS;
 use crate::serve::users::Person;
+use crate::serve::{Credential, Refused};
 
 /// Somebody who has signed in, and where from.
 #[derive(Debug, Clone)]
@@ -89,7 +90,10 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         let (scheme, rest) = said.split_once(' ').ok_or_else(nobody)?;
         let rest = rest.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
-            return directory.with_token(rest).ok_or_else(nobody);
+            return directory.admit(Credential::Token(rest)).await.map_err(|refused| match refused {
+                Refused::Token => nobody(),
+                refused => refused.into(),
+            });
         }
         if scheme.eq_ignore_ascii_case("basic") {
             let pair = STANDARD.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok());
@@ -99,22 +103,27 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         }
         return Err(nobody());
     }
-    let signed = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
-    proof::still(directory, &signed).ok_or_else(nobody)
+    let standing = session(headers).and_then(|id| desk.sessions.of(id, Instant::now())).ok_or_else(nobody)?;
+    directory.again(&standing).ok_or_else(nobody)
 }
 
-/// Who proves to be of this name.
+/// Refused where too much was tried of late, by this name or from this address.
+pub(super) fn may_try(desk: &Desk, name: &str, client: &str) -> Result<(), Problem> {
+    desk.guesses.try_again(name, client, Instant::now()).map_err(too_many)
+}
+
+fn too_many(seconds: u64) -> Problem {
+    Problem { again: Some(seconds), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, proof::too_many(seconds)) }
+}
+
+/// Who has this name and password; refused where too many were tried.
 pub(super) async fn prove(
     desk: &Desk,
     name: &str,
     password: &str,
     client: &str,
 ) -> Result<Option<Person>, Problem> {
-    proof::prove(&desk.gate, &desk.guesses, name, password, client).await.map_err(|seconds| {
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, proof::too_many(seconds));
-        problem.again = Some(seconds);
-        problem
-    })
+    proof::prove(desk.gate.directory(), &desk.guesses, name, password, client).await.map_err(too_many)
 }
 
 /// The name of the cookie; one that is bound to its host where TLS is spoken.
@@ -124,10 +133,15 @@ fn cookie(is_secure: bool) -> &'static str {
 
 /// The id of a sign-in of the page.
 pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, &[cookie(true), cookie(false)])
+}
+
+/// The value of the first cookie of one of these names.
+pub(super) fn cookie_of<'h>(headers: &'h HeaderMap, names: &[&str]) -> Option<&'h str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     all.flat_map(|cookies| cookies.split(';')).find_map(|pair| {
-        let (name, id) = pair.trim().split_once('=')?;
-        [cookie(true), cookie(false)].contains(&name).then_some(id)
+        let (name, value) = pair.trim().split_once('=')?;
+        names.contains(&name).then_some(value)
     })
 }
 

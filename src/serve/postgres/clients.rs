@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::query::Catalogue;
+use crate::query::{Catalogue, quoted};
 
 /// Parts of texts that must be others before they are parsed: the JDBC driver compares a function by its
 /// number where the engine knows its name.
@@ -95,7 +95,6 @@ fn parsed(text: &str) -> Option<Expr> {
 
 /// The functions of this server, in the columns of psql's list.
 fn functions() -> Option<Statement> {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let mut rows =
         vec!["('public', 'json_member', 'text', 'json text, VARIADIC names text[]', 'func')".to_owned()];
     for view in Catalogue::embedded().views().iter().filter(|view| !view.params.is_empty()) {

@@ -86,11 +86,14 @@ impl Conversation {
 
     /// Plans a statement, to tell its parameters and columns.
     pub async fn prepare(self: &Arc<Conversation>, statement: &Statement) -> PgWireResult<Prepared> {
-        let fresh = self.gate.session(&self.person).await.map_err(refused::refusal)?;
         let text = statement.to_string();
-        let session = self.equipped(&text, fresh).await.map_err(refused::query)?;
         let parsed = Parsed::Statement(Box::new(statement.clone()));
-        session.prepare_parsed(parsed).await.map_err(refused::query)
+        let (own, asked) = (self.clone(), text.clone());
+        let plan = async move |fresh: Session| {
+            let session = own.equipped(&asked, fresh).await?;
+            session.prepare_parsed(parsed).await
+        };
+        self.gate.plan(&self.asker(), &text, plan).await.map_err(refused::refusal)
     }
 
     /// Rows of a statement with values for its parameters.

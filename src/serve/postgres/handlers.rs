@@ -18,10 +18,7 @@ use pgwire::api::query::{
 use pgwire::api::results::{DescribePortalResponse, DescribeStatementResponse, FieldInfo, Response};
 use pgwire::api::stmt::{QueryParser, StoredStatement};
 use pgwire::api::store::{Entry, PortalStore};
-use pgwire::api::{
-    ClientInfo, ClientPortalStore, DEFAULT_NAME, ErrorHandler, PgWireConnectionState, PgWireServerHandlers,
-    Type,
-};
+use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, ErrorHandler, PgWireConnectionState, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::copy::{CopyData, CopyDone};
@@ -32,9 +29,9 @@ use tokio::sync::Mutex;
 use super::cancel::{Connections, Running};
 use super::conversation::Conversation;
 use super::refused::error;
+use super::startup::SignIn;
 use super::statement::{Asked, parse, understand};
 use crate::serve::Gate;
-use crate::serve::scram::Exchange;
 
 /// What answers one connection.
 pub(super) struct Handlers {
@@ -44,7 +41,7 @@ pub(super) struct Handlers {
     pub pid: i32,
     pub tls_only: bool,
     pub is_full: bool,
-    pub exchange: Mutex<Option<Exchange>>,
+    pub sign_in: Mutex<Option<SignIn>>,
     pub conversation: OnceLock<Arc<Conversation>>,
 }
 
@@ -62,35 +59,6 @@ impl Handlers {
 
 fn not_signed_in() -> PgWireError {
     error("28000", "failed to answer: sign in first")
-}
-
-/// The handlers as the protocol asks for them; all are one.
-pub(super) struct Factory(pub Arc<Handlers>);
-
-impl PgWireServerHandlers for Factory {
-    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        self.0.clone()
-    }
-
-    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        self.0.clone()
-    }
-
-    fn startup_handler(&self) -> Arc<impl pgwire::api::auth::StartupHandler> {
-        self.0.clone()
-    }
-
-    fn copy_handler(&self) -> Arc<impl CopyHandler> {
-        self.0.clone()
-    }
-
-    fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        self.0.clone()
-    }
-
-    fn cancel_handler(&self) -> Arc<impl pgwire::api::cancel::CancelHandler> {
-        self.0.connections.clone()
-    }
 }
 
 impl ErrorHandler for Handlers {}

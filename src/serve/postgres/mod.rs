@@ -7,6 +7,7 @@
 //!        --> cancel    another connection stops a query
 //! ```
 
+mod bearer;
 mod cancel;
 mod catalogue;
 mod clients;
@@ -14,6 +15,7 @@ mod conversation;
 mod handlers;
 mod refused;
 mod rows;
+mod socket;
 mod startup;
 mod statement;
 mod variables;
@@ -29,7 +31,7 @@ use super::accept::{Accepted, accept};
 use super::door::{self, Certificate, DoorError};
 use super::gate::Gate;
 use cancel::{Connections, Running};
-use handlers::{Factory, Handlers};
+use handlers::Handlers;
 
 /// How the door stands.
 #[derive(Debug, Clone)]
@@ -89,14 +91,12 @@ impl Open {
                 pid: numbers.fetch_add(1, Ordering::Relaxed) & i32::MAX,
                 tls_only: self.tls_only,
                 is_full: accepted.is_refused,
-                exchange: tokio::sync::Mutex::default(),
+                sign_in: tokio::sync::Mutex::default(),
                 conversation: OnceLock::new(),
             };
             let tls = self.tls.clone();
             async move {
-                let served =
-                    pgwire::tokio::process_socket(accepted.stream, tls, Factory(Arc::new(handlers))).await;
-                if let Err(error) = served {
+                if let Err(error) = socket::converse(accepted.stream, tls, Arc::new(handlers)).await {
                     tracing::debug!(%error, "a connection of the postgres door ended");
                 }
             }

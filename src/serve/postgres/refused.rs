@@ -18,7 +18,6 @@ pub(super) fn fatal(sqlstate: &str, says: impl Into<String>) -> PgWireError {
 pub(super) fn refusal(refusal: Refusal) -> PgWireError {
     match &refusal {
         Refusal::Query(QueryError::Plan(says)) => error(sqlstate(says), says),
-        Refusal::Query(_) => error(refusal.sqlstate(), refusal.to_string()),
         _ => error(refusal.sqlstate(), format!("failed to {refusal}")),
     }
 }

@@ -13,19 +13,56 @@ use pgwire::api::auth::{
 };
 use pgwire::api::{ClientInfo, METADATA_USER, PgWireConnectionState};
 use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::startup::{Authentication, SecretKey};
+use pgwire::messages::startup::{Authentication, PasswordMessageFamily, SecretKey};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 
+use super::bearer;
 use super::conversation::Conversation;
 use super::handlers::Handlers;
 use super::refused::fatal;
 use super::variables::SERVER_VERSION;
-use crate::serve::Person;
-use crate::serve::scram::Exchange;
+use crate::serve::directory::{Dialogue, looks_issued};
+use crate::serve::{Credential, Directory, Person};
 
-const MECHANISM: &str = "SCRAM-SHA-256";
+const SCRAM: &str = "SCRAM-SHA-256";
 /// A wrong password costs this, so that guessing over one connection after another is slow.
 const AFTER_A_GUESS: Duration = Duration::from_millis(500);
+
+/// A sign-in of which the client spoke first.
+pub(super) enum SignIn {
+    Scram(Dialogue),
+    /// Why a token was not taken; the client is told once it has said that it understood so much.
+    Refused(String),
+}
+
+/// What a name is offered, the first choice first: clients of PostgreSQL 18 take the first that they know.
+/// The form of the name decides, for whether it is in the file is nobody's business.
+fn offers(directory: &Directory, name: &str) -> Vec<String> {
+    let mut offers = Vec::new();
+    if directory.has_users() {
+        offers.push(SCRAM.to_owned());
+    }
+    if directory.issuer().is_some() {
+        let place = if looks_issued(name) { 0 } else { offers.len() };
+        offers.insert(place, bearer::MECHANISM.to_owned());
+    }
+    offers
+}
+
+/// The mechanism and the first data of a sign-in. Read here, for the library takes lengths at their word.
+fn initial(message: PasswordMessageFamily) -> Option<(String, Vec<u8>)> {
+    let PasswordMessageFamily::Raw(body) = message else { return None };
+    let end = body.iter().position(|byte| *byte == 0)?;
+    let mechanism = std::str::from_utf8(&body[..end]).ok()?.to_owned();
+    let (length, data) = body[end + 1..].split_first_chunk::<4>()?;
+    match i32::from_be_bytes(*length) {
+        -1 if data.is_empty() => Some((mechanism, Vec::new())),
+        length if usize::try_from(length).is_ok_and(|length| length == data.len()) => {
+            Some((mechanism, data.to_vec()))
+        }
+        _ => None,
+    }
+}
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -77,8 +114,61 @@ impl Handlers {
             return self.enter(client, Person::local()).await;
         }
         client.set_state(PgWireConnectionState::AuthenticationInProgress);
-        let offer = Authentication::SASL(vec![MECHANISM.to_owned()]);
+        let name = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        let offer = Authentication::SASL(offers(self.gate.directory(), &name));
         client.send(PgWireBackendMessage::Authentication(offer)).await?;
+        Ok(())
+    }
+
+    /// Takes the first message of a sign-in.
+    async fn begin<C>(&self, client: &mut C, name: &str, message: PasswordMessageFamily) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let directory = self.gate.directory();
+        let form = || fatal("08P01", "failed to understand the sign-in of the client");
+        let (mechanism, data) = initial(message).ok_or_else(form)?;
+        let offered = offers(directory, name);
+        if !offered.contains(&mechanism) {
+            let (mechanism, offered): (String, _) =
+                (mechanism.chars().take(40).collect(), offered.join(" and "));
+            let says = format!("failed to sign in by {mechanism}: {offered} is offered");
+            return Err(fatal("28000", says));
+        }
+        let (sign_in, answer) = match (mechanism.as_str(), directory.issuer()) {
+            (bearer::MECHANISM, Some(issuer)) => {
+                let refused = match bearer::token(&data)
+                    .map_err(|e| fatal("28000", format!("failed to {e}")))?
+                {
+                    None => format!("sign in: no token was sent; get one of {}", issuer.discovery()),
+                    Some(token) => match directory.admit(Credential::TokenOf { name, token }).await {
+                        Ok(person) => {
+                            let (person_, from) = (person.key.as_str(), client.socket_addr());
+                            tracing::info!(person = person_, %from, "signed in by a token");
+                            return self.enter(client, person).await;
+                        }
+                        Err(refused) => {
+                            tracing::warn!(name, %refused, from = %client.socket_addr(), "a token was refused");
+                            tokio::time::sleep(AFTER_A_GUESS).await;
+                            refused.to_string()
+                        }
+                    },
+                };
+                (SignIn::Refused(format!("failed to {refused}")), bearer::challenge(issuer))
+            }
+            _ => {
+                let nonce = base64::engine::general_purpose::STANDARD.encode(random::<18>());
+                let (dialogue, answer) = directory
+                    .begin(name, &data, &nonce)
+                    .map_err(|e| fatal("28000", format!("failed to {e}")))?;
+                (SignIn::Scram(dialogue), answer)
+            }
+        };
+        *self.sign_in.lock().await = Some(sign_in);
+        let answer = Authentication::SASLContinue(answer.into());
+        client.send(PgWireBackendMessage::Authentication(answer)).await?;
         Ok(())
     }
 }
@@ -101,36 +191,36 @@ impl StartupHandler for Handlers {
             _ => return Ok(()),
         };
         let name = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
-        let wrong = || fatal("28P01", format!("failed to sign in as `{name}`: name or password is wrong"));
-        let mut exchange = self.exchange.lock().await;
-        let Some(begun) = exchange.take() else {
-            let first = password.into_sasl_initial_response()?;
-            if first.auth_method != MECHANISM {
-                return Err(fatal(
-                    "28000",
-                    format!("failed to sign in by {}: only {MECHANISM} is offered", first.auth_method),
-                ));
-            }
-            let nonce = base64::engine::general_purpose::STANDARD.encode(random::<18>());
-            let verifier = self.gate.directory().verifier(&name);
-            let (begun, answer) =
-                Exchange::begin(verifier, first.data.as_deref().unwrap_or_default(), &nonce)
-                    .map_err(|e| fatal("28000", format!("failed to {e}")))?;
-            *exchange = Some(begun);
-            let answer = Authentication::SASLContinue(answer.into());
-            client.send(PgWireBackendMessage::Authentication(answer)).await?;
-            return Ok(());
+        let begun = self.sign_in.lock().await.take();
+        let dialogue = match begun {
+            None => return self.begin(client, &name, password).await,
+            Some(SignIn::Refused(says)) => return Err(fatal("28000", says)),
+            Some(SignIn::Scram(dialogue)) => dialogue,
         };
-        drop(exchange);
         let last = password.into_sasl_response()?;
-        let proved = begun.end(&last.data);
-        let person = self.gate.directory().person(&name);
-        let (Ok(answer), Some(person)) = (proved, person) else {
+        let Ok((person, answer)) = self.gate.directory().end(&dialogue, &last.data) else {
             tracing::warn!(name, from = %client.socket_addr(), "a sign-in was refused");
             tokio::time::sleep(AFTER_A_GUESS).await;
-            return Err(wrong());
+            return Err(fatal("28P01", format!("failed to sign in as `{name}`: name or password is wrong")));
         };
         client.feed(PgWireBackendMessage::Authentication(Authentication::SASLFinal(answer.into()))).await?;
         self.enter(client, person).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_message_is_read_as_it_is_and_not_as_it_says() {
+        let read = |body: &[u8]| initial(PasswordMessageFamily::Raw(body.into()));
+        assert_eq!(read(b"X\0\0\0\0\x02ab"), Some(("X".to_owned(), b"ab".to_vec())));
+        assert_eq!(read(b"X\0\xff\xff\xff\xff"), Some(("X".to_owned(), Vec::new())));
+        for wrong in
+            [&b""[..], b"X", b"X\0", b"X\0\0\0", b"X\0\0\0\0\x03ab", b"X\0\x80\0\0\0ab", b"\xff\0\0\0\0\0"]
+        {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
     }
 }

@@ -6,12 +6,14 @@ use datafusion::sql::sqlparser::ast::{
     CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Expr,
     FetchDirection, Query, Set, Statement, Value, ValueWithSpan,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use pgwire::error::PgWireResult;
 
 use super::clients::{adapted, put};
-use super::refused::error;
+use super::refused::{error, query};
 use super::rows::Copy;
+use crate::query::{check_parsed, check_text};
 
 /// One statement, understood.
 #[derive(Debug, Clone)]
@@ -39,8 +41,11 @@ pub(super) enum Asked {
 /// Parses a text of statements.
 pub(super) fn parse(text: &str) -> PgWireResult<Vec<Statement>> {
     static PARSER: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCompatibilityParser::new);
+    // Before anything walks down its tree.
+    check_text(text, &PostgreSqlDialect {}).map_err(query)?;
     let parsed = PARSER.parse(&put(text));
     let parsed = parsed.map_err(|e| error("42601", format!("failed to understand the statement: {e}")))?;
+    parsed.iter().try_for_each(check_parsed).map_err(query)?;
     Ok(parsed.into_iter().map(adapted).collect())
 }
 
@@ -208,4 +213,41 @@ fn copy(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> PgWireResult<Cop
 /// Whether an encoding is the one that is spoken here.
 pub(super) fn is_utf8(name: &str) -> bool {
     ["utf8", "utf-8", "unicode"].iter().any(|own| name.trim_matches('\'').eq_ignore_ascii_case(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_read_is_refused_by_name_before_it_is_planned() {
+        let says = |text: &str| {
+            let statement = parse(text).unwrap().remove(0);
+            understand(statement).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        for text in [
+            "create table t (a int)",
+            "insert into t values (1)",
+            "delete from t",
+            "explain delete from t",
+            "copy t from stdin",
+            "copy t to '/tmp/x'",
+        ] {
+            assert!(says(text).contains("this server only reads"), "{text}: {}", says(text));
+        }
+        assert!(says("prepare p as select 1").contains("by the protocol"));
+        for text in ["select 1", "explain select 1", "copy t to stdout", "begin", "fetch 1 from c"] {
+            assert_eq!(says(text), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_statement_too_large_is_not_parsed() {
+        let long = format!("select {}1", "1+".repeat(20_000));
+        assert!(parse(&long).unwrap_err().to_string().contains("of this size"));
+        // What may be parsed fits the stack of any thread.
+        let text = format!("select {}1", "1+".repeat(390));
+        let statement = parse(&text).unwrap().remove(0);
+        assert!(statement.clone().to_string().len() > 780);
+    }
 }

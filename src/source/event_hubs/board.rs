@@ -47,10 +47,11 @@ impl Board {
         self.state().owned.iter().cloned().collect()
     }
 
-    pub fn heard(&self, partition: &str, extent: Extent) {
+    /// What the hub said when it was asked at `asked`: what came since then it may not have counted.
+    pub fn heard(&self, partition: &str, asked: Instant, extent: Extent) {
         let mut state = self.state();
         state.mute = None;
-        state.said.insert(partition.to_owned(), (extent, Instant::now()));
+        state.said.insert(partition.to_owned(), (extent, asked));
     }
 
     pub fn mute(&self) {
@@ -105,7 +106,21 @@ fn verdict(
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoints::Mark;
     use super::*;
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_an_event_came_says_nothing_of_a_new_hub() {
+        let board = Board::default();
+        let extent = || Extent { begin: 0, last: Mark { sequence: 5, ..Mark::none() } };
+        let asked = Instant::now();
+        let read = asked + Duration::from_millis(1);
+        board.heard("0", asked, extent());
+        assert_eq!(board.ends_before("0", read, 9), None);
+        board.heard("0", read + Duration::from_millis(1), extent());
+        assert_eq!(board.ends_before("0", read, 9), Some(5));
+        assert_eq!(board.ends_before("0", read, 5), None);
+    }
 
     #[test]
     fn silence_is_a_fault_only_while_there_is_something_to_say() {

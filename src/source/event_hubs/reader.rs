@@ -242,6 +242,7 @@ impl<'r> Reading<'r> {
         let reader = self.reader;
         let (hub, partition) = (&reader.hub, reader.partition.as_str());
         let client = Client::open(hub, &format!("{}-{partition}", reader.owner)).await?;
+        let asked = Instant::now();
         let extent = client.extent(partition).await?;
         let life = reader.board.life();
         let start = hub.starts.get(partition).unwrap_or(&hub.start);
@@ -278,7 +279,7 @@ impl<'r> Reading<'r> {
             From::Time(_) => -1,
         };
         reader.status.partition(&reader.name, partition, |p| p.last = Some(extent.last.sequence));
-        reader.board.heard(partition, extent);
+        reader.board.heard(partition, asked, extent);
         let receiver = client.receiver(partition, &decision.from, hub.prefetch).await?;
         let mut events = receiver.stream_events();
         let (mut heard, mut came) = (Instant::now(), false);

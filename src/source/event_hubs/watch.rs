@@ -1,7 +1,7 @@
 //! Asks the hub again and again which partitions it has and how far they go.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -71,9 +71,10 @@ async fn ask(
         news
     });
     for partition in board.owned() {
+        let asked = Instant::now();
         let extent = client.extent(&partition).await?;
         status.partition(name, &partition, |p| p.last = Some(extent.last.sequence));
-        board.heard(&partition, extent);
+        board.heard(&partition, asked, extent);
     }
     Ok(())
 }

@@ -75,6 +75,13 @@ fn what_a_sender_was_told_is_kept_the_next_question_sees() {
         let (status, text) = request(&http, "GET", path, &[], b"").unwrap();
         assert_eq!((status, text.contains(&format!("{{\"n\":{n}}}"))), (200, true), "{n}: {text}");
     }
+    let (_, metrics) = request(&http, "GET", "/metrics", &[], b"").unwrap();
+    for line in [
+        "agentrail_records_total{is=\"event\"} 20\n",
+        "agentrail_rows_total{table=\"events\",became=\"added\"} 20\n",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     assert!(service.stop().success());
     assert_eq!(scratch.count("select count(*) from queries_log where outcome = 'done' and rows = 1"), 20);
 }
@@ -105,4 +112,56 @@ fn a_door_that_is_not_safe_is_not_opened() {
     let checked = scratch.run(&["check", "--config", config.to_str().unwrap()]);
     assert_eq!(checked.status.code(), Some(4));
     assert!(said(&checked).contains("wrong   http"), "{}", said(&checked));
+}
+
+#[test]
+fn an_issuer_is_checked_without_asking_it_and_one_that_is_away_stops_nothing() {
+    let scratch = Scratch::new();
+    let oidc = |more: &str| {
+        let text = format!("[serve.oidc]\nclient_id = \"c\"\nredirect = \"http://localhost\"\n{more}");
+        scratch.file("agentrail.toml", text).to_str().unwrap().to_owned()
+    };
+    let check = |more: &str| {
+        let checked = scratch.run(&["check", "--config", &oidc(more)]);
+        (checked.status.code(), said(&checked))
+    };
+    let roles = "[[serve.oidc.roles]]\nvalue = \"x\"\nrole = \"reader\"\n";
+    let (code, says) = check(&format!("issuer = \"https://login.example/t\"\n{roles}"));
+    assert!(code == Some(0) && says.contains("tokens of `https://login.example/t` would be taken"), "{says}");
+    for (more, part) in [
+        ("issuer = \"http://login.example\"\n".to_owned() + roles, "must begin with https://"),
+        ("issuer = \"https://login.microsoftonline.com/common/v2.0\"\n".to_owned() + roles, "name yours"),
+        ("issuer = \"https://login.example\"\n".to_owned(), "which claim gives which role"),
+        (
+            "issuer = \"https://login.example\"\nclient_secret = \"env:NO_SUCH_SECRET\"\n".to_owned() + roles,
+            "NO_SUCH_SECRET",
+        ),
+    ] {
+        let (code, says) = check(&more);
+        assert!(code == Some(4) && says.contains(part), "{part}: {code:?} {says}");
+    }
+    user(&scratch, &["add", "ada", "--role", "analyst"], "a long password\n");
+    let http = format!("127.0.0.1:{}", free_port());
+    let config = oidc(&format!("issuer = \"http://127.0.0.1:1/t\"\n{roles}"));
+    let users = scratch.path("users.toml").to_str().unwrap().to_owned();
+    let service = Service::start(
+        &scratch,
+        &[
+            ("AGENTRAIL_SERVE__HTTP", &http),
+            ("AGENTRAIL_SERVE__USERS", &users),
+            ("AGENTRAIL_CONFIG", &config),
+        ],
+    );
+    // The door opens after the one of the senders.
+    while std::net::TcpStream::connect(&http).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let sign =
+        |how: &str| request(&http, "GET", "/api/sql?q=select+1", &[("authorization", how)], b"").unwrap();
+    // `ada:a long password`
+    let (status, text) = sign("Basic YWRhOmEgbG9uZyBwYXNzd29yZA==");
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = sign("Bearer eyJhbGciOiJSUzI1NiJ9.e30.AA");
+    assert!(status == 503 && text.contains("learn the keys of the issuer"), "{status} {text}");
+    assert!(service.stop().success());
 }

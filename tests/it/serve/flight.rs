@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentrail::serve::flight::{self, Settings};
-use agentrail::serve::{Bounds, Certificate, Directory, Gate, Role, Users, Verifier};
-use agentrail::store::Lake;
+use agentrail::serve::oidc::Issuer;
+use agentrail::serve::{Bounds, Certificate, Gate, Role, Users, Verifier};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::open::{bounds, demo, user};
+use super::issuer::{Double, grant, seconds};
+use super::open::{bounds, demo, directory, gate, user};
 use crate::lake::Scratch;
 use crate::readers::python;
 
@@ -31,6 +32,10 @@ struct Door {
 
 impl Door {
     async fn open(bounds: Bounds, connections: usize, tls: bool) -> Door {
+        Door::trusting(bounds, connections, tls, None).await
+    }
+
+    async fn trusting(bounds: Bounds, connections: usize, tls: bool, issuer: Option<Arc<Issuer>>) -> Door {
         let scratch = demo();
         let users = [
             user("ada", Role::Analyst, &[], &[]),
@@ -39,11 +44,8 @@ impl Door {
             user("rita", Role::Reader, &["contoso"], &[SHOP]),
             user("otto", Role::Analyst, &["fabrikam"], &[]),
         ];
-        let path = scratch.path("users.toml");
-        Users(users.into_iter().collect()).write(&path).unwrap();
-        let lake = agentrail::store::Settings { free_floor_bytes: 0, ..Default::default() };
-        let lake = Arc::new(Lake::open(&scratch.lake(), lake).await.unwrap());
-        let gate = Gate::start(lake, bounds, Directory::open(Some(path), [7; 32]).unwrap()).unwrap();
+        let directory = directory(&scratch, Some(users.into())).trusting(issuer);
+        let gate = gate(&scratch, bounds, directory).await;
         let certificate = match tls {
             true => {
                 let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -147,7 +149,10 @@ async fn strangers_are_refused_and_who_is_out_is_out_at_once() {
     let mut out = BufReader::new(peer.stdout.take().unwrap());
     let mut saw = String::new();
     while !saw.ends_with("ready\n") {
-        assert!(out.read_line(&mut saw).unwrap() > 0, "{saw}");
+        if out.read_line(&mut saw).unwrap() == 0 {
+            let ended = peer.wait_with_output().unwrap();
+            panic!("{saw}\n{}", String::from_utf8_lossy(&ended.stderr));
+        }
     }
     let path = door.scratch.path("users.toml");
     let mut users = Users::read(&path).unwrap();
@@ -163,6 +168,35 @@ async fn strangers_are_refused_and_who_is_out_is_out_at_once() {
     let (saw, ended) = rest.await.unwrap();
     assert!(ended.status.success(), "{saw}\n{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(saw.lines().count(), 7, "{saw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_an_issuer_open_what_their_roles_say() {
+    let double = Double::start().await;
+    let grants = vec![
+        grant("audit.analyst", Role::Analyst, &[], &[]),
+        grant("audit.shop", Role::Reader, &["contoso"], &[SHOP]),
+    ];
+    let door = Door::trusting(bounds(), 20, false, Some(double.trusted(grants))).await;
+    let shop = json!({ "roles": ["audit.shop"], "oid": "o9" });
+    let case = |token: String, sql: &str| json!({ "token": token, "sql": sql });
+    let cases = vec![
+        case(double.token(json!({})), "select 1"),
+        case(double.token(shop), "select distinct project_id from jobs"),
+        case("bearer of ada".to_owned(), "select 2"),
+        case(double.token(json!({ "exp": seconds() - 200 })), "select 1"),
+        case(double.token(json!({ "roles": [] })), "select 1"),
+        case("no.such.token".to_owned(), "select 1"),
+    ];
+    let Some(saw) = door.saw("tokens", json!({ "cases": cases })).await else { return };
+    let saw: Vec<Value> = saw.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(saw[..3], [json!([[1]]), json!([[SHOP]]), json!([[2]])]);
+    for (said, part) in saw[3..].iter().zip(["it has expired", "gives a role", "failed to"]) {
+        assert!(said.as_str().is_some_and(|said| said.contains(part)), "{said}");
+    }
+    door.gate.written().await;
+    let log = "select distinct person from queries_log where door = 'flight' and query like '%project_id from jobs'";
+    assert!(door.scratch.sql(log)[0]["person"].as_str().unwrap().contains(" (oidc "));
 }
 
 #[tokio::test(flavor = "multi_thread")]

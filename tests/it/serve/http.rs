@@ -202,7 +202,7 @@ async fn every_page_leads_to_pages_that_are_there() {
         "/search?q=linux",
         "/sql?q=select%20grade%2C%20count(*)%20as%20n%20from%20actions%20group%20by%201",
     ];
-    let pages = door.walk(&from, 40).await;
+    let pages = door.walk(&from, 48).await;
     for kind in ["/trace/", "/agent/", "/identity/", "/run/", "/pool/", "/record/", "/reports/", "/sql?"] {
         assert!(
             pages.keys().any(|path| path.starts_with(kind)),

@@ -55,7 +55,7 @@ async fn a_scope_holds_on_every_road() {
     assert!(record.contains("masked for the role") && !record.contains("ActorUserId"), "{record}");
     door.token = Some("bearer of ned");
     let (_, record) = door.text(&format!("/record/{}", other[1])).await;
-    assert!(record.contains("<pre class=\"raw\">"), "{record}");
+    assert!(record.contains("<pre class=\"raw\""), "{record}");
     door.token = Some("bearer of otto");
     for view in ["actions", "jobs", "agents", "runs", "pools", "identities", "coverage", "lake.facts"] {
         let (_, none) = door.sql(&format!("select count(*) as n from {view}")).await;

@@ -65,5 +65,7 @@ fn a_door_to_others_needs_a_certificate_and_people() {
     assert_eq!(says("127.0.0.1:8080", false), "");
     assert!(says("0.0.0.0:8080", true).contains("set `certificate`"));
     assert!(says("[::]:8080", true).contains("set `certificate`"));
+    let open = agentrail::serve::address("0.0.0.0:8080", true, false).err().map(|e| e.to_string());
+    assert!(open.is_some_and(|says| says.contains("set `users`")));
     assert!(says("nowhere", true).contains("understand the address"));
 }

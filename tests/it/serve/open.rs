@@ -37,7 +37,7 @@ pub fn bounds() -> Bounds {
         memory_bytes: 64 << 20,
         spill_bytes: 64 << 20,
         threads: 2,
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_secs(600),
         rows: 1_000_000,
         at_once: 4,
     }
@@ -80,6 +80,33 @@ pub fn user(name: &str, role: Role, organizations: &[&str], projects: &[&str]) -
     (name.to_owned(), user)
 }
 
+/// A file of these people, read.
+pub fn directory(scratch: &Scratch, users: Option<Vec<(String, User)>>) -> Directory {
+    let path = users.map(|users| {
+        let path = scratch.path("users.toml");
+        Users(BTreeMap::from_iter(users)).write(&path).unwrap();
+        path
+    });
+    Directory::open(path, [7; 32]).unwrap()
+}
+
+/// The gate to a lake.
+pub async fn gate(scratch: &Scratch, bounds: Bounds, directory: Directory) -> Arc<Gate> {
+    let lake = Settings { free_floor_bytes: 0, ..Settings::default() };
+    let lake = Arc::new(Lake::open(&scratch.lake(), lake).await.unwrap());
+    Gate::start(lake, bounds, directory).unwrap()
+}
+
+/// How a door on this machine is opened.
+pub fn plain(certificate: Certificate) -> http::Settings {
+    http::Settings {
+        listen: "127.0.0.1:0".to_owned(),
+        certificate,
+        connections: 100,
+        metrics: MoreMetrics::default(),
+    }
+}
+
 impl Door {
     /// A door that asks nobody who they are.
     pub async fn open(scratch: Scratch, bounds: Bounds) -> Door {
@@ -107,14 +134,18 @@ impl Door {
         users: Option<Vec<(String, User)>>,
         settings: http::Settings,
     ) -> Door {
-        let lake = Settings { free_floor_bytes: 0, ..Settings::default() };
-        let lake = Arc::new(Lake::open(&scratch.lake(), lake).await.unwrap());
-        let path = users.map(|users| {
-            let path = scratch.path("users.toml");
-            Users(BTreeMap::from_iter(users)).write(&path).unwrap();
-            path
-        });
-        let gate = Gate::start(lake, bounds, Directory::open(path, [7; 32]).unwrap()).unwrap();
+        let directory = directory(&scratch, users);
+        Door::of(scratch, bounds, directory, settings).await
+    }
+
+    /// A door that asks this directory who comes.
+    pub async fn of(
+        scratch: Scratch,
+        bounds: Bounds,
+        directory: Directory,
+        settings: http::Settings,
+    ) -> Door {
+        let gate = gate(&scratch, bounds, directory).await;
         let listener = http::bind(&settings, &gate).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -111,33 +111,16 @@ async fn psql_is_refused_in_words_and_the_door_stays_open() {
     assert!(text(&out.stderr).contains("failed to sign in as `ada`: name or password is wrong"));
     let out = door.psql("nobody", "password of ada", "prefer", &["select 1"]).await.unwrap();
     assert!(text(&out.stderr).contains("failed to sign in as `nobody`: name or password is wrong"));
+    // What is refused, and with which codes, is in the hostile list; here are its words.
     for (statement, says) in [
         ("insert into actions select 1", "this server only reads"),
-        ("create table x (a int)", "this server only reads"),
-        ("drop table lake.events", "this server only reads"),
-        ("truncate lake.events", "this server only reads"),
-        ("update lake.events set action = 'x'", "this server only reads"),
-        ("delete from lake.events", "this server only reads"),
-        ("create external table x stored as csv location '/etc/passwd'", "failed to"),
-        ("copy lake.events to '/tmp/x'", "this server only reads"),
-        ("copy (select 1) to program 'id'", "this server only reads"),
-        ("copy lake.events from stdin", "this server only reads"),
-        ("explain analyze delete from lake.events", "this server only reads"),
         ("select * into x from actions", "DDL not supported"),
         ("select * from '/etc/passwd'", "not found"),
-        ("select * from 'https://example.org/x.parquet'", "not found"),
         ("set datafusion.execution.batch_size = 1", "does not have it"),
         ("set transaction_read_only = off", "this server only reads"),
-        ("set session authorization eve", "failed to"),
         ("prepare p as select 1", "by the protocol"),
         ("select repeat('x', 2000000000)", "at most 10000"),
-        ("select lpad('x', 2000000000)", "at most 10000"),
         ("select range(1, 10000000000)", "at most 4000000 are made"),
-        (
-            "select generate_series(timestamp '2000-01-01', timestamp '2200-01-01', interval '1 second')",
-            "at most 4000000",
-        ),
-        ("select array_repeat(1, 10000000000)", "Invalid function"),
         ("select 1/0", "Divide by zero"),
         ("selec 1", "failed to understand"),
         ("", ""),
@@ -181,35 +164,4 @@ async fn psycopg_and_sqlalchemy_work_and_tools_find_what_they_look_up() {
     assert!(out.status.success(), "{}\n{}", text(&out.stdout), text(&out.stderr));
     assert_eq!(text(&out.stdout).lines().count(), 21, "{}", text(&out.stdout));
     assert!(door.scratch.lake().exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_of_another_organisation_learns_nothing_not_even_by_an_error() {
-    let door = Door::open(10, false).await;
-    let hidden = [
-        "select count(*) from actions",
-        "select count(*) from lake.events where details like '%'",
-        "select count(*) from lake.facts",
-        "select count(*) from jobs",
-        "select count(*) from agents",
-        "select count(*) from trace('006d87aa-bdfd-49db-852e-be4934f0df9d')",
-        "select count(*) from actions_as_known(now())",
-        // On a row of others these would fail, and say what is in it.
-        "select count(*) from lake.events where cast(details as bigint) > 0",
-        "select count(*) from lake.events where 1 / (case when organization = 'contoso' then 0 else 1 end) > 0",
-        "select count(*) from (select cast(action as int) as n from lake.events where action like '%') where n > 0",
-        "select count(*) from lake.events e join lake.jobs j on cast(e.action as int) = j.request_id",
-        "select count(*) from queries_log where person <> 'rita'",
-    ];
-    for statement in hidden {
-        let Some(out) = door.psql("rita", "password of rita", "prefer", &[statement]).await else { return };
-        assert_eq!(text(&out.stderr), "", "{statement}");
-        assert!(
-            text(&out.stdout).contains("\n        0\n") || text(&out.stdout).contains("     0\n"),
-            "{statement}: {}",
-            text(&out.stdout)
-        );
-        let all = door.psql("ada", "password of ada", "prefer", &[statement]).await.unwrap();
-        assert!(!text(&all.stdout).contains("     0\n"), "{statement} shows nothing to anybody");
-    }
 }

@@ -9,6 +9,7 @@ use super::html::{address, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections, seen};
 use super::table::{facts_of, text};
+use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
@@ -18,19 +19,20 @@ const NOW: &str = "
       created, client_id, key_fingerprint, observed, gone, deleted_by, record_hash
     from agents_now where coalesce(organization, organization_id) = $organization and agent_id = $agent";
 const VERSIONS: &str = "
-    select \"from\", until, name, pool_name, machine, version, os, enabled, client_id, key_fingerprint, event, record_hash
-    from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent order by \"from\" desc";
+    select \"from\", until, machine, version, os, enabled, name, coalesce(organization, organization_id) as organization, pool_id, pool_name, key_fingerprint,
+      client_id, event, record_hash
+    from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent order by \"from\" desc, record_hash";
 const IDENTITIES: &str = "
     select role, identity_id, identity_name, identity_kind, machine, \"from\", until, record_hash
     from bindings where coalesce(organization, organization_id) = $organization and (agent_id = $agent
       or agent_id is null and machine in (select machine from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent))
-    order by \"from\" desc";
+    order by \"from\" desc, role, identity_id, record_hash";
 const ACTIONS: &str = "
-    select occurred, action, details, actor_id, actor_name, grade, project, run_kind, run_id, event_id
-    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent order by occurred desc";
+    select occurred, action, grade, actor_id, actor_name, project, run_kind, run_id, details, event_id
+    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent order by occurred desc, event_id";
 const JOBS: &str = "
-    select coalesce(organization, organization_id) as organization, received, finished, stage, name, pipeline_name, run_kind, run_id, run_name, request_id, result
-    from jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc";
+    select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id
+    from jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
 
 fn asks(organization: &str, agent: i64) -> [Part; 6] {
     let own = |ask: Ask| ask.text("organization", organization).int("agent", agent);
@@ -45,7 +47,8 @@ fn asks(organization: &str, agent: i64) -> [Part; 6] {
             "What changed",
             own(Ask::of_report(
                 "agent_drift",
-                "where organization = $organization and agent_id = $agent order by at desc",
+                "at, changed, before, now",
+                "where organization = $organization and agent_id = $agent order by at desc, changed, now",
             )),
             "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
         ),
@@ -67,11 +70,12 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At((organization, id)): At<(String, String)>,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let agent = number(&id, "an agent")?;
     let asked = asks(&organization, agent);
     let text_of = format!("page agent {organization} {agent}");
-    let seen = seen(&desk, &signed, text_of, &asked).await?;
+    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the agent", &id));
     }
@@ -86,7 +90,7 @@ pub(super) async fn show(
             ])
         },
     );
-    let sections = sections(seen.iter().zip(&asked).skip(1));
+    let sections = sections(seen.iter().zip(&asked).skip(1), &turns);
     let may_have = address(&["reports", "several_candidates"], &[]);
     let reach = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(

@@ -8,7 +8,8 @@ use super::html::address;
 use crate::query::{Answer, Catalogue, Object, QueryError, Session, objects_of};
 use crate::serve::http::problem::Problem;
 
-/// Rows of one table of a page.
+/// Rows of one table among others of a page, and of one that is the page.
+pub(super) const PART_ROWS: usize = 50;
 pub(super) const MOST_ROWS: usize = 200;
 
 /// A value of a parameter, which is bound and never part of the text.
@@ -26,13 +27,26 @@ pub(super) struct Ask {
     values: Vec<(&'static str, Value)>,
 }
 
-/// The first rows of an answer.
+/// Some rows of an answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     pub columns: Vec<String>,
     pub rows: Vec<Object>,
+    /// How many were skipped, and how many were asked for at most.
+    pub from: usize,
+    pub most: usize,
     /// Whether there are more.
     pub more: bool,
+    /// Whether whoever asked chose the columns: then each is shown.
+    pub chosen: bool,
+}
+
+impl Rows {
+    /// Rows that are at hand already.
+    pub fn of(columns: &[&str], rows: Vec<Object>) -> Rows {
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Rows { columns, most: rows.len(), rows, ..Rows::default() }
+    }
 }
 
 impl Ask {
@@ -40,12 +54,12 @@ impl Ask {
         Ask { sql: sql.to_owned(), values: Vec::new() }
     }
 
-    /// A part of a report that takes `since` and `until`, over all times; `rest` follows `select * from (...)`.
-    pub fn of_report(name: &str, rest: &'static str) -> Ask {
+    /// Columns of a report that takes `since` and `until`, over all times; `rest` follows `from (...)`.
+    pub fn of_report(name: &str, columns: &'static str, rest: &'static str) -> Ask {
         let sql = Catalogue::embedded().report(name).map_or("select 1 where false", |report| &report.sql);
         let all_times = [("since", "2000-01-01T00:00:00Z"), ("until", "2100-01-01T00:00:00Z")];
         Ask {
-            sql: format!("select * from ({sql}) {rest}"),
+            sql: format!("select {columns} from ({sql}) {rest}"),
             values: all_times.map(|(name, at)| (name, Value::Time(at.to_owned()))).into(),
         }
     }
@@ -73,17 +87,18 @@ impl Ask {
     }
 
     /// The first rows.
-    pub async fn rows(&self, session: &Session) -> Result<Rows, QueryError> {
-        self.most(session, MOST_ROWS).await
+    pub async fn most(&self, session: &Session, most: usize) -> Result<Rows, QueryError> {
+        self.window(session, 0, most).await
     }
 
-    pub async fn most(&self, session: &Session, most: usize) -> Result<Rows, QueryError> {
-        let sql = format!("{} limit {}", self.sql, most + 1);
+    /// Some rows, from one of them on.
+    pub async fn window(&self, session: &Session, from: usize, most: usize) -> Result<Rows, QueryError> {
+        let sql = format!("{} limit {} offset {from}", self.sql, most + 1);
         let answer = match self.values.is_empty() {
             true => session.sql(&sql).await?,
             false => session.sql_with(&sql, self.named()?).await?,
         };
-        first(answer, most).await
+        Ok(Rows { from, ..window(answer, 0, most).await? })
     }
 
     /// Where all rows can be had in this form.
@@ -103,15 +118,19 @@ impl Ask {
     }
 }
 
-/// The first rows of an answer; the rest is not asked for.
-pub(super) async fn first(mut answer: Answer, most: usize) -> Result<Rows, QueryError> {
+/// Some rows of an answer; those behind them are not asked for.
+pub(super) async fn window(mut answer: Answer, from: usize, most: usize) -> Result<Rows, QueryError> {
     let columns: Vec<String> = answer.schema.fields().iter().map(|field| field.name().clone()).collect();
-    let mut rows = Rows { columns, rows: Vec::new(), more: false };
+    let mut rows = Rows { columns, from, most, ..Rows::default() };
+    let mut skip = from;
     while rows.rows.len() <= most {
         let Some(batch) = answer.stream.next().await else { break };
         let batch = batch?;
+        let skipped = skip.min(batch.num_rows());
+        skip -= skipped;
         // One batch may hold more text than a page is to have.
-        rows.rows.extend(objects_of(&batch.slice(0, batch.num_rows().min(most + 1)))?);
+        let kept = (batch.num_rows() - skipped).min(most + 1);
+        rows.rows.extend(objects_of(&batch.slice(skipped, kept))?);
     }
     rows.more = rows.rows.len() > most;
     rows.rows.truncate(most);

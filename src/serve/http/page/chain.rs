@@ -1,4 +1,4 @@
-//! The chain from the organisation to the identity, as boxes in a row that are read as a list.
+//! The chain from the organisation to the identity: the work as a path, and who did it as boxes, read as one list.
 
 use super::html::{Html, address, html};
 use super::table::{badge, text};
@@ -13,37 +13,40 @@ struct Link {
     href: Option<String>,
     /// Whether the verdict leaves it open.
     is_open: bool,
+    /// Whether it is who did it, rather than the work that it was done in.
+    is_who: bool,
 }
 
-/// The chain of an action. What is not known is left as an empty box, so that the gap is seen.
+/// The chain of an action. What is not known is left as an empty place, so that the gap is seen.
 pub(super) fn figure(action: &Object) -> Html {
     let links = links(action);
-    let boxes: Html = links
-        .iter()
-        .map(|link| {
-            let class = match (link.name.is_empty(), link.is_open) {
-                (true, _) => "unknown",
-                (_, true) => "open",
-                _ => "known",
-            };
-            let name = match (&link.href, link.name.is_empty()) {
-                (_, true) => html!("<span class=\"name\">not known</span>"),
-                (Some(href), _) => html!("<a class=\"name\" href=\"{}\">{}</a>", href, link.name),
-                (None, _) => html!("<span class=\"name\">{}</span>", link.name),
-            };
-            html!(
-                "<li class=\"{}\"><span class=\"kind\">{}</span>{}<span class=\"under\">{}</span></li>",
-                class,
-                link.kind,
-                name,
-                link.under
-            )
-        })
-        .collect();
+    let part = |is_who: bool| links.iter().filter(|link| link.is_who == is_who).map(place).collect::<Html>();
     html!(
-        "<figure class=\"chain\"><figcaption>From the organisation to the identity {}</figcaption><ol>{}</ol></figure>",
+        "<figure class=\"chain\"><figcaption>From the organisation to the identity {}</figcaption>\
+         <ol class=\"work\">{}</ol><ol class=\"who\">{}</ol></figure>",
         badge(&text(action, "grade")),
-        boxes
+        part(false),
+        part(true)
+    )
+}
+
+fn place(link: &Link) -> Html {
+    let class = match (link.name.is_empty(), link.is_open) {
+        (true, _) => "unknown",
+        (_, true) => "open",
+        _ => "known",
+    };
+    let name = match (&link.href, link.name.is_empty()) {
+        (_, true) => html!("<span class=\"name\">not known</span>"),
+        (Some(href), _) => html!("<a class=\"name\" href=\"{}\">{}</a>", href, link.name),
+        (None, _) => html!("<span class=\"name\">{}</span>", link.name),
+    };
+    html!(
+        "<li class=\"{}\"><span class=\"kind\">{}</span> {} <span class=\"under\">{}</span></li>",
+        class,
+        link.kind,
+        name,
+        link.under
     )
 }
 
@@ -58,24 +61,32 @@ fn links(action: &Object) -> Vec<Link> {
     };
     let organization = organization(action);
     let whole = |name: &str| Some(text(action, name)).filter(|id| !id.is_empty());
-    let plain = |kind, name: String, under: String| Link { kind, name, under, href: None, is_open: false };
+    let work = |kind, name: String, under: String| Link {
+        kind,
+        name,
+        under,
+        href: None,
+        is_open: false,
+        is_who: false,
+    };
+    let who = |kind, name: String, under: String| Link { is_who: true, ..work(kind, name, under) };
     let mut all = vec![
-        plain("organisation", organization.clone(), String::new()),
-        plain("project", first([text(action, "project"), text(action, "project_id")]), String::new()),
+        work("organisation", organization.clone(), String::new()),
+        work("project", first([text(action, "project"), text(action, "project_id")]), String::new()),
     ];
     let executor = text(action, "executor");
     let several = objects(action, "candidates").len();
     let run_kind = text(action, "run_kind");
     // A person or a service acts without any of what lies between.
     if executor == "agent" || whole("run_id").is_some() || several > 0 {
-        all.push(plain(
-            "pipeline",
-            first([text(run, "pipeline_name"), text(job, "pipeline_name")]),
-            labelled("definition", action, "pipeline_id"),
-        ));
+        let pipeline = first([text(run, "pipeline_name"), text(job, "pipeline_name")]);
+        all.push(Link {
+            href: Some(address(&["search"], &[("q", &pipeline)])),
+            ..work("pipeline", pipeline, labelled("definition", action, "pipeline_id"))
+        });
         all.push(Link {
             href: whole("run_id").map(|id| address(&["run", &run_kind, &id], &[])),
-            ..plain(
+            ..work(
                 "run",
                 whole("run_id").map_or(String::new(), |id| {
                     let name = first([text(run, "name"), text(job, "run_name")]);
@@ -84,8 +95,8 @@ fn links(action: &Object) -> Vec<Link> {
                 labelled(&run_kind, action, "run_id"),
             )
         });
-        all.push(plain("stage", text(job, "stage"), String::new()));
-        all.push(plain(
+        all.push(work("stage", text(job, "stage"), String::new()));
+        all.push(work(
             "job",
             first([text(job, "name"), text(action, "job_id")]),
             labelled("request", action, "request_id"),
@@ -94,25 +105,26 @@ fn links(action: &Object) -> Vec<Link> {
         all.push(match (agent.is_empty(), several) {
             (false, _) => Link {
                 href: whole("agent_id").map(|id| address(&["agent", &organization, &id], &[])),
-                ..plain(
+                ..who(
                     "agent",
                     agent,
-                    first([text(action, "pool_name"), labelled("pool", action, "pool_id")]),
+                    first([labelled("pool", action, "pool_name"), labelled("pool", action, "pool_id")]),
                 )
             },
-            (true, 0) => plain("agent", String::new(), String::new()),
+            (true, 0) => who("agent", String::new(), String::new()),
             (true, several) => Link {
                 is_open: true,
-                ..plain("agent", format!("one of {several}"), "see the candidates".to_owned())
+                href: Some("#candidates".to_owned()),
+                ..who("agent", format!("one of {several}"), "see the candidates".to_owned())
             },
         });
-        all.push(plain("machine", text(action, "machine"), String::new()));
+        all.push(who("machine", text(action, "machine"), String::new()));
     }
     let identity = [text(action, "actor_client_id"), text(action, "actor_id"), text(action, "actor_name")];
     let identity = identity.into_iter().find(|id| !id.is_empty());
     all.push(Link {
         href: identity.as_ref().map(|id| address(&["identity", id], &[])),
-        ..plain(
+        ..who(
             "identity",
             first([text(action, "actor_name"), identity.clone().unwrap_or_default()]),
             text(action, "auth_mechanism").split(' ').next().unwrap_or_default().to_owned(),

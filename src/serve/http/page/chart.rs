@@ -1,4 +1,4 @@
-//! Pictures of numbers as inline SVG: stacked columns by day, and bars.
+//! Pictures of counts: columns stacked by grade, and bars with their labels.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,20 @@ use super::html::{Html, html};
 /// The grades from the surest to the least, as they are stacked.
 const GRADES: [&str; 7] = ["exact", "sole", "run", "narrowed", "corroborated", "none", "not_agent"];
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 180.0;
+/// The inside of a picture; it is stretched to its place, so text is never inside.
+pub(super) const WIDTH: f64 = 720.0;
+pub(super) const HEIGHT: f64 = 180.0;
 
-/// Columns by day, each stacked by grade.
-pub(super) fn by_day(title: &str, days: &BTreeMap<String, BTreeMap<String, u64>>) -> Html {
-    let most = days.values().map(|grades| grades.values().sum::<u64>()).max().unwrap_or(0).max(1);
-    let step = WIDTH / days.len().max(1) as f64;
-    let wide = (step * 0.78).min(40.0);
+/// How many actions of each grade.
+pub(super) type Grades = BTreeMap<String, u64>;
+
+/// Columns in the order of time, each stacked by grade.
+pub(super) fn columns(title: &str, unit: &str, all: &[(String, Grades)]) -> Html {
+    let most = all.iter().map(|(_, grades)| grades.values().sum::<u64>()).max().unwrap_or(0).max(1);
+    let step = WIDTH / all.len().max(1) as f64;
+    let wide = (step * 0.8).min(36.0);
     let mut columns = Html::default();
-    for (n, (day, grades)) in days.iter().enumerate() {
+    for (n, (at, grades)) in all.iter().enumerate() {
         let mut top = HEIGHT;
         for grade in GRADES {
             let count = grades.get(grade).copied().unwrap_or(0);
@@ -32,70 +36,84 @@ pub(super) fn by_day(title: &str, days: &BTreeMap<String, BTreeMap<String, u64>>
                 round(top),
                 round(wide),
                 round(tall),
-                day,
+                at,
                 count,
                 grade.replace('_', " ")
             ));
         }
     }
-    let (first, last) = (days.keys().next().cloned(), days.keys().next_back().cloned());
     let legend: Html = GRADES
         .into_iter()
-        .filter(|grade| days.values().any(|grades| grades.contains_key(*grade)))
-        .map(super::table::badge)
+        .filter_map(|grade| {
+            let count: u64 = all.iter().filter_map(|(_, grades)| grades.get(grade)).sum();
+            let entry = html!("<li>{} {}</li>", super::table::badge(grade), grouped(count));
+            (count > 0).then_some(entry)
+        })
         .collect();
     html!(
-        "<figure class=\"chart\"><figcaption>{}; the tallest day has {}</figcaption>\
-         <svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" preserveAspectRatio=\"none\">{}</svg>\
-         <p class=\"axis\"><span>{}</span><span>{}</span></p><p class=\"legend\">{}</p></figure>",
+        "<figure class=\"chart\"><figcaption>{} <span class=\"most\">at most {} in {}</span></figcaption>{}\
+         <ul class=\"legend\">{}</ul></figure>",
         title,
-        most,
-        WIDTH,
-        HEIGHT,
-        title,
-        columns,
-        first.unwrap_or_default(),
-        last.unwrap_or_default(),
+        grouped(most),
+        unit,
+        over_time(title, &columns, all.first().map(|(at, _)| at), all.last().map(|(at, _)| at)),
         legend
     )
 }
 
-/// Bars with their labels, one below the other.
+/// A picture whose horizontal axis is time.
+pub(super) fn over_time(title: &str, inside: &Html, first: Option<&String>, last: Option<&String>) -> Html {
+    html!(
+        "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" preserveAspectRatio=\"none\">{}</svg>\
+         <p class=\"axis\"><span>{}</span><span>{}</span></p>",
+        WIDTH,
+        HEIGHT,
+        title,
+        inside,
+        first.map_or("", String::as_str),
+        last.filter(|last| Some(*last) != first).map_or("", String::as_str)
+    )
+}
+
+/// Bars with their labels, one below the other; labels and numbers are text of the page.
 pub(super) fn bars(title: &str, all: &[(String, f64)]) -> Html {
-    const ROW: f64 = 24.0;
-    const LABEL: f64 = 240.0;
     let most = all.iter().map(|(_, value)| value.abs()).fold(f64::MIN_POSITIVE, f64::max);
     let rows: Html = all
         .iter()
-        .enumerate()
-        .map(|(n, (label, value))| {
-            let top = n as f64 * ROW;
-            let label: String = label.chars().take(34).collect();
+        .map(|(label, value)| {
+            let label: String = label.chars().take(80).collect();
             html!(
-                "<text class=\"label\" x=\"{}\" y=\"{}\">{}</text><rect class=\"bar\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"14\" rx=\"2\"/>\
-                 <text x=\"{}\" y=\"{}\">{}</text>",
-                LABEL - 10.0,
-                round(top + 16.0),
+                "<tr><th scope=\"row\">{}</th><td><svg viewBox=\"0 0 100 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                 <rect class=\"bar{}\" width=\"{}\" height=\"1\"/></svg></td><td class=\"n\">{}</td></tr>",
                 label,
-                LABEL,
-                round(top + 5.0),
-                round(value.abs() / most * 400.0),
-                round(LABEL + 8.0 + value.abs() / most * 400.0),
-                round(top + 16.0),
+                if *value < 0.0 { " below" } else { "" },
+                round(value.abs() / most * 100.0),
                 round(*value)
             )
         })
         .collect();
     html!(
-        "<figure class=\"bars\"><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">{}</svg></figure>",
+        "<figure class=\"bars\"><figcaption>{}</figcaption><table><caption class=\"hidden\">{}</caption>\
+         <tbody>{}</tbody></table></figure>",
         title,
-        WIDTH,
-        round(all.len() as f64 * ROW + 4.0),
         title,
         rows
     )
 }
 
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// A count with its thousands apart.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push('\u{2009}');
+        }
+        out.push(digit);
+    }
+    out
 }

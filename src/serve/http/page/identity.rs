@@ -9,6 +9,7 @@ use super::html::{address, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections, seen};
 use super::table::text;
+use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
@@ -26,26 +27,33 @@ macro_rules! names {
 
 const NAMES: &str = "
     select organization, alias, id as identity, kind, name from known_as
-    where id in (select id from known_as where id = $id or alias = $id or alias = lower($id)) order by organization, alias";
+    where id in (select id from known_as where id = $id or alias = $id or alias = lower($id)) order by organization, alias, id";
 const ACTIONS: &str = names!(
-    "select distinct a.occurred, coalesce(a.organization, a.organization_id) as organization, a.action, a.actor_name, a.auth_mechanism, a.ip,
-       a.agent_id, a.agent_name, a.executor, a.grade, a.event_id
+    "select distinct a.occurred, coalesce(a.organization, a.organization_id) as organization, a.action, a.grade, a.agent_id, a.agent_name,
+       a.executor, a.ip, a.auth_mechanism, a.actor_id, a.actor_name, a.event_id
      from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
-     order by occurred desc"
+     order by occurred desc, event_id"
+);
+/// What it acted on, and by how many agents; what it may act on stands in its grants.
+const REACHED: &str = names!(
+    "select organization, project, area, action, count(*) as times, count(distinct agent_id) as agents, min(occurred) as first, max(occurred) as last from (
+       select distinct a.event_id, a.occurred, coalesce(a.organization, a.organization_id) as organization, a.project, a.area, a.action, a.agent_id
+       from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
+     ) group by 1, 2, 3, 4 order by times desc, organization, project, action"
 );
 const AGENTS: &str = names!(
-    "select coalesce(b.organization, b.organization_id) as organization, b.role, b.agent_id, b.agent_name, b.pool_id, b.pool_name, b.machine, b.\"from\",
+    "select coalesce(b.organization, b.organization_id) as organization, b.agent_id, b.agent_name, b.machine, b.role, b.pool_id, b.pool_name, b.\"from\",
        b.until, b.record_hash
-     from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc"
+     from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc, b.role, b.agent_id, b.machine"
 );
 /// What it holds itself; what it reaches through groups takes long to work out, and is a report.
 const HOLDS: &str = names!(
-    "select distinct coalesce(g.organization, g.organization_id) as organization, g.kind, g.resource_kind, g.resource_name, g.resource_id, g.role,
+    "select distinct coalesce(g.organization, g.organization_id) as organization, g.kind, g.resource_kind, g.resource_name, g.role, g.resource_id,
        g.\"from\", g.until, g.by, g.record_hash
-     from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name"
+     from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name, g.resource_id, g.role, g.\"from\""
 );
 
-fn asks(id: &str) -> [Part; 4] {
+fn asks(id: &str) -> [Part; 5] {
     let own = |sql: &'static str| Ask::new(sql).text("id", id);
     [
         ("Names", own(NAMES), "No list of users, groups or applications names it; audit records alone do."),
@@ -55,6 +63,7 @@ fn asks(id: &str) -> [Part; 4] {
             own(HOLDS),
             "Nothing is known to be given to it directly; it may reach more through its groups.",
         ),
+        ("What it reached", own(REACHED), "It has done nothing that was recorded."),
         ("Actions", own(ACTIONS), "It has done nothing that was recorded."),
     ]
 }
@@ -63,10 +72,11 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At(id): At<String>,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let asked = asks(&id);
     let text_of = format!("page identity {id}");
-    let seen = seen(&desk, &signed, text_of, &asked).await?;
+    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the identity", &id));
     }
@@ -74,14 +84,16 @@ pub(super) async fn show(
         rows.rows.iter().map(|row| text(row, column)).find(|name| !name.is_empty())
     };
     let name =
-        named(&seen[0], "name").or_else(|| named(&seen[3], "actor_name")).unwrap_or_else(|| id.clone());
+        named(&seen[0], "name").or_else(|| named(&seen[4], "actor_name")).unwrap_or_else(|| id.clone());
     let kind = named(&seen[0], "kind").unwrap_or_else(|| "identity".to_owned());
-    let sections = sections(seen.iter().zip(&asked).rev());
+    // What it did before what is said of it.
+    const ORDER: [usize; 5] = [3, 4, 1, 2, 0];
+    let sections = sections(ORDER.into_iter().map(|n| (&seen[n], &asked[n])), &turns);
     let reach = address(&["reports", "identity_reach"], &[("who", &id)]);
     let radius = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(
-        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"id\">{}</p><p class=\"more\"><a href=\"{}\">What it reaches, also through its groups</a> <a href=\"{}\">Whose rights it has</a></p>{}",
-        kind,
+        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"under id\">{}</p><p class=\"more\"><a href=\"{}\">What it may reach, also through its groups</a> <a href=\"{}\">Whose rights it has</a></p>{}",
+        kind.replace('_', " "),
         name,
         id,
         reach,

@@ -32,7 +32,7 @@ pub(super) fn page(person: &Person, title: &str, at: &str, searched: &str, main:
         html!("<li><a href=\"{}\"{}>{}</a></li>", path, current, name)
     };
     let navigation: Html = PAGES.into_iter().map(entry).collect();
-    let who = match person.name == "local" {
+    let who = match person.key == "local" {
         true => html!("<p class=\"who\">this machine</p>"),
         false => html!(
             "<form class=\"who\" method=\"post\" action=\"/sign-out\"><span>{} <small>{}</small></span> \
@@ -41,16 +41,23 @@ pub(super) fn page(person: &Person, title: &str, at: &str, searched: &str, main:
             person.role.name()
         ),
     };
+    // The overview has a box of its own.
+    let search = match at {
+        "/" => Html::default(),
+        _ => html!(
+            "<form class=\"search\" role=\"search\" aria-label=\"Search\" action=\"/search\">\
+             <label class=\"hidden\" for=\"search\">Search an id, a name, an address or a time</label>\
+             <input id=\"search\" name=\"q\" type=\"search\" value=\"{}\" placeholder=\"Id, name, address or time\" \
+             autocomplete=\"off\" autocapitalize=\"off\" spellcheck=\"false\" maxlength=\"500\"><kbd aria-hidden=\"true\">/</kbd></form>",
+            searched
+        ),
+    };
     let head = html!(
         "<a class=\"skip\" href=\"#main\">Skip to the content</a>\
          <header><a class=\"brand\" href=\"/\">agentrail</a>\
-         <nav aria-label=\"Pages\"><ul>{}</ul></nav>\
-         <form class=\"search\" role=\"search\" aria-label=\"Search\" action=\"/search\">\
-         <label class=\"hidden\" for=\"search\">Search an id, a name, an address or a time</label>\
-         <input id=\"search\" name=\"q\" type=\"search\" value=\"{}\" placeholder=\"Id, name, address or time\" \
-         autocomplete=\"off\" spellcheck=\"false\" maxlength=\"500\"><kbd aria-hidden=\"true\">/</kbd></form>{}</header>",
+         <nav aria-label=\"Pages\"><ul>{}</ul></nav>{}{}</header>",
         navigation,
-        searched,
+        search,
         who
     );
     Page { status: StatusCode::OK, html: document(title, head, main, Html::default()) }

@@ -4,12 +4,16 @@ mod agent;
 mod ask;
 mod chain;
 mod chart;
+mod detection;
 mod html;
 mod identity;
+mod issuer;
 mod layout;
 mod overview;
 mod parts;
+mod plot;
 mod pool;
+mod prose;
 mod record;
 mod report;
 mod run;
@@ -17,7 +21,9 @@ mod search;
 mod sign;
 mod sql;
 mod table;
+mod timeline;
 mod trace;
+mod turns;
 
 use std::sync::Arc;
 
@@ -49,10 +55,14 @@ pub(super) fn router() -> Router<Arc<Desk>> {
         .route("/identity/{id}", get(identity::show))
         .route("/run/{kind}/{id}", get(run::show))
         .route("/pool/{organization}/{id}", get(pool::show))
+        .route("/detections", get(detection::list))
+        .route("/detection/{name}", get(detection::show))
         .route("/reports", get(report::list))
         .route("/reports/{name}", get(report::show))
         .route("/sql", get(sql::show))
         .route("/sign-in", get(sign::form).post(sign::enter))
+        .route("/sign-in/issuer", get(issuer::away))
+        .route("/sign-in/callback", get(issuer::back))
         .route("/sign-out", post(sign::leave))
         .route("/assets/style.css", asset("text/css; charset=utf-8", include_str!("style.css")))
         .route("/assets/script.js", asset("text/javascript; charset=utf-8", include_str!("script.js")))

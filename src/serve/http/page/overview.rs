@@ -6,10 +6,14 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::ask::{Ask, Rows};
+use super::chart::{Grades, columns, grouped};
 use super::html::{Html, html};
 use super::layout::{Page, page};
-use super::table::{Source, facts, section, text, time};
-use super::{DOOR, Failed, Visitor, chart};
+use super::table::{Source, facts, lasting, section, text, time};
+use super::timeline::{Line, Strip, lines, strips};
+use super::turns::Turns;
+use super::{DOOR, Failed, Visitor};
+use crate::model::{Ticks, Time};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
 
@@ -22,131 +26,245 @@ const HEARD: &str = "
     select coalesce(organization, organization_id) as organization, source, count(distinct pool_id) as pools, max(until) as heard_until,
       round(cast(extract(epoch from (now() - max(until))) as double) / 60, 1) as lag_minutes
     from coverage group by 1, 2 order by 1, 2";
-const GRADES: &str = "
-    select date_trunc('day', occurred) as day, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
+const BY_DAY: &str = "
+    select date_trunc('day', occurred) as at, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
+/// Of a lake of a few days, hours say more.
+const BY_HOUR: &str = "
+    select date_trunc('hour', occurred) as at, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
+/// How long after it happened an event came.
+const LAG: &str = "
+    select date_trunc('day', occurred) as at,
+      approx_percentile_cont(0.5) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as half,
+      approx_percentile_cont(0.95) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as most
+    from lake.events group by 1 order by 1 desc";
 const FINDINGS: &str = "
-    select occurred, coalesce(organization, organization_id) as organization, severity, title, says, agent_id, agent_name, event_id
-    from findings order by occurred desc";
+    select occurred, coalesce(organization, organization_id) as organization, severity, detection, says, agent_id, agent_name, grade, event_id
+    from findings where status = 'open' order by occurred desc, event_id";
+
+/// What is looked at over time: so many days, and hours where there are no more days than that.
+const DAYS: i64 = 60;
+const FEW_DAYS: usize = 3;
+const STRIPS: usize = 400;
+const LISTED: usize = 6;
 
 struct Seen {
     newest: Rows,
     heard: Rows,
-    grades: Rows,
+    by_day: Rows,
+    /// Asked where the days are few.
+    by_hour: Rows,
+    lag: Rows,
+    spans: Rows,
     alarms: Rows,
     blind: Rows,
     findings: Rows,
 }
 
-fn asks() -> [Ask; 6] {
-    [
-        Ask::new(NEWEST),
-        Ask::new(HEARD),
-        Ask::new(GRADES),
-        Ask::of_report("build_identity_alarms", "order by occurred desc"),
-        Ask::of_report(
-            "blind_windows",
-            "where gap_before is not null and source = 'jobs' order by heard_from desc",
-        ),
-        Ask::new(FINDINGS),
-    ]
+fn alarms() -> Ask {
+    const COLUMNS: &str =
+        "occurred, organization, action, grade, actor_name, ip, executor, project, event_id";
+    Ask::of_report("build_identity_alarms", COLUMNS, "order by occurred desc, event_id")
+}
+
+fn blind() -> Ask {
+    const COLUMNS: &str = "organization, source, pool_id, gap_before, heard_from, heard_until";
+    Ask::of_report(
+        "blind_windows",
+        COLUMNS,
+        "where gap_before is not null and source = 'jobs' order by heard_from desc, organization, pool_id",
+    )
+}
+
+fn spans() -> Ask {
+    Ask::of_report(
+        "blind_windows",
+        "organization, source, pool_id, heard_from, heard_until",
+        "order by heard_until desc, organization, source, pool_id",
+    )
+}
+
+fn days_of(rows: &Rows) -> usize {
+    let mut days: Vec<String> = rows.rows.iter().map(|row| text(row, "at")).collect();
+    days.dedup();
+    days.len()
 }
 
 async fn see(session: &Session) -> Result<Seen, QueryError> {
-    let [newest, heard, grades, alarms, blind, findings] = asks();
+    const MOST: usize = DAYS as usize * 7;
+    let by_day = Ask::new(BY_DAY).most(session, MOST).await?;
+    let by_hour = match days_of(&by_day) <= FEW_DAYS {
+        true => Ask::new(BY_HOUR).most(session, MOST).await?,
+        false => Rows::default(),
+    };
     Ok(Seen {
-        newest: newest.rows(session).await?,
-        heard: heard.rows(session).await?,
-        grades: grades.most(session, 400).await?,
-        alarms: alarms.most(session, 10).await?,
-        blind: blind.most(session, 10).await?,
-        findings: findings.most(session, 10).await?,
+        newest: Ask::new(NEWEST).most(session, 50).await?,
+        heard: Ask::new(HEARD).most(session, 50).await?,
+        by_day,
+        by_hour,
+        lag: Ask::new(LAG).most(session, DAYS as usize).await?,
+        spans: spans().most(session, STRIPS).await?,
+        alarms: alarms().most(session, LISTED).await?,
+        blind: blind().most(session, LISTED).await?,
+        findings: Ask::new(FINDINGS).most(session, LISTED).await?,
     })
 }
 
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor) -> Result<Page, Failed> {
     let work = desk.work(&signed, DOOR, "page /".to_owned(), async move |session| see(&session).await);
     let seen = work.await?;
-    let [newest, heard, _, alarms, blind, findings] = asks();
-    let mut days: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    for row in &seen.grades.rows {
-        let day = text(row, "day").chars().take(10).collect();
-        let count = row.get("actions").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        *days.entry(day).or_default().entry(text(row, "grade")).or_default() += count;
-    }
-    while days.len() > 60 {
-        days.pop_first();
-    }
-    let events: u64 =
-        seen.newest.rows.iter().filter_map(|row| row.get("events").and_then(serde_json::Value::as_u64)).sum();
-    let latest =
-        |column: &str| seen.newest.rows.iter().map(|row| text(row, column)).max().unwrap_or_default();
     let hero = html!(
         "<section class=\"hero\"><h1>Which agent did this, as whom, and how sure are we?</h1>\
-         <form role=\"search\" aria-label=\"Search the lake\" action=\"/search\"><label for=\"find\">Trace an id, a name, an address or a time</label>\
-         <div><input id=\"find\" name=\"q\" type=\"search\" placeholder=\"a1000000-0000-4000-8000-000000000001\" autocomplete=\"off\" \
-         spellcheck=\"false\" maxlength=\"500\"><button>Trace</button></div></form></section>"
+         <form role=\"search\" aria-label=\"Search the lake\" action=\"/search\"><label for=\"find\">An event, run or correlation id; the name of an agent, \
+         person, pool or pipeline; an address; or a time</label>\
+         <div><input id=\"find\" name=\"q\" type=\"search\" placeholder=\"linux-build-01, 2026-03-05 12:47, 198.51.100.20, ...\" autocomplete=\"off\" \
+         spellcheck=\"false\" autocapitalize=\"off\" maxlength=\"500\"><button>Trace</button></div></form></section>"
     );
-    let health = match events {
-        0 => html!(
-            "<section class=\"notice\"><h2>No audit event yet</h2><p>Nothing was ingested that you may see. Fetch some with \
-             <code>agentrail run</code> or <code>agentrail ingest FILE</code>, or ask whoever keeps your scope.</p></section>"
-        ),
-        _ => html!(
-            "<section>{}</section>",
-            facts(&[
-                ("events", html!("<b class=\"big\">{}</b>", grouped(events))),
-                ("newest event", time(&latest("newest_event"))),
-                ("newest observed", time(&latest("newest_observed"))),
-                ("organisations", html!("<b class=\"big\">{}</b>", seen.newest.rows.len())),
-            ])
-        ),
-    };
-    let grades = match days.is_empty() {
-        true => Html::default(),
-        false => html!(
-            "<section><div class=\"title\"><h2>How sure</h2><p><a href=\"/reports/grades\">All days</a></p></div>{}</section>",
-            chart::by_day("Actions by day and grade", &days)
-        ),
+    // There is no page of these: the last of them are shown, and the downloads have all.
+    let turns = Turns::default();
+    let listed = |title: &str, rows: &Rows, ask: Ask, empty: &str| {
+        section(title, rows, &Source::Ask(&ask), &turns, empty)
     };
     let main: Html = [
         hero,
-        health,
-        grades,
-        section(
-            "Alarms",
-            &seen.alarms,
-            &Source::Ask(&alarms),
-            "No build identity was used while no job of its scope ran.",
-        ),
-        section("Findings", &seen.findings, &Source::Ask(&findings), "No detection has found anything."),
-        section(
+        health(&seen),
+        listed("Alarms", &seen.alarms, alarms(), "No build identity was used while no job of its scope ran."),
+        listed("Findings", &seen.findings, Ask::new(FINDINGS), "No detection has found anything."),
+        html!("<p><a href=\"/detections\">All detections, and what none of them sees</a></p>"),
+        over_time(&seen),
+        listed(
             "Blind windows",
             &seen.blind,
-            &Source::Ask(&blind),
+            blind(),
             "The job requests of no pool fell silent once they were heard.",
         ),
-        section(
+        listed(
             "Heard",
             &seen.heard,
-            &Source::Ask(&heard),
+            Ask::new(HEARD),
             "No source was heard yet: without jobs and agents no verdict can be sole. Set [azure_devops] to have them polled.",
         ),
-        section("Events by organisation", &seen.newest, &Source::Ask(&newest), "No audit event yet."),
+        listed("Events by organisation", &seen.newest, Ask::new(NEWEST), "No audit event yet."),
     ]
     .into_iter()
     .collect();
     Ok(page(&signed.person, "Overview", "/", "", main))
 }
 
-/// A count with its thousands apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
+/// How much there is, and how late.
+fn health(seen: &Seen) -> Html {
+    let events: u64 =
+        seen.newest.rows.iter().filter_map(|row| row.get("events").and_then(serde_json::Value::as_u64)).sum();
+    if events == 0 {
+        return html!(
+            "<section class=\"notice\"><h2>No audit event yet</h2><p>Nothing was ingested that you may see. Fetch some with \
+             <code>agentrail run</code> or <code>agentrail ingest FILE</code>, or ask whoever keeps your scope.</p></section>"
+        );
+    }
+    let latest =
+        |column: &str| seen.newest.rows.iter().map(|row| text(row, column)).max().unwrap_or_default();
+    let organizations = match seen.newest.rows.as_slice() {
+        [only] => html!("{}", text(only, "organization")),
+        several => html!("{}", several.len()),
+    };
+    let heard = seen.heard.rows.iter().filter(|row| text(row, "source") == "jobs");
+    let heard = heard.map(|row| text(row, "heard_until")).min().unwrap_or_default();
+    html!(
+        "<section>{}</section>",
+        facts(&[
+            ("events", html!("<b class=\"big\">{}</b>", grouped(events))),
+            (
+                if seen.newest.rows.len() == 1 { "organisation" } else { "organisations" },
+                html!("<b class=\"big\">{}</b>", organizations)
+            ),
+            ("newest event", time(&latest("newest_event"))),
+            ("newest came", time(&latest("newest_observed"))),
+            ("jobs heard until", time(&heard)),
+        ])
+    )
+}
+
+fn over_time(seen: &Seen) -> Html {
+    let few = !seen.by_hour.rows.is_empty();
+    let counts = match few {
+        true => filled(&seen.by_hour, Ticks::seconds(3600), 13),
+        false => filled(&seen.by_day, Ticks::days(1), 10),
+    };
+    if counts.is_empty() {
+        return Html::default();
+    }
+    let unit = if few { "an hour" } else { "a day" };
+    let point = |row: &crate::query::Object, column: &str| {
+        Some((Time::parse(&text(row, "at"))?, row.get(column)?.as_f64()?.max(0.0)))
+    };
+    let line = |name: &str, column: &str| Line {
+        name: name.to_owned(),
+        points: seen.lag.rows.iter().rev().filter_map(|row| point(row, column)).collect(),
+    };
+    html!(
+        "<section><div class=\"title\"><h2>How sure</h2><p class=\"downloads\"><a href=\"/reports/grades\">By day and executor</a></p></div>{}</section>\
+         <section class=\"pair\"><h2 class=\"hidden\">How late and how whole</h2>{}{}</section>",
+        columns("Actions by grade", unit, &counts),
+        strips("When each source was heard", &heard(&seen.spans)),
+        lines(
+            "From what happened to its arrival",
+            &[line("half within", "half"), line("95 % within", "most")],
+            lasting
+        )
+    )
+}
+
+/// The counts of each day or hour, also of those on which nothing happened: a gap is to be seen as one.
+fn filled(rows: &Rows, step: Ticks, length: usize) -> Vec<(String, Grades)> {
+    let mut all: BTreeMap<Time, Grades> = BTreeMap::new();
+    for row in &rows.rows {
+        let Some(at) = Time::parse(&text(row, "at")) else { continue };
+        let count = row.get("actions").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        *all.entry(at).or_default().entry(text(row, "grade")).or_default() += count;
+    }
+    let Some(last) = all.keys().next_back().copied() else { return Vec::new() };
+    let most = if step == Ticks::days(1) { DAYS } else { FEW_DAYS as i64 * 24 };
+    let first = all.keys().next().copied().unwrap_or(last).max(last - Ticks(step.0 * (most - 1)));
+    let mut at = first;
+    let mut out = Vec::new();
+    while at <= last {
+        let named = at.to_string().replace('T', " ");
+        let named = named.get(..length).unwrap_or(&named).to_owned();
+        out.push((
+            if length == 13 { format!("{named}:00") } else { named },
+            all.remove(&at).unwrap_or_default(),
+        ));
+        at = at + step;
     }
     out
+}
+
+/// What was heard of each pool, over the same days.
+fn heard(rows: &Rows) -> Vec<Strip> {
+    let instant = |row: &crate::query::Object, column: &str| Time::parse(&text(row, column));
+    let last = rows.rows.iter().filter_map(|row| instant(row, "heard_until")).max().unwrap_or_default();
+    let first = last - Ticks::days(DAYS);
+    let one = rows.rows.iter().all(|row| text(row, "organization") == text(&rows.rows[0], "organization"));
+    let mut all: BTreeMap<String, Vec<(Time, Time)>> = BTreeMap::new();
+    for row in &rows.rows {
+        let (Some(from), Some(until)) = (instant(row, "heard_from"), instant(row, "heard_until")) else {
+            continue;
+        };
+        let pool = text(row, "pool_id");
+        let mut name = text(row, "source");
+        if !pool.is_empty() {
+            name = format!("{name} of pool {pool}");
+        }
+        if !one {
+            name = format!("{}: {name}", text(row, "organization"));
+        }
+        if until >= first {
+            all.entry(name).or_default().push((from.max(first), until));
+        }
+    }
+    all.into_iter()
+        .map(|(name, mut spans)| {
+            spans.sort();
+            Strip { name, spans }
+        })
+        .collect()
 }

@@ -1,9 +1,10 @@
 //! Pages of parts: what each asks, in one session, and its section.
 
 use super::DOOR;
-use super::ask::{Ask, Rows};
+use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::Html;
-use super::table::{Source, section};
+use super::table::{Source, name_of, section};
+use super::turns::Turns;
 use crate::serve::gate::Refusal;
 use crate::serve::http::Desk;
 use crate::serve::http::sign_in::Signed;
@@ -17,12 +18,14 @@ pub(super) async fn seen(
     signed: &Signed,
     text: String,
     parts: &[Part],
+    turns: &Turns,
 ) -> Result<Vec<Rows>, Refusal> {
-    let asks: Vec<Ask> = parts.iter().map(|(_, ask, _)| ask.clone()).collect();
+    let asks: Vec<(Ask, usize)> =
+        parts.iter().map(|(title, ask, _)| (ask.clone(), turns.at(&name_of(title)))).collect();
     let see = async move |session| {
         let mut all = Vec::with_capacity(asks.len());
-        for ask in &asks {
-            all.push(ask.rows(&session).await?);
+        for (ask, from) in &asks {
+            all.push(ask.window(&session, *from, PART_ROWS).await?);
         }
         Ok(all)
     };
@@ -30,6 +33,6 @@ pub(super) async fn seen(
 }
 
 /// The sections of parts with their rows, in this order.
-pub(super) fn sections<'p>(parts: impl Iterator<Item = (&'p Rows, &'p Part)>) -> Html {
-    parts.map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), empty)).collect()
+pub(super) fn sections<'p>(parts: impl Iterator<Item = (&'p Rows, &'p Part)>, turns: &Turns) -> Html {
+    parts.map(|(rows, (title, ask, empty))| section(title, rows, &Source::Ask(ask), turns, empty)).collect()
 }

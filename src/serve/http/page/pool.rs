@@ -9,6 +9,7 @@ use super::html::{Html, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections, seen};
 use super::table::{facts_of, text};
+use super::turns::Turns;
 use super::{Failed, Visitor, chart, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
@@ -17,11 +18,11 @@ const POOL: &str = "
     select coalesce(organization, organization_id) as organization, pool_id, name, is_hosted, pool_type, size, observed, record_hash
     from pools where queue_id is null and coalesce(organization, organization_id) = $organization and pool_id = $pool";
 const AGENTS: &str = "
-    select coalesce(organization, organization_id) as organization, agent_id, name as agent_name, machine, version, os, enabled, status, observed, gone
-    from agents_now where coalesce(organization, organization_id) = $organization and pool_id = $pool order by gone is not null, name";
+    select coalesce(organization, organization_id) as organization, agent_id, name as agent_name, machine, version, enabled, status, observed, gone, os
+    from agents_now where coalesce(organization, organization_id) = $organization and pool_id = $pool order by gone is not null, name, agent_id, gone";
 const JOBS: &str = "
-    select coalesce(organization, organization_id) as organization, queued, received, finished, name, pipeline_name, agent_id, agent_name, run_kind, run_id, result
-    from jobs where coalesce(organization, organization_id) = $organization and pool_id = $pool order by queued desc";
+    select coalesce(organization, organization_id) as organization, queued, agent_id, agent_name, result, pipeline_name, name, run_kind, run_id, received, finished
+    from jobs where coalesce(organization, organization_id) = $organization and pool_id = $pool order by queued desc, request_id desc";
 
 fn asks(organization: &str, pool: i64) -> [Part; 4] {
     let own = |ask: Ask| ask.text("organization", organization).int("pool", pool);
@@ -31,6 +32,7 @@ fn asks(organization: &str, pool: i64) -> [Part; 4] {
             "Utilisation",
             own(Ask::of_report(
                 "pool_utilisation",
+                "hour, jobs, agents, busy_minutes, mean_wait_seconds",
                 "where organization = $organization and pool_id = $pool order by hour desc",
             )),
             "No job is known to have run in it.",
@@ -44,11 +46,12 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At((organization, id)): At<(String, String)>,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let pool = number(&id, "a pool")?;
     let asked = asks(&organization, pool);
     let text_of = format!("page pool {organization} {pool}");
-    let seen = seen(&desk, &signed, text_of, &asked).await?;
+    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the pool", &id));
     }
@@ -76,11 +79,11 @@ pub(super) async fn show(
     let picture = match busy.is_empty() {
         true => Html::default(),
         false => html!(
-            "<section><h2>Busy minutes</h2>{}</section>",
-            chart::bars("Busy minutes by hour, the last hours with jobs", &busy)
+            "<section><h2>How busy</h2>{}</section>",
+            chart::bars("Busy minutes in each of these hours with jobs", &busy)
         ),
     };
-    let sections = sections(seen.iter().zip(&asked).skip(1));
+    let sections = sections(seen.iter().zip(&asked).skip(1), &turns);
     let main = html!("<p class=\"over\">Pool</p><h1>{}</h1>{}{}{}", name, known, picture, sections);
     Ok(page(&signed.person, &format!("Pool {name}"), "/search", &name, main))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 
 use super::ask::{Ask, Rows};
-use super::html::{Html, address, html};
+use super::html::{Html, html};
 use super::layout::{Page, page};
 use super::table::{Source, downloads, facts_of, text};
 use super::{DOOR, Failed, Visitor, unknown};
@@ -51,18 +51,17 @@ pub(super) async fn show(
                     "<p class=\"notice\">The record itself is masked for the role <b>reader</b>: it can name secrets. An analyst can open it.</p>"
                 ),
                 true => html!("<p class=\"empty\">The record is empty.</p>"),
-                false => html!("<pre class=\"raw\"><code>{}</code></pre>", indented(&raw)),
+                false => html!("<pre class=\"raw\" tabindex=\"0\" role=\"region\" aria-label=\"The record as it was sent\"><code>{}</code></pre>", indented(&raw)),
             };
             let known = facts_of(row, &["kind", "event_id", "key", "occurred", "observed", "organization", "url", "record_hash"]);
             html!("<section>{}{}</section>", known, shown)
         })
         .collect();
     let main = html!(
-        "<p class=\"over\">Record</p><h1 class=\"id\">{}</h1>{}{}<p><a href=\"{}\">Permalink</a></p>",
+        "<p class=\"over\">Record</p><h1 class=\"id\">{}...</h1>{}{}",
         hash.get(..16).unwrap_or(&hash),
         downloads("Record", &seen, &Source::Ask(&ask)),
-        parts,
-        address(&["record", &hash], &[])
+        parts
     );
     Ok(page(&signed.person, "Record", "/search", "", main))
 }

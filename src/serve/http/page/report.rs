@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
-use super::ask::{MOST_ROWS, first};
+use super::ask::{MOST_ROWS, window};
 use super::html::{Html, address, html};
 use super::layout::{Page, page};
 use super::table::{Source, section};
+use super::turns::Turns;
 use super::{DOOR, Failed, Visitor};
 use crate::query::{Catalogue, Query};
 use crate::serve::gate::Refusal;
 use crate::serve::http::Desk;
-use crate::serve::http::api::pairs;
 use crate::serve::http::problem::At;
 
 pub(super) async fn list(Visitor(signed): Visitor) -> Page {
@@ -46,11 +46,11 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At(name): At<String>,
-    RawQuery(query): RawQuery,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let report = Catalogue::embedded().report(&name).map_err(Refusal::from)?;
     let given: Vec<(String, String)> =
-        pairs(query).into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        turns.given().into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let has_all = report
         .params
         .iter()
@@ -58,16 +58,16 @@ pub(super) async fn show(
     let answer = match has_all {
         false => html!("<p class=\"empty\">Fill in what it needs, then ask.</p>"),
         true => {
-            let (own, own_given) = (report.name.clone(), given.clone());
+            let (own, own_given, from) = (report.name.clone(), given.clone(), turns.at("answer"));
             let text = format!("report {name} {}", serde_json::json!(given));
             let work = desk.work(&signed, DOOR, text, async move |session| {
-                first(session.report(&own, &own_given).await?, MOST_ROWS).await
+                window(session.report(&own, &own_given).await?, from, MOST_ROWS).await
             });
             let rows = work.await?;
             let query: Vec<(&str, &str)> = given.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             let path = ["api", "reports", &report.name];
             let empty = "It has no row for these parameters: nothing of this kind was recorded, or it lies outside your scope or these times.";
-            section("Answer", &rows, &Source::Path(&path, &query), empty)
+            section("Answer", &rows, &Source::Path(&path, &query), &turns, empty)
         }
     };
     let fields: Html = report

@@ -9,6 +9,7 @@ use super::html::{Html, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections, seen};
 use super::table::{facts_of, text};
+use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
@@ -18,16 +19,16 @@ const RUN: &str = "
       finished, requested_for, requested_for_id as identity, requested_by, reason, source_branch, source_version, record_hash
     from runs where run_kind = $kind and run_id = $run";
 const JOBS: &str = "
-    select coalesce(organization, organization_id) as organization, stage, name, attempt, agent_id, agent_name, pool_id, pool_name, queued, received,
-      finished, result, request_id, record_hash
-    from jobs where run_kind = $kind and run_id = $run order by queued, received, stage, name";
+    select coalesce(organization, organization_id) as organization, stage, name, result, agent_id, agent_name, pool_id, pool_name, received, finished,
+      queued, attempt, request_id, record_hash
+    from jobs where run_kind = $kind and run_id = $run order by queued, received, stage, name, request_id";
 const ACTIONS: &str = "
-    select occurred, coalesce(organization, organization_id) as organization, action, details, actor_id, actor_name, agent_id, agent_name, grade, event_id
-    from actions where run_kind = $kind and run_id = $run order by occurred";
+    select occurred, coalesce(organization, organization_id) as organization, action, grade, agent_id, agent_name, actor_id, actor_name, details, event_id
+    from actions where run_kind = $kind and run_id = $run order by occurred, event_id";
 const AGENTS: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, agent_name, max(pool_id) as pool_id, max(pool_name) as pool_name,
       count(*) as jobs, min(received) as first, max(finished) as last
-    from jobs where run_kind = $kind and run_id = $run and agent_name is not null group by 1, 2, 3 order by 3";
+    from jobs where run_kind = $kind and run_id = $run and agent_name is not null group by 1, 2, 3 order by 3, 1, 2";
 
 fn asks(kind: &str, run: i64) -> [Part; 4] {
     let own = |sql: &'static str| Ask::new(sql).text("kind", kind).int("run", run);
@@ -47,11 +48,12 @@ pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
     At((kind, id)): At<(String, String)>,
+    turns: Turns,
 ) -> Result<Page, Failed> {
     let run = number(&id, "a run")?;
     let asked = asks(&kind, run);
     let text_of = format!("page run {kind} {run}");
-    let seen = seen(&desk, &signed, text_of, &asked).await?;
+    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
     if seen.iter().all(|rows| rows.rows.is_empty()) {
         return Err(unknown("the run", &format!("{kind} {id}")));
     }
@@ -87,7 +89,7 @@ pub(super) async fn show(
         false => known,
     };
     let name = seen[0].rows.first().map(|row| text(row, "name")).unwrap_or_default();
-    let sections = sections(seen.iter().zip(&asked).skip(1));
+    let sections = sections(seen.iter().zip(&asked).skip(1), &turns);
     let main = html!(
         "<p class=\"over\">{} {}</p><h1>{}</h1>{}{}",
         kind,

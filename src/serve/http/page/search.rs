@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
-use super::ask::{Ask, Rows};
+use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::{Html, address, html};
 use super::layout::{Page, page};
-use super::table::{Source, section, text};
+use super::table::{Source, name_of, section, text};
+use super::turns::Turns;
 use super::{DOOR, Failed, Visitor};
 use crate::query::{Object, QueryError, Session};
 use crate::serve::http::Desk;
-use crate::serve::http::api::pairs;
 use crate::serve::http::question::take;
 
 const MOST_TEXT: usize = 500;
@@ -19,43 +19,45 @@ const MOST_TEXT: usize = 500;
 macro_rules! actions {
     ($filter:literal) => {
         concat!(
-            "select occurred, coalesce(organization, organization_id) as organization, action, actor_id, actor_name, \
-             agent_id, agent_name, executor, grade, ip, event_id from actions where ",
+            "select occurred, coalesce(organization, organization_id) as organization, action, grade, agent_id, agent_name, \
+             actor_id, actor_name, executor, ip, event_id from actions where ",
             $filter
         )
     };
 }
 
-const BY_ID: &str =
-    actions!("event_id = $q or correlation_id = $q or authorization_id = $q order by occurred desc");
-const BY_IP: &str = actions!("ip = $q order by occurred desc");
-const BY_TIME: &str =
-    actions!("occurred >= cast($q as timestamp) and occurred < cast($until as timestamp) order by occurred");
+const BY_ID: &str = actions!(
+    "event_id = $q or correlation_id = $q or authorization_id = $q order by occurred desc, event_id"
+);
+const BY_IP: &str = actions!("ip = $q order by occurred desc, event_id");
+const BY_TIME: &str = actions!(
+    "occurred >= cast($q as timestamp) and occurred < cast($until as timestamp) order by occurred, event_id"
+);
 const RUNS: &str = "
     select distinct coalesce(organization, organization_id) as organization, run_kind, run_id, run_name, pipeline_name
     from jobs where run_id = $q
     union
     select distinct coalesce(organization, organization_id), run_kind, run_id, name, pipeline_name from runs where run_id = $q
-    order by 1, 2";
+    order by 1, 2, 3, 4, 5";
 const RUNS_BY_NAME: &str = "
     select coalesce(organization, organization_id) as organization, run_kind, run_id, name, pipeline_name, started, finished, result
-    from runs where name = $q or lower(pipeline_name) = lower($q) order by started desc";
+    from runs where name = $q or lower(pipeline_name) = lower($q) order by started desc, organization, run_id";
 const AGENTS: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, name as agent_name, pool_id, pool_name, machine, version, gone
     from agents_now where strpos(lower(name), lower($q)) > 0 or lower(machine) = lower($q) or cast(agent_id as varchar) = $q
-    order by lower(name) <> lower($q), name";
+    order by lower(name) <> lower($q), name, organization, agent_id, gone";
 const IDENTITIES: &str = "
     select organization, id as identity, max(name) as name, max(kind) as kind
-    from known_as where lower(alias) = lower($q) or strpos(lower(name), lower($q)) > 0 group by 1, 2 order by 3";
+    from known_as where lower(alias) = lower($q) or strpos(lower(name), lower($q)) > 0 group by 1, 2 order by 3, 1, 2";
 const ACTORS: &str = "
     select coalesce(organization, organization_id) as organization, coalesce(actor_client_id, actor_id) as identity, max(actor_name) as name,
       max(actor_kind) as kind, count(*) as actions, max(occurred) as last
     from lake.events
     where strpos(lower(actor_name), lower($q)) > 0 or lower(actor_upn) = lower($q) or actor_id = lower($q) or actor_client_id = lower($q)
-    group by 1, 2 order by 3";
+    group by 1, 2 order by 3, 1, 2";
 const POOLS: &str = "
     select coalesce(organization, organization_id) as organization, pool_id, max(name) as pool_name
-    from pools where queue_id is null and pool_id is not null and strpos(lower(name), lower($q)) > 0 group by 1, 2 order by 3";
+    from pools where queue_id is null and pool_id is not null and strpos(lower(name), lower($q)) > 0 group by 1, 2 order by 3, 1, 2";
 
 /// What is asked of the lake for a text: a title, and the statement with the text bound.
 fn asks(q: &str) -> Vec<(&'static str, Ask)> {
@@ -103,10 +105,10 @@ fn span(q: &str) -> Option<(String, String)> {
     Some((format!("{text}{first}"), format!("{text}{last}")))
 }
 
-async fn find(session: &Session, asks: &[(&'static str, Ask)]) -> Result<Vec<Rows>, QueryError> {
+async fn find(session: &Session, asks: &[(Ask, usize)]) -> Result<Vec<Rows>, QueryError> {
     let mut all = Vec::new();
-    for (_, ask) in asks {
-        let rows = match ask.most(session, 50).await {
+    for (ask, from) in asks {
+        let rows = match ask.window(session, *from, PART_ROWS).await {
             // A text in the form of a time need not be one.
             Err(QueryError::Plan(_)) => Rows::default(),
             rows => rows?,
@@ -144,9 +146,9 @@ fn place(row: &Object) -> Option<String> {
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
-    RawQuery(query): RawQuery,
+    turns: Turns,
 ) -> Result<Page, Failed> {
-    let q = take(&mut pairs(query), "q").unwrap_or_default();
+    let q = take(&mut turns.given(), "q").unwrap_or_default();
     let q: String = q.trim().chars().take(MOST_TEXT).collect();
     if q.is_empty() {
         let main = html!(
@@ -156,20 +158,22 @@ pub(super) async fn show(
         return Ok(page(&signed.person, "Search", "/search", "", main));
     }
     let asked = asks(&q);
-    let own = asked.clone();
+    let own: Vec<(Ask, usize)> =
+        asked.iter().map(|(title, ask)| (ask.clone(), turns.at(&name_of(title)))).collect();
     let work =
         desk.work(&signed, DOOR, format!("search {q}"), async move |session| find(&session, &own).await);
     let found = work.await?;
     let mut places: Vec<String> = found.iter().flat_map(|rows| &rows.rows).filter_map(place).collect();
     places.dedup();
-    if let [only] = places.as_slice() {
+    let is_first = found.iter().all(|rows| rows.from == 0);
+    if let (true, [only]) = (is_first, places.as_slice()) {
         return Err(Failed::Elsewhere(only.clone()));
     }
     let lists: Html = found
         .iter()
         .zip(&asked)
-        .filter(|(rows, _)| !rows.rows.is_empty())
-        .map(|(rows, (title, ask))| section(title, rows, &Source::Ask(ask), ""))
+        .filter(|(rows, _)| !rows.rows.is_empty() || rows.from > 0)
+        .map(|(rows, (title, ask))| section(title, rows, &Source::Ask(ask), &turns, ""))
         .collect();
     let lists = match lists.is_empty() {
         false => lists,

@@ -9,15 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect};
 
 use super::Failed;
-use super::html::{Html, html};
+use super::html::{Html, address, html};
 use super::layout::{Page, bare};
 use crate::serve::http::Desk;
 use crate::serve::http::api::pairs;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::question::take;
 use crate::serve::http::sign_in::{Client, prove, session, set_cookie};
-use crate::serve::proof::proof;
-use crate::serve::sessions::Session;
+use crate::serve::users::Person;
 
 type Answered = Result<Response<axum::body::Body>, Failed>;
 
@@ -26,11 +25,11 @@ pub(super) async fn form(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuer
     if desk.gate.directory().is_open() {
         return Err(Failed::Elsewhere(next));
     }
-    Ok(ask(StatusCode::OK, &next, "", "").into_response())
+    Ok(ask(&desk, StatusCode::OK, &next, "", "").into_response())
 }
 
 /// A path of this server; what leads elsewhere leads to the overview.
-fn own(next: Option<String>) -> String {
+pub(super) fn own(next: Option<String>) -> String {
     let is_own = |next: &String| {
         next.starts_with('/')
             && !next.starts_with("//")
@@ -40,22 +39,39 @@ fn own(next: Option<String>) -> String {
     next.filter(is_own).unwrap_or_else(|| "/".to_owned())
 }
 
-fn ask(status: StatusCode, next: &str, name: &str, wrong: &str) -> Page {
+/// The ways in that there are.
+pub(super) fn ask(desk: &Desk, status: StatusCode, next: &str, name: &str, wrong: &str) -> Page {
     let wrong = match wrong {
         "" => Html::default(),
         wrong => html!("<p class=\"notice bad\" role=\"alert\">{}</p>", wrong),
     };
+    let directory = desk.gate.directory();
+    let by_issuer = directory.issuer().filter(|issuer| issuer.has_page()).map(|issuer| {
+        let there = address(&["sign-in", "issuer"], &[("next", next)]);
+        html!("<p><a class=\"button\" href=\"{}\">Sign in with {}</a></p>", there, issuer.title())
+    });
+    let by_password = match directory.has_users() {
+        true => html!(
+            "<form method=\"post\" action=\"/sign-in\">\
+             <input type=\"hidden\" name=\"next\" value=\"{}\">\
+             <label for=\"name\">Name</label><input id=\"name\" name=\"name\" value=\"{}\" autocomplete=\"username\" required autofocus>\
+             <label for=\"password\">Password</label>\
+             <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
+             <button>Sign in</button></form>\
+             <p class=\"empty\">No password yet? Whoever runs the server makes one with <code>agentrail user add NAME</code>.</p>",
+            next,
+            name
+        ),
+        false if by_issuer.is_none() => {
+            html!("<p class=\"empty\">Nobody signs in on this page: programs send tokens of the issuer.</p>")
+        }
+        false => Html::default(),
+    };
     let main = html!(
-        "<section class=\"sign\"><h1>Sign in</h1>{}<form method=\"post\" action=\"/sign-in\">\
-         <input type=\"hidden\" name=\"next\" value=\"{}\">\
-         <label for=\"name\">Name</label><input id=\"name\" name=\"name\" value=\"{}\" autocomplete=\"username\" required autofocus>\
-         <label for=\"password\">Password</label>\
-         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
-         <button>Sign in</button></form>\
-         <p class=\"empty\">No password yet? Whoever runs the server makes one with <code>agentrail user add NAME</code>.</p></section>",
+        "<section class=\"sign\"><h1>Sign in</h1>{}{}{}</section>",
         wrong,
-        next,
-        name
+        by_issuer.unwrap_or_default(),
+        by_password
     );
     bare(status, "Sign in", main, Html::default())
 }
@@ -69,20 +85,23 @@ pub(super) async fn enter(
     let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
     let mut part = |name| take(&mut pairs, name).unwrap_or_default();
     let (name, password, next) = (part("name"), part("password"), own(Some(part("next"))));
-    let wrong = |status, says: &str| Ok(ask(status, &next, &name, says).into_response());
+    let wrong = |status, says: &str| Ok(ask(&desk, status, &next, &name, says).into_response());
     let person = match prove(&desk, &name, &password, &client).await {
         Ok(Some(person)) => person,
         Ok(None) => return wrong(StatusCode::UNAUTHORIZED, "The name or the password is wrong. Try again."),
         Err(problem) => return wrong(problem.status, &problem.detail),
     };
-    // Another id for each sign-in; the one of before, if any, is worth nothing any more.
-    if let Some(old) = session(&headers) {
+    let id = open(&desk, &headers, &person)?;
+    Ok(with_cookie(&desk, Some(&id), &next))
+}
+
+/// Another id for each sign-in; the one of before, if any, is worth nothing any more.
+pub(super) fn open(desk: &Desk, headers: &HeaderMap, person: &Person) -> Result<String, Problem> {
+    if let Some(old) = session(headers) {
         desk.sessions.close(old);
     }
     let full = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "keep another sign-in; try again later");
-    let session = Session { proof: proof(desk.gate.directory(), &person.name), name: person.name };
-    let id = desk.sessions.open(session, Instant::now()).ok_or_else(full)?;
-    Ok(with_cookie(&desk, Some(&id), &next))
+    desk.sessions.open(desk.gate.directory().standing(person), Instant::now()).ok_or_else(full)
 }
 
 pub(super) async fn leave(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Answered {

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::ask::{Ask, Rows};
 use super::html::{Html, address, html};
+use super::turns::Turns;
 use crate::query::Object;
 
 /// The longest text that a cell shows.
@@ -30,39 +31,69 @@ impl Source<'_> {
 }
 
 /// A section with a table. Where there are no rows, `empty` says what that means and what to do.
-pub(super) fn section(title: &str, rows: &Rows, source: &Source<'_>, empty: &str) -> Html {
-    let body =
-        if rows.rows.is_empty() { html!("<p class=\"empty\">{}</p>", empty) } else { table(title, rows) };
+pub(super) fn section(title: &str, rows: &Rows, source: &Source<'_>, turns: &Turns, empty: &str) -> Html {
+    let name = name_of(title);
+    if rows.rows.is_empty() {
+        let says = match rows.from {
+            0 => html!("{}", empty),
+            from => html!(
+                "There are no more than {} rows. <a href=\"{}\">From the first</a>",
+                from,
+                turns.first(&name)
+            ),
+        };
+        return html!("<section id=\"{}\"><h2>{}</h2><p class=\"empty\">{}</p></section>", name, title, says);
+    }
     html!(
-        "<section><div class=\"title\"><h2>{}</h2>{}</div>{}</section>",
+        "<section id=\"{}\"><div class=\"title\"><h2>{}</h2>{}</div>{}{}</section>",
+        name,
         title,
         downloads(title, rows, source),
-        body
+        table(title, rows),
+        turns.links(&name, title, rows)
     )
 }
 
-/// The links to all rows of a table.
+/// What a table is called in addresses and files.
+pub(super) fn name_of(title: &str) -> String {
+    title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// How many rows are shown, and the links to all of them.
 pub(super) fn downloads(title: &str, rows: &Rows, source: &Source<'_>) -> Html {
-    let name: String =
-        title.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let links: Html = [("csv", "CSV"), ("ndjson", "NDJSON"), ("arrow", "Arrow")]
         .map(|(form, label)| {
-            let href = source.download(form, &name);
+            let href = source.download(form, &name_of(title));
             html!("<a href=\"{}\" aria-label=\"Download {} as {}\">{}</a> ", href, title, label, label)
         })
         .into_iter()
         .collect();
-    let count = match (rows.more, rows.rows.len()) {
-        (true, count) => html!("first {} rows", count),
-        (false, 1) => html!("1 row"),
-        (false, count) => html!("{} rows", count),
+    let of = match same_organization(rows) {
+        Some(organization) => format!(" of {organization}"),
+        None => String::new(),
+    };
+    let count = match (rows.from, rows.more, rows.rows.len()) {
+        (0, true, count) => format!("first {count} rows{of}"),
+        (0, false, 1) => format!("1 row{of}"),
+        (0, false, count) => format!("{count} rows{of}"),
+        (from, _, count) => format!("rows {} to {}{of}", from + 1, from + count),
     };
     html!("<p class=\"downloads\"><span>{}</span> {}</p>", count, links)
 }
 
+/// The organisation of all rows, which then needs no column.
+fn same_organization(rows: &Rows) -> Option<&str> {
+    let first = rows.rows.first()?.get("organization")?.as_str()?;
+    let is_same = |row: &Object| row.get("organization").and_then(Json::as_str) == Some(first);
+    (!rows.chosen && rows.columns.len() > 2 && rows.rows.iter().all(is_same)).then_some(first)
+}
+
 /// The table itself.
 pub(super) fn table(title: &str, rows: &Rows) -> Html {
-    let columns: Vec<&String> = rows.columns.iter().filter(|column| !is_helper(column, rows)).collect();
+    let without = same_organization(rows).is_some();
+    let is_shown =
+        |column: &str| rows.chosen || !(is_helper(column, rows) || without && column == "organization");
+    let columns: Vec<&String> = rows.columns.iter().filter(|column| is_shown(column)).collect();
     let is_number = |column: &str| {
         rows.rows.iter().filter_map(|row| row.get(column)).any(Json::is_number) && !column.ends_with("_id")
     };
@@ -70,7 +101,8 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
         .iter()
         .map(|column| {
             let class = if is_number(column) { "n" } else { "" };
-            html!("<th scope=\"col\" class=\"{}\">{}</th>", class, named(column))
+            let says = if rows.chosen { (*column).clone() } else { named(column) };
+            html!("<th scope=\"col\" class=\"{}\">{}</th>", class, says)
         })
         .collect();
     let body: Html = rows
@@ -83,7 +115,8 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
                     let class = match text(row, column).len() {
                         _ if is_number(column) => "n",
                         0..=32 => "short",
-                        _ => "",
+                        33..=80 => "",
+                        _ => "long",
                     };
                     html!("<td class=\"{}\">{}</td>", class, cell(column, row))
                 })
@@ -105,6 +138,8 @@ pub(super) fn table(title: &str, rows: &Rows) -> Html {
 fn named(column: &str) -> String {
     match column {
         "lag_minutes" => "lag".to_owned(),
+        "record_hash" => "record".to_owned(),
+        column if column.ends_with("_name") => column.trim_end_matches("_name").replace('_', " "),
         column => column.replace('_', " "),
     }
 }
@@ -113,10 +148,13 @@ fn named(column: &str) -> String {
 fn is_helper(column: &str, rows: &Rows) -> bool {
     let shown_by = match column {
         "run_kind" => "run_id",
+        "run_id" => "run_name",
         "actor_id" => "actor_name",
         "identity_id" => "identity_name",
         "agent_id" => "agent_name",
         "pool_id" => "pool_name",
+        // What was done leads to its trace.
+        "event_id" => "action",
         _ => return false,
     };
     rows.columns.iter().any(|other| other == shown_by)
@@ -126,12 +164,19 @@ fn is_helper(column: &str, rows: &Rows) -> bool {
 pub(super) fn cell(column: &str, row: &Object) -> Html {
     let (mut value, mut own) = (row.get(column).unwrap_or(&Json::Null), text(row, column));
     let id = column.strip_suffix("_name").map(|kind| format!("{kind}_id")).and_then(|id| row.get(&id));
+    let nameless;
     if let (true, Some(id)) = (own.is_empty(), id.filter(|id| !id.is_null())) {
-        value = id;
+        nameless = match (id, column.strip_suffix("_name")) {
+            (Json::Number(id), Some(kind)) => Json::String(format!("{kind} {id}")),
+            _ => id.clone(),
+        };
+        value = &nameless;
         own = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
     }
     if own.is_empty() {
-        return html!("<span class=\"none\" aria-label=\"none\">-</span>");
+        return html!(
+            "<span class=\"none\"><span aria-hidden=\"true\">-</span><span class=\"hidden\">none</span></span>"
+        );
     }
     if column.ends_with("grade") {
         return badge(&own);
@@ -167,6 +212,10 @@ fn link(column: &str, row: &Object, own: &str) -> Option<String> {
     let of = |kind: &str, id: &str| Some(address(&[kind, &organization()?, &whole(id)?], &[]));
     let search = || Some(address(&["search"], &[("q", own)]));
     match column {
+        "action" => {
+            let event = Some(text(row, "event_id")).filter(|event| event.len() == 36);
+            event.map(|event| address(&["trace", &event], &[]))
+        }
         "event_id" | "event" | "deleted_event" if own.len() == 36 => Some(address(&["trace", own], &[])),
         "correlation_id" | "authorization_id" => search(),
         "record_hash" | "record" if own.len() == 64 => Some(address(&["record", own], &[])),
@@ -184,6 +233,8 @@ fn link(column: &str, row: &Object, own: &str) -> Option<String> {
             Some(address(&["identity", &id?], &[]))
         }
         "ip" | "machine" | "pipeline_name" => search(),
+        "detection" => Some(address(&["detection", own], &[])),
+        "trace" => Some(address(&["trace", own], &[])),
         "report" => Some(address(&["reports", own], &[])),
         _ => None,
     }
@@ -228,12 +279,16 @@ fn span(text: &str) -> String {
         .strip_prefix("PT")
         .and_then(|rest| rest.strip_suffix('S'))
         .and_then(|rest| rest.parse::<f64>().ok());
+    seconds.map_or_else(|| text.to_owned(), lasting)
+}
+
+/// So many seconds in the words of people.
+pub(super) fn lasting(seconds: f64) -> String {
     match seconds {
-        None => text.to_owned(),
-        Some(seconds) if seconds < 120.0 => format!("{seconds:.0} s"),
-        Some(seconds) if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
-        Some(seconds) if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
-        Some(seconds) => format!("{:.1} days", seconds / 86_400.0),
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        seconds => format!("{:.1} days", seconds / 86_400.0),
     }
 }
 
@@ -270,8 +325,7 @@ pub(super) fn facts(pairs: &[(&str, Html)]) -> Html {
 /// Columns of a row as facts.
 pub(super) fn facts_of(row: &Object, columns: &[&str]) -> Html {
     let known = columns.iter().filter(|column| !text(row, column).is_empty());
-    let pairs: Vec<(String, Html)> =
-        known.map(|column| (column.replace('_', " "), cell(column, row))).collect();
+    let pairs: Vec<(String, Html)> = known.map(|column| (named(column), cell(column, row))).collect();
     let pairs: Vec<(&str, Html)> = pairs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     facts(&pairs)
 }

@@ -8,21 +8,37 @@ use serde_json::Value as Json;
 use super::ask::{Ask, Rows};
 use super::html::{Html, address, html};
 use super::layout::{Page, page};
-use super::table::{Source, badge, section, table, text, time};
+use super::prose::prose;
+use super::table::{Source, badge, lasting, section, table, text, time};
+use super::turns::Turns;
 use super::{DOOR, Failed, Visitor, chain, unknown};
+use crate::model::Time;
 use crate::query::{Object, QueryError, Session, Told, Trace, how_sure, story};
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
+/// Actions within an hour that are shown around one.
+const NEAR: usize = 40;
 /// Actions of an id that are more than one are listed, and no more than these.
 const MOST: usize = 50;
 
 const NEIGHBOURS: &str = "
-    select occurred, coalesce(organization, organization_id) as organization, action, actor_id, actor_name, grade, run_kind, run_id, event_id
+    select occurred, coalesce(organization, organization_id) as organization, action, grade, actor_id, actor_name, run_kind, run_id, details, event_id
     from actions
     where agent_id = $agent and coalesce(organization, organization_id) = $organization and event_id <> $event
       and occurred between cast($at as timestamp) - interval '1 hour' and cast($at as timestamp) + interval '1 hour'
-    order by occurred";
+    order by occurred, event_id";
+
+/// What a page has from the trace, as rows to download.
+const CANDIDATES: &str = "
+    select c['agent_id'] as agent_id, c['agent_name'] as agent_name, c['pool_id'] as pool_id, c['job_id'] as job_id, c['run_id'] as run_id, c['why'] as why
+    from (select unnest(candidates) as c from actions where event_id = $event)";
+const EVIDENCE: &str = "
+    select e['kind'] as kind, e['record'] as record, e['says'] as says, e['known'] as known
+    from (select unnest(evidence) as e from actions where event_id = $event)";
+const IDENTITIES: &str = "
+    select i['role'] as role, i['id'] as id, i['name'] as name, i['kind'] as kind
+    from (select unnest(identities) as i from actions where event_id = $event)";
 
 /// Other actions of the agent of a verdict, where it names one.
 fn neighbours(action: &Object) -> Option<Ask> {
@@ -43,7 +59,7 @@ async fn see(session: &Session, id: &str) -> Result<(Trace, Rows), QueryError> {
         _ => None,
     };
     let near = match near {
-        Some(ask) => ask.most(session, 20).await?,
+        Some(ask) => ask.most(session, NEAR).await?,
         None => Rows::default(),
     };
     Ok((trace, near))
@@ -71,13 +87,9 @@ pub(super) async fn show(
 
 /// All actions of an id that is not of one.
 fn several(trace: &Trace) -> Html {
-    let rows = |columns: &[&str], all: &[Object]| Rows {
-        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
-        rows: all.to_vec(),
-        more: all.len() >= MOST,
-    };
+    let rows = |columns: &[&str], all: &[Object]| Rows::of(columns, all.to_vec());
     const ACTION: [&str; 8] =
-        ["occurred", "organization", "action", "actor_name", "agent_name", "executor", "grade", "event_id"];
+        ["occurred", "organization", "action", "grade", "agent_name", "actor_name", "executor", "event_id"];
     const TOKEN: [&str; 6] = ["name", "kind", "principal_name", "scopes", "valid_from", "valid_until"];
     let mut out = html!("<h1>Trace of the {} <span class=\"id\">{}</span></h1>", trace.kind, trace.asked);
     if !trace.tokens.is_empty() {
@@ -110,26 +122,30 @@ fn one(action: &Object, near: &Rows) -> Html {
     let mut out = html!(
         "<section class=\"verdict\"><p class=\"over\">{} <a class=\"id\" href=\"{}\">{}</a></p><h1>{}</h1><p class=\"lead\">{}</p>\
          <p class=\"sure\">{} <strong>{}</strong> {}{} <span>{}</span></p>\
-         <p class=\"downloads\"><a href=\"{}\">JSON</a> <a href=\"{}\">Raw record</a></p></section>",
+         <p class=\"downloads\"><a href=\"{}\">Raw record</a> <a href=\"{}\">All of this as JSON</a></p></section>",
         time(&text(action, "occurred")),
         address(&["trace", &id], &[]),
         id,
         text(action, "action"),
         if details == text(action, "action") { String::new() } else { details },
         badge(&grade),
-        executor,
+        executor.replace('_', " "),
         flag("provisional", "provisional"),
         flag("blind", "blind window"),
         how_sure(&grade, &executor, candidates.len()),
-        address(&["api", "trace", &id], &[]),
         address(&["record", &record], &[]),
+        address(&["api", "trace", &id], &[]),
     );
     out.push(chain::figure(action));
-    for window in of("blind") {
-        out.push(html!("<p class=\"notice warn\">Blind: {}</p>", window.says));
+    let blind: Html = of("blind").iter().map(|window| html!("<li>{}</li>", prose(&window.says))).collect();
+    if !blind.is_empty() {
+        out.push(html!(
+            "<section class=\"notice warn\"><h2>Not everything was heard</h2><ul>{}</ul></section>",
+            blind
+        ));
     }
     for unusual in of("unusual") {
-        out.push(html!("<p class=\"notice bad\" role=\"note\">{}</p>", unusual.says));
+        out.push(html!("<p class=\"notice bad\" role=\"note\">{}</p>", prose(&unusual.says)));
     }
     out.push(html!("<div class=\"columns\"><div>"));
     out.push(told_all(&told));
@@ -142,13 +158,30 @@ fn one(action: &Object, near: &Rows) -> Html {
     out.push(identities(action));
     if let Some(ask) = neighbours(action) {
         out.push(section(
-            "On the same agent around that time",
-            near,
+            "On the same agent within an hour",
+            &away(near, &text(action, "occurred")),
             &Source::Ask(&ask),
+            &Turns::default(),
             "Nothing else is known of this agent within an hour.",
         ));
     }
     out
+}
+
+/// How far from the action each of the others was.
+fn away(near: &Rows, at: &str) -> Rows {
+    let mut rows = near.clone();
+    let Some(at) = Time::parse(at) else { return rows };
+    for row in &mut rows.rows {
+        let Some(other) = Time::parse(&text(row, "occurred")) else { continue };
+        let seconds = (other.0 - at.0) as f64 / 1e7;
+        let word = if seconds < 0.0 { "before" } else { "after" };
+        row.insert("away".to_owned(), Json::String(format!("{} {word}", lasting(seconds.abs()))));
+    }
+    if !rows.columns.is_empty() {
+        rows.columns.insert(1, "away".to_owned());
+    }
+    rows
 }
 
 /// The story line by line, but for what has a place of its own.
@@ -164,8 +197,8 @@ fn told_all(told: &[Told]) -> Html {
         })
         .map(|told| {
             let says = match told.strong {
-                true => html!("<strong>{}</strong>", told.says),
-                false => html!("{}", told.says),
+                true => html!("<strong>{}</strong>", prose(&told.says)),
+                false => prose(&told.says),
             };
             html!("<div><dt>{}</dt><dd>{}</dd></div>", told.label, says)
         })
@@ -186,31 +219,47 @@ fn evidence(action: &Object, told: &[Told]) -> Html {
         .iter()
         .map(|item| {
             let record = text(item, "record");
-            let link = match record.len() {
-                64 => html!(
-                    " <a class=\"id\" href=\"{}\">record {}</a>",
-                    address(&["record", &record], &[]),
-                    record.get(..12).unwrap_or(&record)
-                ),
-                _ => Html::default(),
-            };
+            let link = if record.len() == 64 { cited(&record) } else { Html::default() };
             html!(
-                "<li><p>{}</p><p class=\"meta\"><span class=\"kind\">{}</span> known {}{}</p></li>",
-                text(item, "says"),
-                text(item, "kind"),
+                "<li><p>{}</p><p class=\"meta\"><span class=\"kind\">{}</span> known {} {}</p></li>",
+                prose(&text(item, "says")),
+                text(item, "kind").replace('_', " "),
                 time(&text(item, "known")),
                 link
             )
         })
         .collect();
-    html!("<section><h2>Evidence</h2><ol class=\"evidence\">{}</ol></section>", lines)
+    let ask = Ask::new(EVIDENCE).text("event", &text(action, "event_id"));
+    let count = if items.len() == 1 { "1 item".to_owned() } else { format!("{} items", items.len()) };
+    html!(
+        "<section><div class=\"title\"><h2>Evidence</h2><p class=\"downloads\"><span>{}</span> <a href=\"{}\" aria-label=\"Download Evidence as CSV\">CSV</a></p></div>\
+         <ol class=\"evidence\">{}</ol></section>",
+        count,
+        ask.download("csv", "evidence"),
+        lines
+    )
+}
+
+/// A link to the record that says so.
+fn cited(record: &str) -> Html {
+    html!(
+        "<a class=\"id\" href=\"{}\">record {}</a>",
+        address(&["record", record], &[]),
+        record.get(..12).unwrap_or(record)
+    )
 }
 
 fn list(title: &str, told: &[Told], empty: &str) -> Html {
     if told.is_empty() {
         return html!("<section><h2>{}</h2><p class=\"empty\">{}</p></section>", title, empty);
     }
-    let lines: Html = told.iter().map(|told| html!("<li>{}</li>", told.says)).collect();
+    let lines: Html = told
+        .iter()
+        .map(|told| {
+            let record = told.record.as_deref().filter(|record| record.len() == 64);
+            html!("<li><p>{}</p>{}</li>", prose(&told.says), record.map_or_else(Html::default, cited))
+        })
+        .collect();
     html!("<section><h2>{}</h2><ul class=\"lines\">{}</ul></section>", title, lines)
 }
 
@@ -226,8 +275,8 @@ fn candidates(action: &Object, candidates: &[Object]) -> Html {
     }
     const COLUMNS: [&str; 9] =
         ["agent_name", "agent_id", "pool_name", "pool_id", "machine", "run_kind", "run_id", "gone", "why"];
-    let rows = Rows { columns: COLUMNS.map(str::to_owned).into(), rows, more: false };
-    html!("<section><h2>Candidates</h2>{}</section>", table("Candidates", &rows))
+    let ask = Ask::new(CANDIDATES).text("event", &text(action, "event_id"));
+    section("Candidates", &Rows::of(&COLUMNS, rows), &Source::Ask(&ask), &Turns::default(), "")
 }
 
 /// Whose names and rights took part, each in its role.
@@ -243,8 +292,8 @@ fn identities(action: &Object) -> Html {
         return Html::default();
     }
     const COLUMNS: [&str; 4] = ["role", "identity_name", "identity_id", "kind"];
-    let rows = Rows { columns: COLUMNS.map(str::to_owned).into(), rows, more: false };
-    html!("<section><h2>Identities</h2>{}</section>", table("Identities", &rows))
+    let ask = Ask::new(IDENTITIES).text("event", &text(action, "event_id"));
+    section("Identities", &Rows::of(&COLUMNS, rows), &Source::Ask(&ask), &Turns::default(), "")
 }
 
 pub(super) fn objects(row: &Object, name: &str) -> Vec<Object> {

@@ -1,0 +1,42 @@
+--! title = "Many agents deleted within an hour by a person"
+--! severity = "high"
+--! attack = ["T1485", "T1578"]
+--! owasp = ["CICD-SEC-7"]
+--! mirrors = []
+--! why = "Without agents nothing is built or deployed, and the machines that ran jobs cannot be asked any more."
+--! false_positives = "Machines that are given up."
+--! next = "What the agents ran last, and from where this was done."
+--! actions = ["Library.AgentDeleted", "Library.AgentsDeleted"]
+--! tables = []
+--! window_hours = 1
+--! suppress_hours = 0
+--! reads = ["actions"]
+--! params = [
+--!   { name = "least", type = "bigint", doc = "Number of deletions that is too many", default = "5" },
+--!   { name = "minutes", type = "bigint", doc = "Minutes within which they are counted", default = "60" },
+--! ]
+with done as (
+  select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
+    coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
+  from actions
+  where action in ('Library.AgentDeleted', 'Library.AgentsDeleted')
+    and actor_kind = 'user'
+    and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), near as (
+  select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
+  from done n
+  join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
+  group by n.event_id
+), each as (
+  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
+  from done d
+  join near n on n.event_id = d.event_id
+)
+select
+  concat('user ', actor) as subject,
+  occurred, organization_id, organization, project_id, event_id, array_append(array_slice(array_remove(events, event_id), 1, 49), event_id) as events, agent_id, agent_name,
+  cast(null as varchar) as severity,
+  concat(actor_name, ' (', actor, ') deleted agents ', times, ' times within ', $minutes, ' minutes') as says
+from each
+-- Once for each time that the number is reached.
+where times >= $least and coalesce(before, 0) < $least and occurred >= $from

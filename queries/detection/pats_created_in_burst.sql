@@ -1,0 +1,41 @@
+--! title = "Several personal access tokens created within an hour"
+--! severity = "high"
+--! attack = ["T1528", "T1098.001"]
+--! owasp = ["CICD-SEC-6"]
+--! mirrors = ["community:CA-TOKEN-008/1"]
+--! why = "Tokens in reserve keep an account open when one of them is found."
+--! false_positives = "Somebody who sets up several tools on one day."
+--! next = "The scopes and ends of the tokens, and from where they are used."
+--! actions = ["Token.PatCreateEvent"]
+--! tables = []
+--! window_hours = 1
+--! suppress_hours = 0
+--! reads = ["actions"]
+--! params = [
+--!   { name = "least", type = "bigint", doc = "Number of tokens that is too many", default = "4" },
+--!   { name = "minutes", type = "bigint", doc = "Minutes within which they are counted", default = "60" },
+--! ]
+with done as (
+  select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
+    coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
+  from actions
+  where action = 'Token.PatCreateEvent'
+    and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), near as (
+  select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
+  from done n
+  join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
+  group by n.event_id
+), each as (
+  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
+  from done d
+  join near n on n.event_id = d.event_id
+)
+select
+  concat('user ', actor) as subject,
+  occurred, organization_id, organization, project_id, event_id, array_append(array_slice(array_remove(events, event_id), 1, 49), event_id) as events, agent_id, agent_name,
+  cast(null as varchar) as severity,
+  concat(actor_name, ' (', actor, ') created ', times, ' personal access tokens within ', $minutes, ' minutes') as says
+from each
+-- Once for each time that the number is reached.
+where times >= $least and coalesce(before, 0) < $least and occurred >= $from

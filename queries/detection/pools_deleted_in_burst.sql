@@ -1,0 +1,41 @@
+--! title = "Several agent pools deleted within an hour"
+--! severity = "high"
+--! attack = ["T1578.002", "T1485"]
+--! owasp = ["CICD-SEC-7"]
+--! mirrors = ["sumo:OUTLIER-S00030"]
+--! why = "Deleted pools take their agents with them and stop all deployments that need them."
+--! false_positives = "Machines that are given up; infrastructure torn down by a program."
+--! next = "Who did it, from where, with which credential; pools are not restored by themselves."
+--! actions = ["Library.AgentPoolDeleted"]
+--! tables = []
+--! window_hours = 1
+--! suppress_hours = 0
+--! reads = ["actions"]
+--! params = [
+--!   { name = "least", type = "bigint", doc = "Number of pools that is too many", default = "3" },
+--!   { name = "minutes", type = "bigint", doc = "Minutes within which they are counted", default = "60" },
+--! ]
+with done as (
+  select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
+    coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
+  from actions
+  where action = 'Library.AgentPoolDeleted'
+    and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), near as (
+  select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
+  from done n
+  join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
+  group by n.event_id
+), each as (
+  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
+  from done d
+  join near n on n.event_id = d.event_id
+)
+select
+  concat('user ', actor) as subject,
+  occurred, organization_id, organization, project_id, event_id, array_append(array_slice(array_remove(events, event_id), 1, 49), event_id) as events, agent_id, agent_name,
+  cast(null as varchar) as severity,
+  concat(actor_name, ' (', actor, ') deleted ', times, ' agent pools within ', $minutes, ' minutes') as says
+from each
+-- Once for each time that the number is reached.
+where times >= $least and coalesce(before, 0) < $least and occurred >= $from

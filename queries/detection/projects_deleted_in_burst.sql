@@ -1,0 +1,41 @@
+--! title = "Several projects deleted within a day"
+--! severity = "critical"
+--! attack = ["T1485"]
+--! owasp = ["CICD-SEC-7"]
+--! mirrors = []
+--! why = "This is how an organisation is destroyed."
+--! false_positives = "The end of a department."
+--! next = "Take the rights of whoever does it, then restore the projects."
+--! actions = ["Project.SoftDeleteQueued", "Project.HardDeleteQueued", "Project.DeleteQueued"]
+--! tables = []
+--! window_hours = 24
+--! suppress_hours = 0
+--! reads = ["actions"]
+--! params = [
+--!   { name = "least", type = "bigint", doc = "Number of projects that is too many", default = "3" },
+--!   { name = "minutes", type = "bigint", doc = "Minutes within which they are counted", default = "1440" },
+--! ]
+with done as (
+  select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
+    coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
+  from actions
+  where action in ('Project.SoftDeleteQueued', 'Project.HardDeleteQueued', 'Project.DeleteQueued')
+    and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), near as (
+  select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
+  from done n
+  join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
+  group by n.event_id
+), each as (
+  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
+  from done d
+  join near n on n.event_id = d.event_id
+)
+select
+  concat('user ', actor) as subject,
+  occurred, organization_id, organization, project_id, event_id, array_append(array_slice(array_remove(events, event_id), 1, 49), event_id) as events, agent_id, agent_name,
+  cast(null as varchar) as severity,
+  concat(actor_name, ' (', actor, ') had ', times, ' projects deleted within ', $minutes, ' minutes') as says
+from each
+-- Once for each time that the number is reached.
+where times >= $least and coalesce(before, 0) < $least and occurred >= $from

@@ -1,0 +1,42 @@
+--! title = "Many runs given free for deletion within an hour"
+--! severity = "medium"
+--! attack = ["T1070"]
+--! owasp = ["CICD-SEC-10"]
+--! mirrors = []
+--! why = "Runs that are retained no longer are deleted with their logs."
+--! false_positives = "Clean-up by programs of the service; those are left out."
+--! next = "Which runs, and retain them again."
+--! actions = ["Pipelines.RunUnretained"]
+--! tables = []
+--! window_hours = 1
+--! suppress_hours = 0
+--! reads = ["actions"]
+--! params = [
+--!   { name = "least", type = "bigint", doc = "Number of runs that is too many", default = "5" },
+--!   { name = "minutes", type = "bigint", doc = "Minutes within which they are counted", default = "60" },
+--! ]
+with done as (
+  select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
+    coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
+  from actions
+  where action = 'Pipelines.RunUnretained'
+    and actor_kind <> 'service'
+    and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), near as (
+  select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
+  from done n
+  join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
+  group by n.event_id
+), each as (
+  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
+  from done d
+  join near n on n.event_id = d.event_id
+)
+select
+  concat('user ', actor) as subject,
+  occurred, organization_id, organization, project_id, event_id, array_append(array_slice(array_remove(events, event_id), 1, 49), event_id) as events, agent_id, agent_name,
+  cast(null as varchar) as severity,
+  concat(actor_name, ' (', actor, ') unretained ', times, ' runs within ', $minutes, ' minutes') as says
+from each
+-- Once for each time that the number is reached.
+where times >= $least and coalesce(before, 0) < $least and occurred >= $from

@@ -1,0 +1,365 @@
+//! What goes out next: committed rows behind a mark, with their newest verdicts, in a destination's shape.
+
+use std::collections::HashMap;
+
+use datafusion::arrow::array::{Array as _, AsArray as _, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use futures::TryStreamExt as _;
+use serde_json::{Map, Value};
+
+use super::super::stored::{text, time};
+use super::cursor::Mark;
+use super::{Order, Shape};
+use crate::export::Item;
+use crate::model::{Ticks, Time};
+use crate::query::quoted;
+use crate::query::{QueryError, Session, objects_of};
+
+/// Rows of one portion.
+pub(super) const PORTION: usize = 2000;
+
+/// What kind of rows a portion is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Events,
+    /// Verdicts on events that were sent before.
+    Updates,
+    Findings,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        if self == Kind::Findings { "finding" } else { "event" }
+    }
+}
+
+/// One item, and what is known of its row beside its shape.
+pub(super) struct Outgoing {
+    pub item: Item,
+    pub mark: Mark,
+    pub event_id: Option<String>,
+    pub organization_id: Option<String>,
+    pub organization: Option<String>,
+    pub project_id: Option<String>,
+}
+
+/// What goes out, and where the next portion begins.
+pub(super) struct Portion {
+    pub items: Vec<Outgoing>,
+    pub end: Mark,
+    pub more: bool,
+}
+
+/// Ids of rows behind a mark.
+struct Ids {
+    ids: Vec<String>,
+    /// Of each row.
+    marks: Vec<Mark>,
+    span: Option<(Time, Time)>,
+    end: Mark,
+    more: bool,
+}
+
+/// Reads the next portion. `sent` is up to where events were sent when the pass began.
+pub(super) async fn portion(
+    session: &Session,
+    order: &Order,
+    kind: Kind,
+    from: &Mark,
+    sent: &Mark,
+    now: Time,
+) -> Result<Portion, QueryError> {
+    let (table, id, key, shape) = match kind {
+        Kind::Events => ("events", "event_id", "event_id", &order.events),
+        Kind::Updates => ("revisions", "event_id", "key", &order.events),
+        Kind::Findings => ("findings", "coalesce(finding, key)", "key", &order.findings),
+    };
+    let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from.clone(), more: false }) };
+    let ids = behind(session, (table, id, key), from).await?;
+    let mut portion = Portion { items: Vec::new(), end: ids.end, more: ids.more };
+    let only = (kind == Kind::Updates).then(|| sent.within("a", "event_id"));
+    let Some(rows) = rows(session, order, kind, &ids.ids, ids.span, only).await? else { return Ok(portion) };
+    let rows = match kind == Kind::Events && order.settle > Ticks(0) {
+        true => {
+            let (settled, waits) = settled(rows, now - order.settle);
+            if let Some(before) = waits {
+                // The next look begins with what still waits.
+                portion.end = before.unwrap_or_default().max(from.clone());
+                portion.more = false;
+            }
+            settled
+        }
+        false => rows,
+    };
+    portion.items = shaped(session, shape, kind, rows).await?;
+    match kind {
+        Kind::Events => {}
+        // What was drawn from an event has its mark; the portion moves by those of the revisions.
+        Kind::Updates => portion.items.iter_mut().for_each(|out| out.mark = from.clone()),
+        Kind::Findings => {
+            // A finding is as it stands, and its mark is that of the last row that changed it here.
+            let last: HashMap<&str, &Mark> = ids.ids.iter().map(String::as_str).zip(&ids.marks).collect();
+            for out in &mut portion.items {
+                let mark = last.get(out.mark.key.as_str()).copied().unwrap_or(from);
+                out.mark = mark.clone();
+            }
+            portion.items.sort_by(|a, b| a.mark.cmp(&b.mark));
+        }
+    }
+    Ok(portion)
+}
+
+/// The items of these events or findings, whatever was sent before.
+pub(super) async fn again(
+    session: &Session,
+    order: &Order,
+    kind: Kind,
+    ids: &[String],
+    span: (Time, Time),
+) -> Result<Vec<Outgoing>, QueryError> {
+    let shape = if kind == Kind::Findings { &order.findings } else { &order.events };
+    let Some(shape) = shape else { return Ok(Vec::new()) };
+    match rows(session, order, kind, ids, Some(span), None).await? {
+        Some(rows) => shaped(session, shape, kind, rows).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Plans what is asked for items of a kind, over no rows.
+pub(super) async fn plan(session: &Session, order: &Order, kind: Kind) -> Result<(), QueryError> {
+    let shape = if kind == Kind::Findings { &order.findings } else { &order.events };
+    let Some(shape) = shape else { return Ok(()) };
+    let at = Time(0);
+    let none = collected(session, &asked(order, kind, &[String::new()], (at, at), None)).await?;
+    shaped(session, shape, kind, none).await.map(drop)
+}
+
+async fn behind(
+    session: &Session,
+    (table, id, key): (&str, &str, &str),
+    from: &Mark,
+) -> Result<Ids, QueryError> {
+    let sql = format!(
+        "select {id} as id, {key} as key, occurred, known from lake.{table} t where {} \
+         order by known, occurred, t.{key} limit {}",
+        from.beyond("t", key),
+        PORTION + 1
+    );
+    let batches: Vec<RecordBatch> = session.sql(&sql).await?.stream.try_collect().await?;
+    let mut found = Ids { ids: Vec::new(), marks: Vec::new(), span: None, end: from.clone(), more: false };
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            if found.ids.len() == PORTION {
+                found.more = true;
+                return Ok(found);
+            }
+            found.end = mark(batch, row, "key");
+            if let Some(id) = text(batch, row, "id") {
+                found.ids.push(id);
+                found.marks.push(found.end.clone());
+            }
+            if let Some(at) = time(batch, row, "occurred") {
+                let (first, last) = found.span.unwrap_or((at, at));
+                found.span = Some((first.min(at), last.max(at)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn mark(batch: &RecordBatch, row: usize, key: &str) -> Mark {
+    let micros = |name: &str| time(batch, row, name).map_or(0, Time::unix_micros);
+    Mark {
+        known: micros("known"),
+        occurred: micros("occurred"),
+        key: text(batch, row, key).unwrap_or_default(),
+    }
+}
+
+/// These rows of `actions` or `findings` as `outgoing` or `outgoing_findings` has them, in the order of commits.
+async fn rows(
+    session: &Session,
+    order: &Order,
+    kind: Kind,
+    ids: &[String],
+    span: Option<(Time, Time)>,
+    only: Option<String>,
+) -> Result<Option<RecordBatch>, QueryError> {
+    let Some(span) = span.filter(|_| !ids.is_empty()) else { return Ok(None) };
+    let all = collected(session, &asked(order, kind, ids, span, only)).await?;
+    Ok((all.num_rows() > 0).then_some(all))
+}
+
+async fn collected(session: &Session, sql: &str) -> Result<RecordBatch, QueryError> {
+    let answer = session.sql(sql).await?;
+    let schema = answer.schema.clone();
+    let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
+    concat_batches(&schema, &batches).map_err(|e| QueryError::Plan(e.to_string()))
+}
+
+fn asked(
+    order: &Order,
+    kind: Kind,
+    ids: &[String],
+    (first, last): (Time, Time),
+    only: Option<String>,
+) -> String {
+    let (view, id, revision, filter) = match kind {
+        Kind::Findings => ("findings", "key", "a.revision", &order.finding_filter),
+        _ => ("actions", "event_id", "a.revision", &order.filter),
+    };
+    let updated = match kind {
+        Kind::Events => "false".to_owned(),
+        Kind::Updates => "true".to_owned(),
+        Kind::Findings => format!("{revision} > 0"),
+    };
+    let among: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
+    let mut conditions = vec![
+        format!("a.{id} in ({})", among.join(",")),
+        format!("a.occurred >= timestamp '{first}' and a.occurred <= timestamp '{last}'"),
+    ];
+    conditions.extend(only);
+    conditions.extend(filter.as_ref().map(|filter| format!("({filter})")));
+    let sql = format!(
+        "select a.*, concat(a.{id}, ':', cast({revision} as varchar)) as \"_key\", \
+         row_number() over (order by a.known, a.occurred, a.{id}) as \"_row\", {updated} as \"_updated\" \
+         from {view} a where {}",
+        conditions.join(" and ")
+    );
+    // Numbers of rows are unsigned in the engine, which no format of a destination needs.
+    format!(
+        "select s.* except (\"_row\"), cast(s.\"_row\" as bigint) as \"_order\" from ({sql}) s order by \"_order\""
+    )
+}
+
+/// The rows before the first whose verdict may still change and that was known lately; and, where there is
+/// such a row, the mark of the row before it.
+fn settled(rows: RecordBatch, since: Time) -> (RecordBatch, Option<Option<Mark>>) {
+    let Some(provisional) = rows.column_by_name("provisional").and_then(|c| c.as_boolean_opt()).cloned()
+    else {
+        return (rows, None);
+    };
+    let waits = |row: &usize| {
+        provisional.is_valid(*row)
+            && provisional.value(*row)
+            && time(&rows, *row, "known").is_some_and(|known| known > since)
+    };
+    match (0..rows.num_rows()).find(waits) {
+        Some(row) => {
+            (rows.slice(0, row), Some(row.checked_sub(1).map(|before| mark(&rows, before, "event_id"))))
+        }
+        None => (rows, None),
+    }
+}
+
+/// Rows in the shape of a destination.
+async fn shaped(
+    session: &Session,
+    shape: &Shape,
+    kind: Kind,
+    rows: RecordBatch,
+) -> Result<Vec<Outgoing>, QueryError> {
+    let name = if kind == Kind::Findings { FINDINGS } else { EVENTS };
+    session.lend(name, rows.schema(), vec![rows.clone()])?;
+    let sql = format!("select * from ({}) s order by s.\"_order\"", shape.sql);
+    let batches: Vec<RecordBatch> = session.sql(&sql).await?.stream.try_collect().await?;
+    let mut all = Vec::new();
+    for batch in &batches {
+        let orders = batch.column_by_name("_order").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        let Some(orders) = orders else {
+            return Err(QueryError::Plan(format!("the shape `{}` returns no bigint `_order`", shape.name)));
+        };
+        for (at, body) in objects_of(batch)?.into_iter().enumerate() {
+            // What a shape multiplies or invents has no row to stand for.
+            let row = usize::try_from(orders.value(at) - 1).ok().filter(|row| *row < rows.num_rows());
+            let Some(row) = row else { continue };
+            all.push(outgoing(&rows, row, kind, body));
+        }
+    }
+    Ok(all)
+}
+
+/// Names of what goes out, in a shape.
+pub(super) const EVENTS: &str = "outgoing";
+pub(super) const FINDINGS: &str = "outgoing_findings";
+
+fn outgoing(rows: &RecordBatch, row: usize, kind: Kind, mut body: Map<String, Value>) -> Outgoing {
+    let key = if kind == Kind::Findings { "key" } else { "event_id" };
+    body.remove("_key");
+    body.remove("_order");
+    let occurred =
+        rows.column_by_name("occurred").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    let organization_id = text(rows, row, "organization_id");
+    let organization = text(rows, row, "organization");
+    let updated = rows.column_by_name("_updated").and_then(|c| c.as_boolean_opt());
+    Outgoing {
+        item: Item {
+            key: text(rows, row, "_key").unwrap_or_default(),
+            occurred: occurred.map_or(Time(0), |c| Time::from_unix_micros(c.value(row))),
+            organization: organization_id.clone().or_else(|| organization.clone()),
+            updated: updated.is_some_and(|c| c.value(row)),
+            body: tidy(body),
+        },
+        mark: mark(rows, row, key),
+        event_id: text(rows, row, "event_id"),
+        organization_id,
+        organization,
+        project_id: text(rows, row, "project_id"),
+    }
+}
+
+/// Ends the name of a text that is JSON itself.
+const JSON: &str = "$json";
+
+/// A body without nulls and what is empty, and with JSON texts as what they say.
+fn tidy(body: Map<String, Value>) -> Map<String, Value> {
+    let one = |(name, value): (String, Value)| {
+        let (name, value) = match (name.strip_suffix(JSON), value) {
+            (Some(short), Value::String(text)) => {
+                (short.to_owned(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+            }
+            (Some(short), value) => (short.to_owned(), tidied(value)),
+            (None, value) => (name, tidied(value)),
+        };
+        let is_empty = match &value {
+            Value::Null => true,
+            Value::Object(members) => members.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        (!is_empty).then_some((name, value))
+    };
+    body.into_iter().filter_map(one).collect()
+}
+
+fn tidied(value: Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(tidy(members)),
+        Value::Array(items) => {
+            let items = items.into_iter().map(tidied);
+            Value::Array(items.filter(|item| !matches!(item, Value::Object(m) if m.is_empty())).collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_body_has_nothing_empty_and_json_as_what_it_says() {
+        let body = json!({
+            "a": null, "b": {"c": null}, "d": [], "e": [{"f": null}, {"g": 1}],
+            "data$json": "{\"x\": null}", "torn$json": "{", "n": {"m$json": "[1]"}, "z": "",
+        });
+        let Value::Object(body) = body else { unreachable!() };
+        let expected = json!({
+            "e": [{"g": 1}], "data": {"x": null}, "torn": "{", "n": {"m": [1]}, "z": "",
+        });
+        assert_eq!(Value::Object(tidy(body)), expected);
+    }
+}
