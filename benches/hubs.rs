@@ -100,7 +100,9 @@ const STEADY: u64 = 300;
 async fn long(minutes: u64) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let (hubs, config) = hub(folder.path()).await?;
-    let world = World::build(&Plan { runs: 1000, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
+    // As many runs as there is time for: runs that came again would only grow.
+    let runs = (minutes * 60 * STEADY) as usize / 19 + 1;
+    let world = World::build(&Plan { runs, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
     let events: Vec<_> = world.events().iter().collect();
     let mut own = Command::new(env!("CARGO_BIN_EXE_agentrail"));
     let mut own = own.args(["run", "--log", "warn", "--config"]).arg(&config).spawn()?;

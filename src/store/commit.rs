@@ -97,14 +97,15 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl TableState {
     /// Opens a table, and makes it when it is not there.
-    pub fn open(table: &'static Table, place: Place) -> Result<TableState, StoreError> {
+    pub fn open(table: &'static Table, place: Place, index_bytes: usize) -> Result<TableState, StoreError> {
         place.inside("_delta_log").make()?;
         let shown = Shown { table, root: place.root(), set: Mutex::default() };
+        let index = Index::new(index_bytes, place.scratch());
         let mut state = TableState {
             table,
             place,
             active: Active::default(),
-            index: Index::default(),
+            index,
             known: 0,
             is_behind: false,
             shown: Arc::new(shown),
@@ -175,7 +176,7 @@ impl TableState {
         let mut fresh: Vec<Day> = Vec::new();
         for (date, indexes) in days {
             self.index.cover(self.table, &self.place, *date, self.active.of_day(self.table, *date))?;
-            let new = self.new_rows(rows, *date, indexes, &mut found);
+            let new = self.new_rows(rows, *date, indexes, &mut found)?;
             if !new.is_empty() {
                 fresh.push((*date, new));
             }
@@ -224,13 +225,13 @@ impl TableState {
         date: Option<Date>,
         indexes: &[usize],
         found: &mut Committed,
-    ) -> Vec<usize> {
+    ) -> Result<Vec<usize>, StoreError> {
         let mut own: HashMap<u128, u64> = HashMap::with_capacity(indexes.len());
         let mut new = Vec::with_capacity(indexes.len());
         for &row in indexes {
             let key = rows.keys[row];
             let seen = match own.get(&key.key.0) {
-                None => self.index.look(date, key),
+                None => self.index.look(date, key)?,
                 Some(check) if *check == key.check => Seen::Same,
                 Some(_) => Seen::Conflict,
             };
@@ -244,7 +245,7 @@ impl TableState {
                 Seen::Conflict => found.conflicts.push(row),
             }
         }
-        new
+        Ok(new)
     }
 }
 
@@ -253,7 +254,6 @@ pub(super) fn commit(
     state: &Mutex<TableState>,
     rows: &Rows,
     writer: &Writer,
-    index_bytes: usize,
 ) -> Result<Committed, StoreError> {
     let mut days: BTreeMap<Option<Date>, Vec<usize>> = BTreeMap::new();
     for (row, date) in rows.dates.iter().enumerate() {
@@ -277,7 +277,7 @@ pub(super) fn commit(
     let mut state = locked(state);
     out.version = state.active.version.unwrap_or(0);
     out.conflicts.sort_unstable();
-    state.index.shrink(index_bytes);
+    state.index.shrink();
     Ok(out)
 }
 

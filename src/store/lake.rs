@@ -27,7 +27,7 @@ const TOLD: &str = "_status";
 pub struct Settings {
     /// Below this many free bytes on the local disk nothing is written.
     pub free_floor_bytes: u64,
-    /// Memory of each table's index of keys.
+    /// Memory of each table's index of keys; what does not fit is set aside on disk.
     pub index_memory_bytes: usize,
     /// Days that dated rows are kept; `None` keeps them for ever.
     pub retention_days: Option<u32>,
@@ -246,14 +246,14 @@ impl Inner {
                 id
             }
         };
-        let tables = Inner::tables(&place)?;
+        let tables = Inner::tables(&place, settings.index_memory_bytes)?;
         Ok(Inner { place, settings, id, tables })
     }
 
     /// Opens all tables; far away at once, as each waits for its own answers.
-    fn tables(place: &Place) -> Result<Vec<Kept>, StoreError> {
+    fn tables(place: &Place, index_bytes: usize) -> Result<Vec<Kept>, StoreError> {
         let open = |table: &'static Table| {
-            let state = TableState::open(table, place.inside(table.name))?;
+            let state = TableState::open(table, place.inside(table.name), index_bytes)?;
             Ok(Kept { name: table.name, shown: state.shown(), state: Mutex::new(state) })
         };
         if !place.is_remote() {
@@ -308,7 +308,7 @@ impl Inner {
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows {
             let state = &self.kept(rows.table.name).state;
-            out.push(commit(state, rows, writer, self.settings.index_memory_bytes)?);
+            out.push(commit(state, rows, writer)?);
         }
         Ok(out)
     }

@@ -6,6 +6,7 @@
 //! 3. `known` rises from commit to commit of a table; `seq` rises per writer in commit order.
 //! 4. The tables are plain Delta: any reader opens them.
 
+mod aside;
 mod columns;
 mod commit;
 mod compact;

@@ -53,6 +53,14 @@ impl Place {
         }
     }
 
+    /// A local folder for what is only kept for a while.
+    pub fn scratch(&self) -> PathBuf {
+        match self {
+            Place::Local(folder) => folder.clone(),
+            Place::Object(_) => std::env::temp_dir(),
+        }
+    }
+
     /// Whether it is far away: then each step waits for the network.
     pub fn is_remote(&self) -> bool {
         matches!(self, Place::Object(_))

@@ -439,10 +439,9 @@ async fn a_table_of_before_gets_the_columns_that_its_schema_has_now() {
             let batch =
                 RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).unwrap();
             let rows = Rows { table: old, batch, keys: dated.keys, dates: dated.dates };
-            let mut state = commit::TableState::open(old, own.clone()).unwrap();
+            let mut state = commit::TableState::open(old, own.clone(), 1 << 20).unwrap();
             state.refresh().unwrap();
-            let found =
-                commit::commit(&std::sync::Mutex::new(state), &rows, &Writer::new(), 1 << 20).unwrap();
+            let found = commit::commit(&std::sync::Mutex::new(state), &rows, &Writer::new()).unwrap();
             assert_eq!(found.added, 1);
         })
         .await
