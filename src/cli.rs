@@ -203,7 +203,9 @@ pub struct AddUser {
     /// Project, by id, that the person may see; may be given several times [default: as before, or all]
     #[arg(long = "project", value_name = "ID")]
     pub projects: Vec<String>,
-    /// Make a bearer token for programs in place of a password, and print it
+    /// Make a bearer token for programs in place of a password, and print it. Not given, the password of 12
+    /// characters or more comes from standard input; without one whoever is changed keeps theirs, and others get
+    /// one that is made and shown
     #[arg(long)]
     pub token: bool,
 }

@@ -16,7 +16,7 @@ select
   concat('pool ', coalesce(json_member(data, 'AgentPoolId', 'PoolId'), json_member(data, 'AgentPoolName', 'PoolName')), ' agent ', coalesce(json_member(data, 'AgentId'), json_member(data, 'AgentName'), 'several')) as subject,
   occurred, organization_id, organization, project_id, event_id, make_array(event_id) as events, agent_id, agent_name,
   cast(null as varchar) as severity,
-  concat(concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')'), ' deleted the agent ', coalesce(json_member(data, 'AgentName'), 's'), ' from the pool ', json_member(data, 'AgentPoolName', 'PoolName')) as says
+  concat(concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')'), ' deleted ', coalesce('the agent ' || json_member(data, 'AgentName'), 'several agents'), ' from the pool ', json_member(data, 'AgentPoolName', 'PoolName')) as says
 from actions
 where action in ('Library.AgentDeleted', 'Library.AgentsDeleted')
   and actor_kind in ('user', 'unknown')

@@ -6,7 +6,7 @@
 --! why = "Connections open other systems. Whoever changes or shares many at once may be opening them for somebody else."
 --! false_positives = "Projects that are set up or moved."
 --! next = "What was changed of each, who may use them now, and their sign-ins."
---! actions = ["Library.ServiceConnectionCreated", "Library.ServiceConnectionModified", "Library.ServiceConnectionForProjectModified", "Library.ServiceConnectionShared", "Library.ServiceConnectionSharedWithMultipleProjects", "Library.ServiceConnectionDeleted"]
+--! actions = ["Library.ServiceConnectionCreated", "Library.ServiceConnectionModified", "Library.ServiceConnectionForProjectModified", "Library.ServiceConnectionShared", "Library.ServiceConnectionSharedWithMultipleProjects", "Library.ServiceConnectionDeleted", "Library.ServiceConnectionCreatedForMultipleProjects", "Library.ServiceConnectionDeletedFromMultipleProjects", "Library.ServiceConnectionPropertyChanged"]
 --! tables = []
 --! window_hours = 1
 --! suppress_hours = 0
@@ -19,17 +19,23 @@ with done as (
   select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
     coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
   from actions
-  where action in ('Library.ServiceConnectionCreated', 'Library.ServiceConnectionModified', 'Library.ServiceConnectionForProjectModified', 'Library.ServiceConnectionShared', 'Library.ServiceConnectionSharedWithMultipleProjects', 'Library.ServiceConnectionDeleted')
+  where action in ('Library.ServiceConnectionCreated', 'Library.ServiceConnectionModified', 'Library.ServiceConnectionForProjectModified', 'Library.ServiceConnectionShared', 'Library.ServiceConnectionSharedWithMultipleProjects', 'Library.ServiceConnectionDeleted', 'Library.ServiceConnectionCreatedForMultipleProjects', 'Library.ServiceConnectionDeletedFromMultipleProjects', 'Library.ServiceConnectionPropertyChanged')
     and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), reached as (
+  -- Many, where the one so many before is not long ago.
+  select *, lag(occurred, $least - 1) over (partition by whose order by occurred, event_id) > occurred - cast(concat($minutes, ' minutes') as interval) as is_many from done
+), followed as (
+  select *, lag(is_many) over (partition by whose order by occurred, event_id) as was_many from reached
+), fired as (
+  -- Once for each time that the number is reached.
+  select * from followed where is_many and not coalesce(was_many, false) and occurred >= $from
 ), near as (
   select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
-  from done n
+  from fired n
   join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
   group by n.event_id
 ), each as (
-  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
-  from done d
-  join near n on n.event_id = d.event_id
+  select f.*, n.times, n.events from fired f join near n on n.event_id = f.event_id
 )
 select
   concat('user ', actor) as subject,
@@ -37,5 +43,3 @@ select
   cast(null as varchar) as severity,
   concat(actor_name, ' (', actor, ') changed service connections ', times, ' times within ', $minutes, ' minutes') as says
 from each
--- Once for each time that the number is reached.
-where times >= $least and coalesce(before, 0) < $least and occurred >= $from

@@ -6,7 +6,7 @@
 --! why = "What a feed takes from an upstream is built into products. Whoever runs the upstream decides what that is."
 --! false_positives = "Public registries; name those you trust in `allowed` by name or location."
 --! next = "Who runs the upstream, which packages the feed took from it since, and which runs restored them."
---! actions = ["Artifacts.Feed.Org.Modify", "Artifacts.Feed.Project.Modify", "Artifacts.Feed.Org.Create", "Artifacts.Feed.Project.Create"]
+--! actions = ["Artifacts.Feed.Org.Modify", "Artifacts.Feed.Project.Modify", "Artifacts.Feed.Org.Create", "Artifacts.Feed.Project.Create", "Artifacts.Feed.Org.Create.Upstreams", "Artifacts.Feed.Project.Create.Upstreams"]
 --! tables = []
 --! window_hours = 0
 --! suppress_hours = 0
@@ -18,9 +18,11 @@ with feeds as (
   select event_id, occurred, organization_id, organization, coalesce(organization_id, organization) as org, project_id, agent_id, agent_name,
     concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who,
     coalesce(json_member(data, 'FeedId'), json_member(data, 'FeedName')) as feed, json_member(data, 'FeedName') as feed_name,
-    json_member(data, 'UpstreamsAdded', 'FeedChanges.UpstreamsAdded', 'FeedChanges.UpstreamSources') as added
+    -- Of upstreams behind a service connection a new feed has but a text: NAME (PROTOCOL) - ServiceEndpoint ID.
+    coalesce(json_member(data, 'UpstreamsAdded', 'FeedChanges.UpstreamsAdded', 'FeedChanges.UpstreamSources'),
+      regexp_replace(json_member(data, 'UpstreamsWithServiceConnection'), '([^,(]*[^,( ]) [(][^)]*[)] - ([^,]*)', '{"Name":"\1","Location":"\2"}', 'g')) as added
   from actions
-  where action in ('Artifacts.Feed.Org.Modify', 'Artifacts.Feed.Project.Modify', 'Artifacts.Feed.Org.Create', 'Artifacts.Feed.Project.Create')
+  where action in ('Artifacts.Feed.Org.Modify', 'Artifacts.Feed.Project.Modify', 'Artifacts.Feed.Org.Create', 'Artifacts.Feed.Project.Create', 'Artifacts.Feed.Org.Create.Upstreams', 'Artifacts.Feed.Project.Create.Upstreams')
     and occurred >= $from and occurred < $until
 ), each as (
   select *, btrim(unnest(string_to_array(regexp_replace(added, '\}\s*,\s*\{', concat('}', chr(1), '{'), 'g'), chr(1))), '[] ') as upstream from feeds

@@ -6,7 +6,7 @@
 --! why = "A feed can bring packages of somebody else under the names of your own into builds."
 --! false_positives = "New teams and products."
 --! next = "Who may publish to it, its upstreams, and which builds restore from it."
---! actions = ["Artifacts.Feed.Org.Create", "Artifacts.Feed.Project.Create"]
+--! actions = ["Artifacts.Feed.Org.Create", "Artifacts.Feed.Project.Create", "Artifacts.Feed.Org.Create.Upstreams", "Artifacts.Feed.Project.Create.Upstreams"]
 --! tables = []
 --! window_hours = 0
 --! suppress_hours = 0
@@ -18,5 +18,5 @@ select
   cast(null as varchar) as severity,
   concat(concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')'), ' created the feed ', json_member(data, 'FeedName'), coalesce(' in ' || project, '')) as says
 from actions
-where action in ('Artifacts.Feed.Org.Create', 'Artifacts.Feed.Project.Create')
+where action in ('Artifacts.Feed.Org.Create', 'Artifacts.Feed.Project.Create', 'Artifacts.Feed.Org.Create.Upstreams', 'Artifacts.Feed.Project.Create.Upstreams')
   and occurred >= $from and occurred < $until

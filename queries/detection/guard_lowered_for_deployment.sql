@@ -6,7 +6,7 @@
 --! why = "Who takes a check away, deploys, and puts it back has deployed past it, and afterwards everything looks as it should."
 --! false_positives = "Emergencies; there is somebody then who knows of it."
 --! next = "What was deployed, by which agent, from which branch, and whether the two changes were made by the same person."
---! actions = ["CheckConfiguration.Created", "CheckConfiguration.Deleted", "CheckConfiguration.Disabled", "CheckConfiguration.Enabled", "CheckConfiguration.Updated", "Pipelines.DeploymentJobCompleted", "Policy.PolicyConfigCreated", "Policy.PolicyConfigModified", "Policy.PolicyConfigRemoved", "Release.DeploymentCompleted"]
+--! actions = ["CheckConfiguration.Created", "CheckConfiguration.Deleted", "CheckConfiguration.Disabled", "CheckConfiguration.Enabled", "CheckConfiguration.Updated", "Pipelines.DeploymentJobCompleted", "Policy.PolicyConfigCreated", "Policy.PolicyConfigModified", "Policy.PolicyConfigRemoved", "Release.DeploymentCompleted", "Release.DeploymentsCompleted"]
 --! tables = []
 --! window_hours = 24
 --! suppress_hours = 0
@@ -22,7 +22,7 @@ with guards as (
 ), deployments as (
   select event_id, occurred, coalesce(organization_id, organization) as org, project_id, concat(json_member(data, 'RunName', 'ReleaseName'), ' to ', json_member(data, 'EnvironmentName', 'StageName')) as what, agent_name as by_agent
   from actions
-  where action in ('Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted')
+  where action in ('Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted', 'Release.DeploymentsCompleted')
     and occurred >= $from - cast(concat($hours, ' hours') as interval) and occurred < $until
 )
 select

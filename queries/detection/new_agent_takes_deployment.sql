@@ -6,7 +6,7 @@
 --! why = "An agent of one's own in a pool that deploys is the shortest way to what the pool may reach."
 --! false_positives = "New machines; then the person is known and others follow."
 --! next = "The machine, who registered it from where, and what the run did."
---! actions = ["Library.AgentAdded", "Library.ServiceConnectionExecuted", "Pipelines.DeploymentJobCompleted", "Release.DeploymentCompleted"]
+--! actions = ["Library.AgentAdded", "Library.ServiceConnectionExecuted", "Pipelines.DeploymentJobCompleted", "Release.DeploymentCompleted", "Release.DeploymentsCompleted"]
 --! tables = []
 --! window_hours = 48
 --! suppress_hours = 24
@@ -23,7 +23,7 @@ with added as (
   select event_id, occurred, organization_id, organization, coalesce(organization, organization_id) as org, project_id, project, action, agent_id, agent_name, run_id,
     coalesce(json_member(data, 'ConnectionName', 'EnvironmentName', 'StageName'), '') as what
   from actions
-  where action in ('Library.ServiceConnectionExecuted', 'Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted')
+  where action in ('Library.ServiceConnectionExecuted', 'Pipelines.DeploymentJobCompleted', 'Release.DeploymentCompleted', 'Release.DeploymentsCompleted')
     and occurred >= $from and occurred < $until
 )
 select

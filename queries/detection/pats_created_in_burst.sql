@@ -21,15 +21,21 @@ with done as (
   from actions
   where action = 'Token.PatCreateEvent'
     and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), reached as (
+  -- Many, where the one so many before is not long ago.
+  select *, lag(occurred, $least - 1) over (partition by whose order by occurred, event_id) > occurred - cast(concat($minutes, ' minutes') as interval) as is_many from done
+), followed as (
+  select *, lag(is_many) over (partition by whose order by occurred, event_id) as was_many from reached
+), fired as (
+  -- Once for each time that the number is reached.
+  select * from followed where is_many and not coalesce(was_many, false) and occurred >= $from
 ), near as (
   select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
-  from done n
+  from fired n
   join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
   group by n.event_id
 ), each as (
-  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
-  from done d
-  join near n on n.event_id = d.event_id
+  select f.*, n.times, n.events from fired f join near n on n.event_id = f.event_id
 )
 select
   concat('user ', actor) as subject,
@@ -37,5 +43,3 @@ select
   cast(null as varchar) as severity,
   concat(actor_name, ' (', actor, ') created ', times, ' personal access tokens within ', $minutes, ' minutes') as says
 from each
--- Once for each time that the number is reached.
-where times >= $least and coalesce(before, 0) < $least and occurred >= $from

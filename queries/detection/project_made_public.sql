@@ -13,10 +13,10 @@
 --! reads = ["actions"]
 --! params = []
 select
-  concat('project ', coalesce(json_member(data, 'ProjectId'), project_id)) as subject,
+  concat('project ', coalesce(json_member(data, 'ProjectId'), project_id, json_member(data, 'ProjectName'))) as subject,
   occurred, organization_id, organization, project_id, event_id, make_array(event_id) as events, agent_id, agent_name,
   cast(null as varchar) as severity,
-  concat(concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')'), ' made the project ', coalesce(project, json_member(data, 'ProjectId')), ' public, which was ', json_member(data, 'PreviousProjectVisibility')) as says
+  concat(concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')'), ' made the project ', coalesce(project, json_member(data, 'ProjectName', 'ProjectId')), ' public, which was ', json_member(data, 'PreviousProjectVisibility')) as says
 from actions
 where action = 'Project.UpdateVisibilityCompleted'
   and lower(json_member(data, 'ProjectVisibility')) = 'public'

@@ -40,7 +40,9 @@ select
   cast(null as varchar) as severity,
   concat(min(who), ' left in clear in the variable group ', min(name), ' (', id, '): ', string_agg(distinct variable_name, ', ')) as says
 from worded
-where regexp_like(words, concat('(^|[^a-z])(', regexp_replace(trim($words), '\s*,\s*', '|', 'g'), ')s?([^a-z]|$)'), 'i')
+where (regexp_like(words, concat('(^|[^a-z])(', regexp_replace(trim($words), '\s*,\s*', '|', 'g'), ')s?([^a-z]|$)'), 'i')
+    -- A value that says what it holds, as connection strings do.
+    or regexp_like(variable, '(password|passwd|pwd|secret|accountkey|sharedaccesskey|sharedaccesssignature|token)\s*=\s*[^;\s"$]', 'i'))
   and lower(type) <> 'azurekeyvault'
   and not regexp_like(variable, '"is_?secret"\s*:\s*"?true', 'i')
   and not array_has(string_to_array(lower(replace($allowed, ' ', '')), ','), lower(replace(coalesce(name, ''), ' ', '')))

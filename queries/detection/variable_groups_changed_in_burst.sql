@@ -6,7 +6,7 @@
 --! why = "A tool that steers or reads many pipelines changes one group after the other, faster than people do."
 --! false_positives = "Programs that keep variables in step; name them in `allowed`."
 --! next = "What was changed, and the runs that used the groups."
---! actions = ["Library.VariableGroupModified", "Library.VariableGroupModifiedForProjects", "Library.VariableGroupCreated", "Library.VariableGroupDeleted"]
+--! actions = ["Library.VariableGroupModified", "Library.VariableGroupModifiedForProjects", "Library.VariableGroupCreated", "Library.VariableGroupDeleted", "Library.VariableGroupCreatedForProjects", "Library.VariableGroupDeletedFromProjects"]
 --! tables = []
 --! window_hours = 1
 --! suppress_hours = 0
@@ -19,18 +19,24 @@ with done as (
   select event_id, occurred, organization_id, organization, project_id, project, agent_id, agent_name,
     coalesce(actor_client_id, actor_id) as actor, actor_name, concat_ws(' ', coalesce(organization_id, organization), coalesce(actor_client_id, actor_id)) as whose
   from actions
-  where action in ('Library.VariableGroupModified', 'Library.VariableGroupModifiedForProjects', 'Library.VariableGroupCreated', 'Library.VariableGroupDeleted')
+  where action in ('Library.VariableGroupModified', 'Library.VariableGroupModifiedForProjects', 'Library.VariableGroupCreated', 'Library.VariableGroupDeleted', 'Library.VariableGroupCreatedForProjects', 'Library.VariableGroupDeletedFromProjects')
     and actor_kind <> 'service'
     and occurred >= $from - cast(concat(2 * $minutes, ' minutes') as interval) and occurred < $until
+), reached as (
+  -- Many, where the one so many before is not long ago.
+  select *, lag(occurred, $least - 1) over (partition by whose order by occurred, event_id) > occurred - cast(concat($minutes, ' minutes') as interval) as is_many from done
+), followed as (
+  select *, lag(is_many) over (partition by whose order by occurred, event_id) as was_many from reached
+), fired as (
+  -- Once for each time that the number is reached.
+  select * from followed where is_many and not coalesce(was_many, false) and occurred >= $from
 ), near as (
   select n.event_id, count(*) as times, array_agg(distinct o.event_id) as events
-  from done n
+  from fired n
   join done o on o.whose = n.whose and o.occurred <= n.occurred and o.occurred > n.occurred - cast(concat($minutes, ' minutes') as interval)
   group by n.event_id
 ), each as (
-  select d.*, n.times, n.events, lag(n.times) over (partition by d.whose order by d.occurred, d.event_id) as before
-  from done d
-  join near n on n.event_id = d.event_id
+  select f.*, n.times, n.events from fired f join near n on n.event_id = f.event_id
 )
 select
   concat('user ', actor) as subject,
@@ -38,5 +44,3 @@ select
   cast(null as varchar) as severity,
   concat(actor_name, ' (', actor, ') changed variable groups ', times, ' times within ', $minutes, ' minutes') as says
 from each
--- Once for each time that the number is reached.
-where times >= $least and coalesce(before, 0) < $least and occurred >= $from

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Failure, ask, ingest, open, pipeline_settings, service, session};
-use crate::cli::Demo;
+use crate::cli::{Demo, Detect};
+use crate::model::Time;
 use crate::pipeline::Pipeline;
 use crate::query::{Format, render, write};
 use crate::settings::Settings;
@@ -16,6 +17,8 @@ use crate::source::webhook;
 
 /// The reports shown, of those that ask for nothing.
 const SHOWN: [&str; 3] = ["agents_replaced", "grades", "build_identity_alarms"];
+/// The detection shown.
+const DETECTED: &str = "agent_replaced";
 
 /// Builds the lake, then traces and reports.
 pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failure> {
@@ -102,14 +105,27 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<u8, Failur
             .map_err(|e| Failure::of(format!("show the report `{name}`"), e))?;
         ask::print(&text)?;
     }
+    let since = world.events().first().map_or(Time(0), |event| event.occurred).date().start();
+    say(&format!("\n$ agentrail detect {DETECTED} --since {}\n", since.date()))?;
+    let asked = Detect {
+        names: vec![DETECTED.to_owned()],
+        since,
+        until: None,
+        params: Vec::new(),
+        dry_run: false,
+        format: crate::cli::Format::Table,
+    };
+    super::detect::run(asked, &settings).await?;
     let lake = folder.display();
     say(&format!(
         "\nTry next:\n  \
          agentrail --lake {lake} trace linux-build-01\n  \
          agentrail --lake {lake} report identity_actions --param identity=deployer\n  \
+         agentrail --lake {lake} detect --since {}\n  \
          agentrail --lake {lake} sql \"select action, executor, grade, agent_name from actions limit 10\"\n  \
          agentrail --lake my-lake ingest exports/*.json\n\
-         (from a checkout: cargo run -- --lake {lake} trace linux-build-01)\n"
+         (from a checkout: cargo run -- --lake {lake} trace linux-build-01)\n",
+        since.date()
     ))?;
     Ok(0)
 }

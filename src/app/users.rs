@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Read as _};
 
 use super::{Failure, ask};
 use crate::cli;
+use crate::model::is_guid;
 use crate::serve::{Role, User, Users, Verifier, token_hash};
 use crate::settings::Settings;
 
@@ -65,19 +66,35 @@ fn change(users: &mut Users, add: cli::AddUser) -> Result<String, Failure> {
         organizations: Vec::new(),
         projects: Vec::new(),
     };
+    if let Some(named) = add.projects.iter().find(|project| !is_guid(project)) {
+        return Err(Failure::says(format!(
+            "bind {} to the project `{named}`: write its id; `select distinct project_id, project from actions` tells it",
+            add.name
+        )));
+    }
     let user = users.0.entry(add.name.clone()).or_insert(empty);
+    let is_changed = add.role.is_some() || !add.organizations.is_empty() || !add.projects.is_empty();
     let told = if add.token {
         let token = drawn()?;
         user.tokens.push(token_hash(&token));
         format!("token of {}, shown this once: {token}\n", add.name)
     } else {
-        let (password, is_ours) = password()?;
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
-        user.verifier = Verifier::of(&password, salt.to_vec()).to_string();
-        match is_ours {
-            true => format!("password of {}, shown this once: {password}\n", add.name),
-            false => format!("{} may sign in\n", add.name),
+        let given = password()?;
+        if given.is_none() && is_changed && !user.verifier.is_empty() {
+            format!("{} is changed, the password is the one of before\n", add.name)
+        } else {
+            let told = match &given {
+                Some(_) => format!("{} may sign in\n", add.name),
+                None => format!("password of {}, shown this once: ", add.name),
+            };
+            let (password, shown) = match given {
+                Some(given) => (given, String::new()),
+                None => drawn().map(|own| (own.clone(), format!("{own}\n")))?,
+            };
+            let mut salt = [0; 16];
+            getrandom::fill(&mut salt).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
+            user.verifier = Verifier::of(&password, salt.to_vec()).to_string();
+            told + &shown
         }
     };
     user.role = match add.role {
@@ -96,8 +113,8 @@ fn change(users: &mut Users, add: cli::AddUser) -> Result<String, Failure> {
     Ok(told)
 }
 
-/// The password on standard input, or one that is drawn where nobody pipes one in.
-fn password() -> Result<(String, bool), Failure> {
+/// The password on standard input; `None` where nobody pipes one in.
+fn password() -> Result<Option<String>, Failure> {
     let mut given = String::new();
     if !std::io::stdin().is_terminal() {
         let mut input = std::io::stdin().take(4096);
@@ -105,7 +122,7 @@ fn password() -> Result<(String, bool), Failure> {
     }
     let given = given.trim_end_matches(['\r', '\n']);
     if given.is_empty() {
-        return Ok((drawn()?, true));
+        return Ok(None);
     }
     // Clients bring other characters into a form of their own first.
     if !given.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
@@ -114,7 +131,7 @@ fn password() -> Result<(String, bool), Failure> {
     if given.len() < LEAST {
         return Err(Failure::says(format!("take the password: use at least {LEAST} characters")));
     }
-    Ok((given.to_owned(), false))
+    Ok(Some(given.to_owned()))
 }
 
 /// 192 random bits as text.

@@ -5,7 +5,8 @@ use std::fmt::{Debug, Formatter};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use datafusion::arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray, new_null_array};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{Session, TableProvider};
@@ -44,6 +45,8 @@ pub struct Scope {
 /// Columns that readers see as null: raw records, their unparsed parts, ids of credentials.
 const MASKED: [&str; 7] =
     ["raw", "data", "authorization_id", "key_fingerprint", "token_id", "credential_key_id", "position"];
+/// The column that names a mechanism and then the credential, which readers see up to there.
+const CUT: (&str, &str) = ("auth_mechanism", " authorizationId");
 /// Lists of a verdict that tell of jobs in other projects, and the member that says something in words.
 const LISTS: [(&str, &str); 2] = [("candidates", "why"), ("evidence", "says")];
 /// Operators that cannot fail.
@@ -53,9 +56,19 @@ const COMPARES: [Operator; 6] =
 const OF_ORGANIZATION: [&str; 4] = ["agents", "bindings", "identities", "coverage"];
 
 impl Scope {
+    /// Whether rows of some organisations or projects are hidden.
+    pub fn is_part(&self) -> bool {
+        !self.organizations.is_empty() || !self.projects.is_empty()
+    }
+
     /// Whether some rows or columns of a table are hidden.
     pub(super) fn hides(&self, table: &Table) -> bool {
-        self.rows(table).is_some() || table.columns.iter().any(|c| self.is_masked(&c.name))
+        self.rows(table).is_some()
+            || table.columns.iter().any(|c| self.is_masked(&c.name) || self.is_cut(&c.name))
+    }
+
+    fn is_cut(&self, column: &str) -> bool {
+        self.masked && column == CUT.0
     }
 
     fn is_masked(&self, column: &str) -> bool {
@@ -109,7 +122,8 @@ impl ScopedTable {
 
     /// Whether a filter can be tried on rows that are not seen: it cannot fail, so it tells nothing of them.
     fn is_harmless(&self, filter: &Expr) -> bool {
-        let is_column = |e: &Expr| matches!(e, Expr::Column(c) if !self.scope.is_masked(&c.name));
+        let is_seen = |name: &str| !self.scope.is_masked(name) && !self.scope.is_cut(name);
+        let is_column = |e: &Expr| matches!(e, Expr::Column(c) if is_seen(&c.name));
         let is_value = |e: &Expr| matches!(e, Expr::Literal(..));
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
@@ -177,6 +191,7 @@ impl TableProvider for ScopedTable {
             let list = LISTS.iter().find(|(name, _)| name == field.name() && !self.scope.projects.is_empty());
             match (at, list) {
                 (Some(at), Some((_, says))) => Shown::Counted(at, says),
+                (Some(at), None) if self.scope.is_cut(field.name()) => Shown::Cut(at),
                 (Some(at), None) => Shown::AsIs(at),
                 (None, _) => Shown::Hidden(field.data_type().clone()),
             }
@@ -190,6 +205,8 @@ impl TableProvider for ScopedTable {
 enum Shown {
     /// The column that is read at this place.
     AsIs(usize),
+    /// A text up to where it names a credential.
+    Cut(usize),
     /// A list of which only the number of items is told, in this member.
     Counted(usize, &'static str),
     Hidden(DataType),
@@ -269,6 +286,7 @@ fn show(batch: &RecordBatch, shown: &[Shown], schema: &SchemaRef) -> Result<Reco
     let columns = shown.iter().map(|shown| -> Result<ArrayRef, ArrowError> {
         match shown {
             Shown::AsIs(at) => Ok(batch.column(*at).clone()),
+            Shown::Cut(at) => cut(batch.column(*at)),
             Shown::Counted(at, says) => counted(batch.column(*at), says),
             Shown::Hidden(kind) => Ok(new_null_array(kind, rows)),
         }
@@ -278,9 +296,15 @@ fn show(batch: &RecordBatch, shown: &[Shown], schema: &SchemaRef) -> Result<Reco
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
 }
 
+fn cut(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = cast(column, &DataType::Utf8)?;
+    let short = texts.as_string::<i32>().iter().map(|text| text.and_then(|text| text.split(CUT.1).next()));
+    cast(&short.collect::<StringArray>(), column.data_type())
+}
+
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::{AsArray as _, Int64Array, StringArray};
+    use datafusion::arrow::array::Int64Array;
     use datafusion::arrow::datatypes::Int64Type;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionContext;

@@ -14,10 +14,11 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
@@ -273,7 +274,11 @@ impl Session {
             state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
         }
         let stream = DataFrame::new(state, plan).execute_stream().await?;
-        Ok(Answer { schema: stream.schema(), stream })
+        let schema = stream.schema();
+        // What is looked up of the views themselves is planned as it is read: the session is there until then.
+        let own = self.context.clone();
+        let stream = stream.inspect(move |_| _ = &own);
+        Ok(Answer { schema: schema.clone(), stream: Box::pin(RecordBatchStreamAdapter::new(schema, stream)) })
     }
 
     /// Answers a report of the catalogue. Parameters not given take their defaults.

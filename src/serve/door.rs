@@ -21,6 +21,8 @@ pub enum DoorError {
     Bind { listen: String, source: std::io::Error },
     #[error("read the {what} in `{path}`: {says}")]
     Pem { what: &'static str, path: PathBuf, says: String },
+    #[error("{what}: set `{setting}` in [serve] as well")]
+    Alone { what: &'static str, setting: &'static str },
     #[error("set up TLS: {0}")]
     Tls(String),
 }
@@ -39,8 +41,13 @@ pub struct Certificate {
 impl Certificate {
     /// What TLS is served with; `None` where no certificate is set.
     pub fn config(&self, protocols: &[&[u8]]) -> Result<Option<Arc<ServerConfig>>, DoorError> {
-        if self.chain.as_os_str().is_empty() {
-            return Ok(None);
+        let alone = |what, setting| Err(DoorError::Alone { what, setting });
+        match [&self.chain, &self.key, &self.clients].map(|path| !path.as_os_str().is_empty()) {
+            [false, false, false] => return Ok(None),
+            [true, false, _] => return alone("speak TLS with the certificate", "key"),
+            [false, true, _] => return alone("speak TLS with the key", "certificate"),
+            [false, false, true] => return alone("ask clients for certificates", "certificate"),
+            [true, true, _] => {}
         }
         let chain = certificates("certificate", &self.chain)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| DoorError::Pem {
@@ -91,4 +98,25 @@ pub fn address(listen: &str, has_certificate: bool, asks_who: bool) -> Result<So
 /// Takes the port.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, DoorError> {
     TcpListener::bind(address).await.map_err(|source| DoorError::Bind { listen: address.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_need_others_are_not_left_aside() {
+        let says = |[chain, key, clients]: [&str; 3]| {
+            let [chain, key, clients] = [chain, key, clients].map(PathBuf::from);
+            Certificate { chain, key, clients }.config(&[]).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(says(["", "", ""]), "");
+        for (paths, setting) in [
+            (["a.pem", "", ""], "`key`"),
+            (["", "a.key", ""], "`certificate`"),
+            (["", "", "ca.pem"], "`certificate`"),
+        ] {
+            assert!(says(paths).contains(setting), "{}", says(paths));
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Aside {
         let mut file = BufWriter::new(&aside.file);
         for entry in entries {
             let (key, check) = entry?;
-            if aside.count % PAGE == 0 {
+            if aside.count.is_multiple_of(PAGE) {
                 aside.first.push(key);
             }
             aside.count += 1;

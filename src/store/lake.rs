@@ -1,6 +1,6 @@
 //! A lake: a folder of tables, on a disk or in an object store, with its id, format version and positions.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,7 +61,7 @@ struct Kept {
 impl Lake {
     /// Opens the lake in `folder`, and makes one when the folder is new or empty.
     pub async fn open(folder: &Path, settings: Settings) -> Result<Lake, StoreError> {
-        let folder = std::path::absolute(folder).map_err(StoreError::io("resolve", folder))?;
+        let folder = without_turns(&std::path::absolute(folder).map_err(StoreError::io("resolve", folder))?);
         Lake::open_at(Place::Local(folder), settings).await
     }
 
@@ -327,4 +327,22 @@ pub(super) fn random_hex(bytes: usize) -> String {
         buffer.iter_mut().zip(hash.0.iter().cycle()).for_each(|(b, h)| *b = *h);
     }
     buffer.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A path without `..`, which no URL of a file may have.
+fn without_turns(path: &Path) -> PathBuf {
+    let turns = |part: Component<'_>| part == Component::ParentDir;
+    if !path.components().any(turns) {
+        return path.to_owned();
+    }
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        path.components().fold(PathBuf::new(), |mut out, part| {
+            if turns(part) {
+                out.pop();
+            } else {
+                out.push(part);
+            }
+            out
+        })
+    })
 }

@@ -159,8 +159,9 @@ fn the_demo_answers_and_so_does_every_command_of_the_readme() {
     let lake = scratch.lake();
     let text = scratch.ok(&["demo", "--keep", lake.to_str().unwrap()]);
     assert!(text.contains("machine    kali") && text.contains("the agent was replaced"), "{text}");
-    for word in ["agent", "evidence", "identity", "agentrail trace", "from four partitions of Event Hubs"] {
-        assert!(text.contains(word), "no `{word}` in\n{text}");
+    let told = ["agent", "evidence", "identity", "agentrail trace", "from four partitions of Event Hubs"];
+    for word in told.iter().chain(&["agentrail detect agent_replaced", "has another key"]) {
+        assert!(text.contains(*word), "no `{word}` in\n{text}");
     }
     scratch.file("exports/a.json", audit_record(1));
     scratch.file("recorded/deep/b.ndjson.gz", audit_record(2));
@@ -178,6 +179,20 @@ fn the_demo_answers_and_so_does_every_command_of_the_readme() {
             assert!(!scratch.ok(&words).is_empty() || words == ["sql"], "{line}");
         }
     }
+}
+
+#[test]
+fn a_lake_may_be_named_by_a_path_that_turns() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("beside")).unwrap();
+    let record = scratch.file("one.json", audit_record(1));
+    let lake = scratch.path("beside/../own");
+    let lake = lake.to_str().unwrap();
+    scratch.ok(&["--lake", lake, "ingest", record.to_str().unwrap()]);
+    // Again, where the folder is there already.
+    scratch.ok(&["--lake", lake, "ingest", record.to_str().unwrap()]);
+    let rows = scratch.ok(&["--lake", lake, "sql", "select count(*) as n from actions", "--format", "csv"]);
+    assert_eq!(rows, "n\n1\n");
 }
 
 /// The arguments of a line as a shell would pass them: quotes hold words together, `#` ends it.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
 use super::Desk;
+use super::problem::Problem;
 use super::sign_in::Signed;
 
 /// A metric with its samples.
@@ -35,7 +36,15 @@ impl std::fmt::Debug for MoreMetrics {
     }
 }
 
-pub(super) async fn metrics(State(desk): State<Arc<Desk>>, _: Signed) -> impl IntoResponse {
+/// They are of the whole lake, so those alone get them who see all of it.
+pub(super) async fn metrics(
+    State(desk): State<Arc<Desk>>,
+    signed: Signed,
+) -> Result<impl IntoResponse, Problem> {
+    if signed.person.scope.is_part() {
+        let says = "tell of metrics: they are of the whole lake, and you see a part of it; sign in as somebody who sees all";
+        return Err(Problem::new(StatusCode::FORBIDDEN, says));
+    }
     let tables = desk.gate.lake().pin();
     let table = |value: &dyn Fn(&crate::schema::FileSet) -> u64| -> Vec<Sample> {
         tables.iter().map(|set| (vec![("table", set.table.name.to_string())], value(set) as f64)).collect()
@@ -96,7 +105,7 @@ pub(super) async fn metrics(State(desk): State<Arc<Desk>>, _: Signed) -> impl In
     if let Some(more) = &desk.metrics.0 {
         all.extend(more());
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&all))
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&all)))
 }
 
 fn text(all: &[Metric]) -> String {

@@ -67,7 +67,7 @@ fn refusals(mut first: Vec<(u16, &'static str, Content)>) -> Vec<(u16, &'static 
     first.extend([
         (400, "It is not understood", Content::Problem),
         (401, "Nobody is signed in", Content::Problem),
-        (403, "Another site sent it, or no claim of the token gives a role", Content::Problem),
+        (403, "Another site sent it, no claim of the token gives a role, or it is not for those who see a part", Content::Problem),
         (408, "The body came too slowly", Content::Problem),
         (413, "The body is too large", Content::Problem),
         (421, "The host is another one", Content::Problem),

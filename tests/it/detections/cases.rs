@@ -29,6 +29,8 @@ pub struct Case {
     /// Subjects in order of time.
     pub finds: Vec<String>,
     pub severity: Option<Vec<String>>,
+    /// How many events each is drawn from.
+    pub events: Option<Vec<usize>>,
     pub params: BTreeMap<String, String>,
     pub lines: Vec<String>,
 }
@@ -39,6 +41,7 @@ pub struct Row {
     pub occurred: String,
     pub subject: String,
     pub severity: Option<String>,
+    pub events: usize,
     organization: String,
 }
 
@@ -84,6 +87,7 @@ struct Told {
     name: String,
     finds: Vec<String>,
     severity: Option<Vec<String>>,
+    events: Option<Vec<usize>>,
     #[serde(default)]
     params: BTreeMap<String, String>,
     #[serde(default)]
@@ -128,6 +132,7 @@ impl Told {
             finds: self.finds.iter().map(|subject| of(subject)).collect(),
             name: self.name,
             severity: self.severity,
+            events: self.events,
             params: self.params,
             lines,
             organization,
@@ -379,6 +384,7 @@ impl Tables {
                     occurred: text(&row, "occurred").unwrap_or_default(),
                     subject: text(&row, "subject").unwrap_or_default(),
                     severity: text(&row, "severity"),
+                    events: row.get("events").and_then(Json::as_array).map_or(0, Vec::len),
                     organization: text(&row, "organization")
                         .or(text(&row, "organization_id"))
                         .unwrap_or_default(),

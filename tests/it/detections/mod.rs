@@ -97,6 +97,10 @@ fn first_fault(tables: &Tables, detection: &Detection, sql: &str, cases: &[Case]
             if case.severity.as_ref().is_some_and(|wanted| severity != *wanted) {
                 return Some(format!("`{}` is {severity:?}, not {:?}", case.name, case.severity));
             }
+            let events: Vec<usize> = own.iter().map(|f| f.events).collect();
+            if case.events.as_ref().is_some_and(|wanted| events != *wanted) {
+                return Some(format!("`{}` is of {events:?} events, not {:?}", case.name, case.events));
+            }
         }
     }
     None

@@ -48,7 +48,16 @@ fn people_are_added_listed_and_removed() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(scratch.path("users.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
+    // Another role leaves the password; asked for alone, a new one is made.
+    let changed = user(&scratch, &["add", "ada", "--role", "reader"], "");
+    assert_eq!(said(&changed), "ada is changed, the password is the one of before\n");
+    let before = file.lines().find(|line| line.starts_with("verifier")).unwrap();
+    let now = std::fs::read_to_string(scratch.path("users.toml")).unwrap();
+    assert!(now.contains(before) && now.contains("role = \"reader\""), "{now}");
+    assert!(said(&user(&scratch, &["add", "ada"], "")).starts_with("password of ada, shown this once: "));
+    assert!(!std::fs::read_to_string(scratch.path("users.toml")).unwrap().contains(before));
     for (arguments, input, says) in [
+        (vec!["add", "bob", "--project", "shop"], "", "write its id"),
         (vec!["add", "bob"], "short\n", "at least 12 characters"),
         (vec!["add", "bob"], "\u{e4} long password\n", "printable ASCII"),
         (vec!["add", "b ob"], "a long password\n", "a name is of letters"),

@@ -145,6 +145,14 @@ async fn the_document_names_what_there_is_and_health_needs_no_sign_in() {
     ] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
+    for (sql, name) in [
+        ("show tables", "table_name"),
+        ("select distinct table_name from information_schema.tables", "table_name"),
+        ("select column_name from information_schema.columns where table_name = 'actions'", "column_name"),
+    ] {
+        let (status, told) = door.sql(sql).await;
+        assert!(status.is_success() && told["rows"][0][name].is_string(), "{sql}: {told}");
+    }
     door.gate.written().await;
     let asked =
         door.scratch.sql("select person, door, client, outcome from queries_log where query = 'select 1'");

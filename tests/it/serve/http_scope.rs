@@ -47,10 +47,15 @@ async fn a_scope_holds_on_every_road() {
         let (_, text) = door.text(path).await;
         assert!(!text.contains(">payments<") && !text.contains(&other[0]), "{path} tells of another project");
     }
+    // Counts of all rows are for those who see all rows.
+    assert_eq!(door.text("/metrics").await.0, StatusCode::FORBIDDEN);
     let (status, page) = door.text(&format!("/trace/{}", own[0])).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     let (_, masked) = door.sql("select count(raw) as raw, count(data) as data, count(authorization_id) as token from lake.events").await;
     assert_eq!(masked["rows"][0], serde_json::json!({ "raw": 0, "data": 0, "token": 0 }));
+    let by_token = "select count(auth_mechanism) > 0 as told, count(*) filter (where auth_mechanism like '%authorizationId%') as token from lake.events";
+    let (_, cut) = door.sql(by_token).await;
+    assert_eq!(cut["rows"][0], serde_json::json!({ "told": true, "token": 0 }));
     let (_, record) = door.text(&format!("/record/{}", own[1])).await;
     assert!(record.contains("masked for the role") && !record.contains("ActorUserId"), "{record}");
     door.token = Some("bearer of ned");
