@@ -18,13 +18,13 @@ with added as (
   select event_id, occurred, organization_id, organization, project_id, agent_id, agent_name, concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who,
     coalesce(json_member(data, 'GroupName'), (regexp_match(details, 'group (.*)$'))[1]) as group_name, lower(json_member(data, 'MemberId')) as first_member,
     -- One record may add several.
-    unnest(string_to_array(regexp_replace(coalesce(btrim(json_member(data, 'Updates'), '[] '), '{}'), '\}\s*,\s*\{', concat('}', chr(1), '{'), 'g'), chr(1))) as change,
+    unnest(string_to_array(regexp_replace(coalesce(nullif(btrim(json_member(data, 'Updates'), '[] '), ''), '{}'), '\}\s*,\s*\{', concat('}', chr(1), '{'), 'g'), chr(1))) as change,
     coalesce(json_member(data, 'MemberDisplayName'), (regexp_match(details, '^(.*) was added as'))[1]) as told_name
   from actions
   where action = 'Group.UpdateGroupMembership.Add' and occurred >= $from and occurred < $until
 ), members as (
   select *, coalesce(lower(json_member(change, 'MemberId')), first_member, 'unknown') as member from added
-  where lower(coalesce(json_member(change, 'Active'), 'true')) <> 'false'
+  where lower(coalesce(json_member(change, 'Active'), 'true')) not in ('false', '0')
 )
 select
   concat('user ', member) as subject,

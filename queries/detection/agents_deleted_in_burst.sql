@@ -28,9 +28,9 @@ with done as (
   select *, unnest(range(0, least(agents, $least))) as number from done
 ), reached as (
   -- Many, where the one so many before is not long ago.
-  select *, lag(occurred, $least - 1) over (partition by whose order by occurred, event_id) > occurred - cast(concat($minutes, ' minutes') as interval) as is_many from single
+  select *, lag(occurred, $least - 1) over (partition by whose order by occurred, event_id, number) > occurred - cast(concat($minutes, ' minutes') as interval) as is_many from single
 ), followed as (
-  select *, lag(is_many) over (partition by whose order by occurred, event_id) as was_many from reached
+  select *, lag(is_many) over (partition by whose order by occurred, event_id, number) as was_many from reached
 ), fired as (
   -- Once for each time that the number is reached.
   select * from followed where is_many and not coalesce(was_many, false) and occurred >= $from

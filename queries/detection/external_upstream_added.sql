@@ -19,7 +19,7 @@ with feeds as (
     concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who,
     coalesce(json_member(data, 'FeedId'), json_member(data, 'FeedName')) as feed, json_member(data, 'FeedName') as feed_name,
     -- Of upstreams behind a service connection a new feed has but a text: NAME (PROTOCOL) - ServiceEndpoint ID.
-    coalesce(json_member(data, 'UpstreamsAdded', 'FeedChanges.UpstreamsAdded', 'FeedChanges.UpstreamSources'),
+    coalesce(nullif(json_member(data, 'UpstreamsAdded', 'FeedChanges.UpstreamsAdded', 'FeedChanges.UpstreamSources'), '[]'),
       regexp_replace(json_member(data, 'UpstreamsWithServiceConnection'), '([^,(]*[^,( ]) [(][^)]*[)] - ([^,]*)', '{"Name":"\1","Location":"\2"}', 'g')) as added
   from actions
   where action in ('Artifacts.Feed.Org.Modify', 'Artifacts.Feed.Project.Modify', 'Artifacts.Feed.Org.Create', 'Artifacts.Feed.Project.Create', 'Artifacts.Feed.Org.Create.Upstreams', 'Artifacts.Feed.Project.Create.Upstreams')
@@ -35,8 +35,9 @@ select
   concat('feed ', feed, ' ', location) as subject,
   occurred, organization_id, organization, project_id, event_id, make_array(event_id) as events, agent_id, agent_name,
   cast(null as varchar) as severity,
-  concat(who, ' added the upstream ', name, ' at ', location, ' to the feed ', feed_name, ' (', feed, ')') as says
+  concat(who, ' added the upstream ', coalesce(name, upstream), ' at ', location, ' to the feed ', feed_name, ' (', feed, ')') as says
 from upstreams
 where type <> 'internal'
-  and not array_has(string_to_array(lower(replace($allowed, ' ', '')), ','), lower(replace(name, ' ', '')))
+  -- One whose name cannot be read is told as well.
+  and not array_has(string_to_array(lower(replace($allowed, ' ', '')), ','), lower(replace(coalesce(name, ''), ' ', '')))
   and not array_has(string_to_array(lower(replace($allowed, ' ', '')), ','), lower(replace(location, ' ', '')))

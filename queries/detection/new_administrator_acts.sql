@@ -19,13 +19,13 @@ with added as (
   select event_id, occurred, coalesce(organization_id, organization) as org, concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who,
     coalesce(json_member(data, 'GroupName'), (regexp_match(details, 'group (.*)$'))[1]) as group_name, lower(json_member(data, 'MemberId')) as first_member,
     -- One record may add several.
-    unnest(string_to_array(regexp_replace(coalesce(btrim(json_member(data, 'Updates'), '[] '), '{}'), '\}\s*,\s*\{', concat('}', chr(1), '{'), 'g'), chr(1))) as change
+    unnest(string_to_array(regexp_replace(coalesce(nullif(btrim(json_member(data, 'Updates'), '[] '), ''), '{}'), '\}\s*,\s*\{', concat('}', chr(1), '{'), 'g'), chr(1))) as change
   from actions
   where action = 'Group.UpdateGroupMembership.Add'
     and occurred >= $from - cast(concat($hours, ' hours') as interval) and occurred < $until
 ), administrators as (
   select *, coalesce(lower(json_member(change, 'MemberId')), first_member) as member from added
-  where lower(coalesce(json_member(change, 'Active'), 'true')) <> 'false'
+  where lower(coalesce(json_member(change, 'Active'), 'true')) not in ('false', '0')
     and array_has(string_to_array(lower(replace($groups, ' ', '')), ','), lower(replace(regexp_replace(group_name, '^.*\\', ''), ' ', '')))
 ), did as (
   select event_id, occurred, organization_id, organization, coalesce(organization_id, organization) as org, project_id, action, actor_id, agent_id, agent_name, concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who

@@ -26,7 +26,7 @@ with tokens as (
 ), wider as (
   -- What a scope may do its narrower kin may as well, and the scope of an application everything.
   select *, array_except(string_to_array(scopes, ' '), string_to_array(concat(scopes_before, ' ', regexp_replace(scopes_before, '_(write|execute|manage|full)( |$)', '\2', 'g'), ' ',
-    regexp_replace(scopes_before, '_(manage|full)( |$)', '_write\2', 'g'), ' ', regexp_replace(scopes_before, '_full( |$)', '_manage\1', 'g')), ' ')) as gained from steps
+    regexp_replace(scopes_before, '_(manage|full)( |$)', '_write\2', 'g'), ' ', regexp_replace(scopes_before, '_(manage|full)( |$)', '_execute\2', 'g'), ' ', regexp_replace(scopes_before, '_full( |$)', '_manage\1', 'g')), ' ')) as gained from steps
 )
 select
   concat('token ', token) as subject,

@@ -18,7 +18,7 @@ with changed as (
   select event_id, occurred, organization_id, organization, coalesce(organization_id, organization) as org, project_id, agent_id, agent_name, concat(actor_name, ' (', coalesce(actor_client_id, actor_id), ')') as who,
     coalesce(json_member(data, 'VariableGroupId'), json_member(data, 'VariableGroupName')) as id, json_member(data, 'VariableGroupName') as name,
     -- The names of the variables, of an object or of a list, without what is said of each.
-    string_to_array(regexp_replace(btrim(regexp_replace(regexp_replace(json_member(data, 'Variables'), '\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*?"name"\s*:\s*("(?:[^"\\]|\\.)*")(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', '\1:1', 'gi'), '\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}|"(?:[^"\\]|\\.)*"|[^,{}"]+)', '', 'g'), '{}[] '), '"\s*,\s*"', concat('"', chr(1), '"'), 'g'), chr(1)) as names
+    string_to_array(regexp_replace(btrim(regexp_replace(case when json_member(data, 'Variables') like '[%' then regexp_replace(json_member(data, 'Variables'), '\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*?"name"\s*:\s*("(?:[^"\\]|\\.)*")(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', '\1:1', 'gi') else json_member(data, 'Variables') end, '\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}|"(?:[^"\\]|\\.)*"|[^,{}"]+)', '', 'g'), '{}[] '), '"\s*,\s*"', concat('"', chr(1), '"'), 'g'), chr(1)) as names
   from actions
   where action in ('Library.VariableGroupModified', 'Library.VariableGroupModifiedForProjects')
     and occurred >= $from - cast(concat(2 * $days, ' days') as interval) and occurred < $until

@@ -109,7 +109,8 @@ fn change(users: &mut Users, add: cli::AddUser) -> Result<String, Failure> {
         }
     };
     keep(&mut user.organizations, add.organizations);
-    keep(&mut user.projects, add.projects);
+    // As the lake has them.
+    keep(&mut user.projects, add.projects.iter().map(|id| id.to_ascii_lowercase()).collect());
     Ok(told)
 }
 

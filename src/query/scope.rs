@@ -46,7 +46,7 @@ pub struct Scope {
 const MASKED: [&str; 7] =
     ["raw", "data", "authorization_id", "key_fingerprint", "token_id", "credential_key_id", "position"];
 /// The column that names a mechanism and then the credential, which readers see up to there.
-const CUT: (&str, &str) = ("auth_mechanism", " authorizationId");
+const CUT: (&str, &str) = ("auth_mechanism", "authorizationId");
 /// Lists of a verdict that tell of jobs in other projects, and the member that says something in words.
 const LISTS: [(&str, &str); 2] = [("candidates", "why"), ("evidence", "says")];
 /// Operators that cannot fail.
@@ -298,7 +298,10 @@ fn show(batch: &RecordBatch, shown: &[Shown], schema: &SchemaRef) -> Result<Reco
 
 fn cut(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let texts = cast(column, &DataType::Utf8)?;
-    let short = texts.as_string::<i32>().iter().map(|text| text.and_then(|text| text.split(CUT.1).next()));
+    let short = texts
+        .as_string::<i32>()
+        .iter()
+        .map(|text| text.and_then(|text| text.split(CUT.1).next()).map(str::trim_end));
     cast(&short.collect::<StringArray>(), column.data_type())
 }
 

@@ -220,7 +220,7 @@ impl TableState {
 
     /// The rows of a day whose keys neither the table nor an earlier row of the batch holds.
     fn new_rows(
-        &self,
+        &mut self,
         rows: &Rows,
         date: Option<Date>,
         indexes: &[usize],

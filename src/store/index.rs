@@ -123,8 +123,10 @@ impl Index {
         files: impl Iterator<Item = &'f DataFile>,
     ) -> Result<(), StoreError> {
         self.clock += 1;
+        self.days.entry(date).or_default().used = self.clock;
+        // A commit covers many days before it ends: those of before must fit beside this one.
+        self.shrink();
         let (day, room) = (self.days.entry(date).or_default(), &mut self.room);
-        day.used = self.clock;
         let there: Vec<&DataFile> = files.filter(|f| f.date == date).collect();
         // Files come with every commit and go when they are merged: their names would pile up.
         if day.files.len() > 2 * there.len() + SPARE {
@@ -134,7 +136,7 @@ impl Index {
         let new: Vec<&DataFile> = there.into_iter().filter(|f| !day.files.contains(&f.path)).collect();
         let mut columns: Vec<&str> = vec![&table.key];
         columns.extend(table.check.iter().map(String::as_str));
-        parquet::read_each(table, place, &new, &columns, |file, batch| {
+        let covered = parquet::read_each(table, place, &new, &columns, |file, batch| {
             for key in keys(table, &batch)? {
                 // A file that was merged by others holds what is known already.
                 if day.aside.is_empty() || day.look(key.key.0, &room.folder)?.is_none() {
@@ -146,13 +148,21 @@ impl Index {
                 day.set_aside(room);
             }
             Ok(())
-        })?;
-        Ok(())
+        });
+        if covered.is_err() {
+            self.days.remove(&date);
+        }
+        covered
     }
 
-    pub fn look(&self, date: Option<Date>, key: RowKey) -> Result<Seen, StoreError> {
+    /// What cannot be read is forgotten, and read anew from the files of the day with the next commit.
+    pub fn look(&mut self, date: Option<Date>, key: RowKey) -> Result<Seen, StoreError> {
         let Some(day) = self.days.get(&date) else { return Ok(Seen::New) };
-        Ok(match day.look(key.key.0, &self.room.folder)? {
+        let found = day.look(key.key.0, &self.room.folder);
+        if found.is_err() {
+            self.days.remove(&date);
+        }
+        Ok(match found? {
             None => Seen::New,
             Some(check) if check == key.check => Seen::Same,
             Some(_) => Seen::Conflict,
@@ -180,6 +190,7 @@ impl Index {
         while self.days.values().map(Day::memory).sum::<usize>() > self.room.bytes {
             let largest = self.days.values_mut().max_by_key(|day| day.keys.len());
             if let Some(day) = largest
+                && !day.keys.is_empty()
                 && day.keys.len() * ENTRY >= self.room.bytes / PART
                 && day.set_aside(&mut self.room)
             {
@@ -284,5 +295,30 @@ mod tests {
             index.shrink();
         }
         assert!((0..1000).all(|n| index.look(None, key(n)).unwrap() == Seen::Same));
+    }
+
+    #[test]
+    fn no_memory_at_all_is_no_end_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::new(0, folder.path().to_owned());
+        for n in 0..10_u64 {
+            index.enter(None, &n.to_string(), [RowKey::new(&n.to_string())].into_iter());
+            index.shrink();
+        }
+        assert!((0..10_u64).all(|n| index.look(None, RowKey::new(&n.to_string())).unwrap() == Seen::Same));
+    }
+
+    #[test]
+    fn days_that_are_covered_one_after_another_share_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Local(folder.path().to_owned());
+        let mut index = Index::new(100 * ENTRY, folder.path().to_owned());
+        for day in 0..60 {
+            let date = Some(Date(20_000 + day));
+            index.cover(table("events").unwrap(), &place, date, std::iter::empty()).unwrap();
+            let keys = (0..90_u64).map(|n| RowKey::new(&format!("{day}/{n}")));
+            index.enter(date, &day.to_string(), keys);
+            assert!(index.days.values().map(|day| day.keys.len()).sum::<usize>() <= 190);
+        }
     }
 }

@@ -240,9 +240,10 @@ def try_refused():
     saw("a head that is too large", True)
     statement = field(1, "select 1")
 
-    def puts(descriptor):
-        writer, reader = own.do_put(descriptor, pyarrow.schema([("a", pyarrow.int64())]), options)
-        writer.write_batch(pyarrow.record_batch({"a": pyarrow.array([1], pyarrow.int64())}))
+    def puts(descriptor, options=options, value=1):
+        column = pyarrow.array([value])
+        writer, reader = own.do_put(descriptor, pyarrow.schema([("a", column.type)]), options)
+        writer.write_batch(pyarrow.record_batch({"a": column}))
         writer.done_writing()
         reader.read()
         writer.close()
@@ -276,6 +277,11 @@ def try_refused():
     fails(lambda: own.do_get(ticket, options).read_all(), "failed to find the statement")
     saw("a ticket once", True)
     again = own.get_flight_info(asks("CommandPreparedStatementQuery", field(1, handle)), options)
+    token = own.authenticate_basic_token("ada", "password of ada")
+    for codec in ("lz4", "zstd"):
+        packed = flight.FlightCallOptions(headers=[token], write_options=pyarrow.ipc.IpcWriteOptions(compression=codec))
+        fails(lambda: puts(asks("CommandPreparedStatementQuery", field(1, handle)), packed, "x" * 100_000), "without compression")
+    saw("values that are compressed", True)
     saw("a prepared statement again", own.do_get(again.endpoints[0].ticket, options).read_all().num_rows == 1)
     saw("well afterwards", rows(basic("ada"), "select 1") == [(1,)])
 

@@ -151,8 +151,16 @@ impl Holder {
         person: &Arc<Person>,
         values: Vec<datafusion::common::ScalarValue>,
         now: Instant,
-    ) -> Option<()> {
-        self.prepared(handle, person, now, |statement| statement.values = values)
+    ) -> Result<Option<()>, Full> {
+        let size: usize = values.iter().map(datafusion::common::ScalarValue::size).sum();
+        let held = locked(&self.held);
+        let others = held.iter().filter(|(own, one)| *own != handle && one.owner.key == person.key);
+        let others: usize = others.map(|(_, one)| one.statement.size()).sum();
+        drop(held);
+        if others + size > MOST_BYTES {
+            return Err(Full::Large);
+        }
+        Ok(self.prepared(handle, person, now, |statement| statement.values = values))
     }
 
     /// Lets go of a statement that was prepared; of others nothing is told.
@@ -207,7 +215,9 @@ mod tests {
         assert!(!holder.cancel(&asked, &eve) && holder.cancel(&asked, &ada) && running.cancel.is_cancelled());
         drop(running);
         assert!(!holder.cancel(&asked, &ada));
-        assert!(holder.bind(&prepared, &ada, vec![1.into()], now).is_some());
+        assert!(holder.bind(&prepared, &ada, vec![1.into()], now).unwrap().is_some());
+        let large = "x".repeat(MOST_BYTES);
+        assert_eq!(holder.bind(&prepared, &ada, vec![large.as_str().into()], now), Err(Full::Large));
         assert_eq!(holder.recall(&prepared, &ada, now).unwrap().values.len(), 1);
         holder.close(&prepared, &ada);
         assert!(holder.recall(&prepared, &ada, now).is_none());

@@ -1,5 +1,6 @@
 //! The calls of Flight, each to what answers it.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +22,9 @@ use arrow_flight::{
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::ipc::root_as_message;
 use datafusion::arrow::ipc::writer::IpcWriteOptions;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::held::{Full, Holder};
@@ -101,6 +103,13 @@ fn unknown(command: &Command) -> Status {
         Command::CommandStatementSubstraitPlan(_) => only_reads("a Substrait plan; send SQL"),
         _ => refused(Code::Unimplemented, format!("answer `{name}`: this server speaks Flight SQL alone")),
     }
+}
+
+/// What is compressed says itself how large it is, and memory is taken for that: a few bytes can ask for all.
+fn is_compressed(data: &FlightData) -> bool {
+    let Ok(message) = root_as_message(&data.data_header) else { return false };
+    let dictionary = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
+    message.header_as_record_batch().or(dictionary).is_some_and(|rows| rows.compression().is_some())
 }
 
 /// A schema in the form in which messages carry it.
@@ -186,12 +195,24 @@ impl Door {
         rest: Streaming<FlightData>,
     ) -> Result<(), Status> {
         self.prepared(handle, signed)?;
-        let messages =
-            stream::iter([Ok(first)]).chain(rest).take(MOST_BINDS).map(|one| one.map_err(FlightError::from));
+        let messages = stream::iter([Ok(first)]).chain(rest).take(MOST_BINDS).map(|one| match one {
+            Ok(data) if is_compressed(&data) => {
+                Err(FlightError::from(wrong("understand the values: send them without compression")))
+            }
+            one => one.map_err(FlightError::from),
+        });
         let mut rows = FlightRecordBatchStream::new_from_flight_data(messages);
         let mut values = Vec::new();
-        while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(|e| wrong(format!("understand the values: {e}")))?;
+        loop {
+            // What points outside of a message is a panic of the library.
+            let next = AssertUnwindSafe(rows.next()).catch_unwind().await;
+            let Some(batch) = next.map_err(|_| wrong("understand the values: a message is torn"))? else {
+                break;
+            };
+            let batch = batch.map_err(|error| match error {
+                FlightError::Tonic(status) => *status,
+                error => wrong(format!("understand the values: {error}")),
+            })?;
             if batch.num_rows() == 0 {
                 continue;
             }
@@ -200,7 +221,7 @@ impl Door {
             }
             values = bound(&batch)?;
         }
-        self.held.bind(handle, &signed.person, values, Instant::now()).ok_or_else(gone)
+        self.held.bind(handle, &signed.person, values, Instant::now()).map_err(full)?.ok_or_else(gone)
     }
 
     async fn prepare(&self, body: &[u8], signed: &Signed) -> Result<Bytes, Status> {

@@ -133,7 +133,7 @@ async fn what_writes_and_what_is_of_others_is_refused_and_the_door_stays_well() 
         "selec 1",
     ];
     let Some(saw) = door.saw("refused", json!({ "writes": writes })).await else { return };
-    assert_eq!(saw.len(), 16, "{saw:?}");
+    assert_eq!(saw.len(), 17, "{saw:?}");
     door.gate.lake().refresh().await.unwrap();
     assert_eq!(versions(), before);
     // What was refused is known as well.
