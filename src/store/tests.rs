@@ -14,6 +14,9 @@ use super::*;
 use crate::model::Time;
 use crate::schema::table;
 
+/// Memory for more keys than any test has.
+const MUCH: usize = 1 << 20;
+
 /// Where a lake of a test is. What holds for one place holds for the other.
 enum Where {
     Disk(tempfile::TempDir),
@@ -36,7 +39,12 @@ impl Where {
     }
 
     async fn open(&self) -> Lake {
-        let settings = Settings { free_floor_bytes: 0, ..Settings::default() };
+        self.open_within(Settings::default().index_memory_bytes).await
+    }
+
+    /// With so much memory for the keys of each table.
+    async fn open_within(&self, index_memory_bytes: usize) -> Lake {
+        let settings = Settings { free_floor_bytes: 0, index_memory_bytes, ..Settings::default() };
         Lake::open_at(self.place(), settings).await.unwrap()
     }
 }
@@ -85,8 +93,11 @@ async fn large_commits_in_a_row_do_not_run_ahead_of_the_clock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_there_once_across_writers_and_compaction() {
-    for place in everywhere() {
-        let (a, b) = (place.open().await, place.open().await);
+    // With less memory than one commit takes, and with none, keys are set aside all the time.
+    for (place, memory) in
+        everywhere().into_iter().chain(everywhere()).chain(everywhere()).zip([MUCH, MUCH, 200, 200, 0, 0])
+    {
+        let (a, b) = (place.open_within(memory).await, place.open_within(memory).await);
         for step in 0..20u32 {
             let lake = if step % 2 == 0 { &a } else { &b };
             let done = lake.commit(&Writer::new(), vec![rows(step * 5..step * 5 + 10)]).await.unwrap();
@@ -100,7 +111,7 @@ async fn a_key_is_there_once_across_writers_and_compaction() {
         let total: u64 = a.files("rejects").files.iter().map(|f| f.rows).sum();
         assert_eq!(total, 105);
         assert!(a.damaged().await.unwrap().is_empty());
-        let again = place.open().await;
+        let again = place.open_within(memory).await;
         assert_eq!(again.commit(&Writer::new(), vec![rows(0..105)]).await.unwrap()[0].duplicates, 105);
         assert_eq!(again.id(), a.id());
     }
