@@ -114,8 +114,12 @@ fn a_door_that_is_not_safe_is_not_opened() {
         let lost = serve(&[(door, "127.0.0.1:0"), ("AGENTRAIL_SERVE__USERS", "nowhere.toml")]);
         assert!(lost.contains("agentrail user add"), "{lost}");
         let torn = scratch.file("torn.pem", "-----BEGIN");
-        let torn = serve(&[(door, "127.0.0.1:0"), ("AGENTRAIL_SERVE__CERTIFICATE", torn.to_str().unwrap())]);
-        assert!(torn.contains("read the certificate"), "{torn}");
+        let torn = torn.to_str().unwrap();
+        let (chain, key) = (("AGENTRAIL_SERVE__CERTIFICATE", torn), ("AGENTRAIL_SERVE__KEY", torn));
+        let read = serve(&[(door, "127.0.0.1:0"), chain, key]);
+        assert!(read.contains("read the certificate"), "{read}");
+        let alone = serve(&[(door, "127.0.0.1:0"), chain]);
+        assert!(alone.contains("set `key` in [serve] as well"), "{alone}");
     }
     let config = scratch.file("agentrail.toml", "[serve]\nhttp = \"0.0.0.0:8080\"\n");
     let checked = scratch.run(&["check", "--config", config.to_str().unwrap()]);
