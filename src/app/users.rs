@@ -83,18 +83,18 @@ fn change(users: &mut Users, add: cli::AddUser) -> Result<String, Failure> {
         if given.is_none() && is_changed && !user.verifier.is_empty() {
             format!("{} is changed, the password is the one of before\n", add.name)
         } else {
-            let told = match &given {
-                Some(_) => format!("{} may sign in\n", add.name),
-                None => format!("password of {}, shown this once: ", add.name),
-            };
-            let (password, shown) = match given {
-                Some(given) => (given, String::new()),
-                None => drawn().map(|own| (own.clone(), format!("{own}\n")))?,
+            let (password, told) = match given {
+                Some(given) => (given, format!("{} may sign in\n", add.name)),
+                None => {
+                    let own = drawn()?;
+                    let told = format!("password of {}, shown this once: {own}\n", add.name);
+                    (own, told)
+                }
             };
             let mut salt = [0; 16];
             getrandom::fill(&mut salt).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
             user.verifier = Verifier::of(&password, salt.to_vec()).to_string();
-            told + &shown
+            told
         }
     };
     user.role = match add.role {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::oidc::{Bearer, Issuer, TokenError};
 use super::scram::{Exchange, ScramError, Verifier};
 use super::users::{Person, Users, UsersError, token_hash};
+use crate::model::is_guid;
 
 /// A password longer than this is none, and not worth the work.
 const MOST_PASSWORD: usize = 1024;
@@ -226,7 +227,7 @@ impl Directory {
 
 /// Whether a name is of the kind that issuers give: an address, or the id of an application.
 pub(super) fn looks_issued(name: &str) -> bool {
-    name.contains('@') || super::oidc::is_guid(name)
+    name.contains('@') || is_guid(name)
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

@@ -32,6 +32,7 @@ pub use grants::Grant;
 pub use token::TokenError;
 
 use super::users::Person;
+use crate::model::is_guid;
 use code::Used;
 use known::Keeper;
 use token::Expected;
@@ -225,15 +226,6 @@ impl Issuer {
             Err(_) => Err(before),
         }
     }
-}
-
-/// Whether it has the form of a GUID.
-pub(super) fn is_guid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(n, byte)| match n {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 #[cfg(test)]
