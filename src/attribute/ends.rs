@@ -2,13 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::job::JobKnown;
+use super::job::{JobKnown, LOCK};
 use crate::model::{Ticks, Time};
-
-/// An agent renews its lock on a request while it works, and loses the request when the lock expires: so an
-/// abandoned one may have been left this long before its `finishTime`. In a recorded request `lockedUntil`
-/// is ten minutes after `receiveTime`.
-const LOCK: Ticks = Ticks::seconds(10 * 60);
 
 /// Whether a job ran in a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +41,7 @@ impl Ends {
 
     /// Enters when an agent took a job; entering it again is harmless.
     pub fn take(&mut self, index: usize, job: &JobKnown) {
-        if let (Some(agent), Some((from, _)), Some(_)) = (job.job.agent_id, job.span(), job.job.request_id) {
+        if let (Some(agent), Some(from), Some(_)) = (job.job.agent_id, job.began(), job.job.request_id) {
             self.taken.entry((job.job.pool_id, agent)).or_default().insert((from, index));
         }
     }

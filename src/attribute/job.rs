@@ -48,8 +48,16 @@ pub(super) struct Told {
     pub finished: Option<Time>,
 }
 
+/// An agent renews its lock on a request while it works, and loses the request when the lock expires: so an
+/// abandoned one may have been left this long before its `finishTime`. In a recorded request `lockedUntil`
+/// is ten minutes after `receiveTime`.
+pub(super) const LOCK: Ticks = Ticks::seconds(10 * 60);
+/// How long before its end a job is looked for that tells no other time.
+const LONGEST: Ticks = Ticks::days(7);
 /// A timeline has a job begin within moments of its request.
 const AT_ONCE: Ticks = Ticks::seconds(60);
+/// What two records of one job may have its times apart.
+const MOMENT: Ticks = Ticks::seconds(5);
 
 /// How far a record saw a job: finished, received, assigned, given to an agent; then which is newer.
 type Rank = ((bool, bool, bool, bool), Source);
@@ -216,7 +224,12 @@ impl JobKnown {
 
     /// Whether a timeline record of the same run and job id can be of this very request.
     pub fn is(&self, told: &Job) -> bool {
-        let other = matches!((&self.job.agent_name, &told.agent_name), (Some(a), Some(b)) if a != b);
+        let names = self.job.agent_name.as_deref().zip(told.agent_name.as_deref());
+        let at_once = |own: Option<Time>, told: Option<Time>| matches!((own, told), (Some(a), Some(b)) if a <= b + MOMENT && b <= a + MOMENT);
+        // An agent that was renamed since has another name in one of them.
+        let same_times =
+            at_once(self.job.received, told.received) && at_once(self.job.finished, told.finished);
+        let other = names.is_some_and(|(own, told)| !own.eq_ignore_ascii_case(told)) && !same_times;
         let after = matches!((self.job.finished, told.received), (Some(end), Some(start)) if start > end);
         let before = matches!((self.job.assigned, told.finished), (Some(start), Some(end)) if end < start);
         !(other || after || before)
@@ -242,6 +255,10 @@ impl JobKnown {
         let abandoned = if self.abandoned().is_some() { " (the expiry of its lock)" } else { "" };
         match self.span() {
             _ if self.never_ran() => format!("{title} was given to {agent} and taken back before it ran"),
+            Some((from, until)) if self.began().is_none() => {
+                let until = until.map_or_else(String::new, |until| format!(" and {}", until.brief()));
+                format!("{title} was on {agent} at a time that is not told, after {}{until}", from.brief())
+            }
             Some((from, Some(until))) => {
                 format!("{title} ran on {agent} from {} to {}{abandoned}", from.brief(), until.brief())
             }
@@ -257,16 +274,41 @@ impl JobKnown {
         self.job.agent_id.is_some() && self.job.received.is_none() && self.job.finished.is_none()
     }
 
-    /// Whether it was taken back before its agent received it.
-    pub fn never_ran(&self) -> bool {
+    /// Whether it ended as one that is taken back, without word that its agent received it.
+    fn is_taken_back(&self) -> bool {
         let taken_back = ["canceled", "skipped"].map(Some).contains(&self.job.result.as_deref());
         taken_back && self.job.received.is_none()
     }
 
-    /// From when it ran, and until when if that is known. A job that no agent took has none.
+    /// Whether it was taken back before its agent received it. One that an agent held for longer than a lock
+    /// lasts may lack the word alone.
+    pub fn never_ran(&self) -> bool {
+        let times = self.job.assigned.zip(self.job.finished);
+        self.is_taken_back() && times.is_none_or(|(given, end)| end <= given + LOCK)
+    }
+
+    /// When it began, where its records tell: not after its end.
+    pub fn began(&self) -> Option<Time> {
+        let before_end = |at: &Time| self.job.finished.is_none_or(|end| *at <= end);
+        let given = self.job.assigned.filter(|_| !self.is_taken_back());
+        self.job.received.filter(before_end).or(given.filter(before_end))
+    }
+
+    /// From when it ran, and until when if that is known: from when it can have run, where an agent had it and
+    /// no record tells its beginning. A job that no agent took has none.
     pub fn span(&self) -> Option<(Time, Option<Time>)> {
-        let from = self.job.received.or(self.job.assigned).filter(|_| !self.never_ran())?;
-        Some((from, self.job.finished.map(|f| f.max(from))))
+        if self.never_ran() {
+            return None;
+        }
+        let end = self.job.finished;
+        let bounds = || {
+            let has_agent = self.job.agent_id.is_some() || self.job.agent_name.is_some();
+            let given = [self.job.assigned, self.job.queued].into_iter().flatten();
+            let given = given.filter(|at| end.is_none_or(|end| *at <= end)).max();
+            given.or(end.map(|end| end - LONGEST)).filter(|_| has_agent)
+        };
+        let from = self.began().or_else(bounds)?;
+        Some((from, end.map(|end| end.max(from))))
     }
 
     /// When its lock expired, where nobody renewed it.

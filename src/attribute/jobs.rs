@@ -1,6 +1,6 @@
 //! The jobs of one organisation: by the ids that records name, by run, and by when they ran.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::ends::{Ends, Ran};
@@ -201,12 +201,18 @@ impl Jobs {
         !requests.map(|index| &self.all[*index]).any(|request| request.is(&job.job))
     }
 
-    /// The jobs in the timeline of a run, each as it was seen last; empty when none was seen.
+    /// The jobs in the timeline of a run, each attempt as it was seen last; empty when none was seen.
     pub fn timeline(&self, run: i64) -> Vec<&Timed> {
         let ids = self.timeline_of.get(&run).into_iter().flatten();
-        let all = |id: &String| Some(self.timelines.get(&(run, id.clone()))?.iter());
-        let newest = |id: &String| all(id)?.filter(|told| !told.is_hook).max_by_key(|told| told.source);
-        ids.filter_map(newest).map(|told| &**told).collect()
+        let all = ids.filter_map(|id| self.timelines.get(&(run, id.clone()))).flatten();
+        let mut newest: BTreeMap<(Option<&str>, Option<i64>), &Timed> = BTreeMap::new();
+        for told in all.filter(|told| !told.is_hook) {
+            let slot = newest.entry((told.job.job_id.as_deref(), told.job.attempt)).or_insert(told);
+            if slot.source < told.source {
+                *slot = told;
+            }
+        }
+        newest.into_values().collect()
     }
 
     fn apply_timeline(&mut self, index: usize) {
@@ -268,16 +274,18 @@ impl Jobs {
         if began > span.1 {
             return Ran::Not;
         }
-        match job.ended() {
+        let ran = match job.ended() {
             Some(end) if end.max(began) < span.0 => Ran::Not,
             Some(_) => Ran::Surely,
             None => self.ends.ran(job, began, self.over_by(job, began), span),
-        }
+        };
+        // Of one whose beginning is not told it is not known that it had begun.
+        if job.began().is_some() { ran } else { ran.min(Ran::Perhaps) }
     }
 
     /// By when a job was over at the latest, of which no record tells when it ended.
     fn over_by(&self, job: &JobKnown, began: Time) -> Option<Time> {
-        let start = |job: &JobKnown| job.span().map(|(from, _)| from);
+        let start = |job: &JobKnown| job.began();
         let next = self.ends.next(job, began, |index| start(&self.all[index]));
         let others = job.job.request_id.map(|request| self.by_request(request)).unwrap_or_default();
         let given_away = others.into_iter().filter_map(start).filter(|at| *at > began).min();

@@ -72,6 +72,11 @@ impl Pools {
         self.jobs_heard.entry(pool).or_default().add(from, until);
     }
 
+    /// Whether the job requests of a pool were heard over a span.
+    pub fn is_heard(&self, pool: i64, from: Time, until: Time) -> bool {
+        self.jobs_heard.get(&pool).is_some_and(|spans| from <= until && spans.hold(from, until))
+    }
+
     pub fn name(&self, pool: i64) -> Option<&str> {
         self.names.get(&pool)?.0.as_deref()
     }

@@ -12,6 +12,8 @@ pub const ZERO_GUID: &str = "00000000-0000-0000-0000-000000000000";
 /// `None` for an empty text and for the zero GUID, which both mean "none".
 pub fn canonical(text: &str) -> Option<Cow<'_, str>> {
     let text = text.trim();
+    let bare = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let text = bare.filter(|bare| is_guid(bare)).unwrap_or(text);
     if text.is_empty() || text == ZERO_GUID {
         return None;
     }
@@ -25,6 +27,17 @@ pub fn canonical(text: &str) -> Option<Cow<'_, str>> {
 /// Whether the text is a GUID in its 36-character form, in any casing.
 pub fn is_guid(text: &str) -> bool {
     guid_bits(text).is_some()
+}
+
+/// The text of a GUID of these bits, in lower case.
+pub fn guid(bits: u128) -> String {
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// The text of a GUID made of these random bits (RFC 9562, version 4).
+pub fn random_guid(bits: u128) -> String {
+    guid(bits & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62)
 }
 
 fn guid_bits(text: &str) -> Option<u128> {
@@ -170,6 +183,12 @@ mod tests {
             canonical("ABCDEF00-0000-0000-0000-00000000000A").as_deref(),
             Some("abcdef00-0000-0000-0000-00000000000a")
         );
+        let bare = canonical("{abcdef00-0000-0000-0000-00000000000A}");
+        assert_eq!(bare.as_deref(), Some("abcdef00-0000-0000-0000-00000000000a"));
+        assert_eq!(canonical("{xxx}").as_deref(), Some("{xxx}"));
+        assert_eq!(canonical(&format!("{{{ZERO_GUID}}}")), None);
+        assert_eq!(guid(0xabcd_ef00_0000_0000_0000_0000_0000_000a), bare.unwrap());
+        assert!(is_guid(&random_guid(u128::MAX)) && random_guid(u128::MAX).contains("-4fff-bfff-"));
         assert!(AuditId::parse(" ").is_none());
     }
 

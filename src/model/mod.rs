@@ -17,7 +17,7 @@ pub use fact::{
     Agent, Body, Connection, ConnectionUse, ElasticNode, Fact, Heard, Holding, Identity, Job, Org,
     Permission, Pool, Queue, Run, SignIn, Statement,
 };
-pub use id::{AuditId, Key, RecordHash, ZERO_GUID, canonical, is_guid};
+pub use id::{AuditId, Key, RecordHash, ZERO_GUID, canonical, guid, is_guid, random_guid};
 pub use reject::{Reason, Reject};
 pub use time::{Date, Ticks, Time};
 pub use verdict::{

@@ -173,7 +173,16 @@ impl Allowed {
         let seen = |run: i64| self.timelines.get(&run).is_some_and(|seen| *seen >= span.1);
         // A job without an agent is in no list, only in the timeline of its run, and a release has none.
         let by_number = is_work && !names_job && said(&data, &["OwnerId"]).is_some();
-        let is_whole = !by_number || fitting.iter().all(|job| !job.release && seen(job.run));
+        let in_timeline = |job: &&Job| !job.release && seen(job.run);
+        // Nor is one known that the record does not call by its own name.
+        let plain = |text: &str| text.replace(' ', "_").to_lowercase();
+        let name = said(&data, &["JobName"]).map(|name| plain(&name));
+        let is_called = |job: &&Job| job.names.iter().any(|own| name.as_deref() == Some(&plain(own)));
+        let is_whole = match (is_work && !names_job, by_number) {
+            (false, _) => true,
+            (_, true) => fitting.iter().all(in_timeline),
+            (_, false) => fitting.iter().all(|job| is_called(job) || in_timeline(job)),
+        };
         let sure =
             fitting.iter().all(|job| !job.agent.is_empty() && span.1 <= job.sure + self.slack + self.slack);
         let is_determined = fitting.len() == 1

@@ -192,6 +192,8 @@ fn unsettled(case: &mut Case<'_, '_>, at_work: &AtWork<'_>) -> bool {
             case.missing(format!(
                 "whether {title} still ran: its lock expired, and its agent had stopped before"
             ));
+        } else if job.began().is_none() {
+            case.missing(format!("whether {title} had begun: its records do not say when it did"));
         } else {
             open = true;
             case.missing(format!("whether {title} still ran: no record tells its end"));

@@ -249,10 +249,21 @@ impl<'e, 'k> Case<'e, 'k> {
     /// A job with the id and pool of its agent, where its record has the agent's name only and one agent bore
     /// that then.
     fn told_apart<'j>(&self, job: &'j Job) -> Cow<'j, Job> {
-        match <[_; 1]>::try_from(self.known.by_name(job, self.taken(job))) {
+        match <[_; 1]>::try_from(self.of_that_name(job)) {
             Ok([one]) => one,
             Err(_) => Cow::Borrowed(job),
         }
+    }
+
+    /// A job of an agent that only its name tells, once for each that it can be: in a pool that was heard while
+    /// it ran its request would be known.
+    fn of_that_name<'j>(&self, job: &'j Job) -> Vec<Cow<'j, Job>> {
+        let mut all = self.known.by_name(job, self.taken(job));
+        if job.agent_id.is_none() && job.request_id.is_none() {
+            let (from, until) = (self.taken(job), job.finished.unwrap_or(self.event.occurred));
+            all.retain(|own| !own.pool_id.is_some_and(|pool| self.known.pools.is_heard(pool, from, until)));
+        }
+        if all.is_empty() { vec![Cow::Borrowed(job)] } else { all }
     }
 
     /// When an agent took a job.

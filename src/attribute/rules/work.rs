@@ -4,7 +4,7 @@ use super::Step;
 use super::case::Case;
 use crate::attribute::ends::Ran;
 use crate::attribute::job::{JobKnown, is_release, of_one_run, spaces};
-use crate::model::{ActorKind, Event, Executor, Grade, Ticks, Time};
+use crate::model::{ActorKind, Event, Executor, Grade, Job, Ticks, Time};
 
 /// Actions that report what a job did, though a service writes them. Other actions that name a run
 /// (it was queued, retained, deleted) are about the run, not done by it.
@@ -84,7 +84,12 @@ pub(super) fn job_ids(case: &mut Case<'_, '_>) -> Step {
         match jobs.as_slice() {
             [] => case.missing(format!("no job request with job id {id} of that run is known")),
             [job] => {
-                return one(case, job, format!("the record names job {id} of one plan or run"), Grade::Exact);
+                let says = format!("the record names job {id} of one plan or run");
+                // Attempts share the id: at another time it was another one.
+                return match overlaps(case, job) {
+                    true => one(case, job, says, Grade::Exact),
+                    false => some_of_run(case, &jobs, says),
+                };
             }
             jobs => return several(case, jobs, format!("the record names job {id}")),
         }
@@ -98,8 +103,14 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     let Some(run) = hints.run_id.filter(|_| reports_work(case)) else { return Step::Next };
     // Builds and releases are numbered apart.
     let spaces = spaces(hints.plan_type.as_deref());
-    let jobs: Vec<&JobKnown> =
-        spaces.iter().flat_map(|release| case.known.jobs.by_run(*release, run)).collect();
+    let of_space = |release: &bool| case.known.jobs.by_run(*release, run);
+    // Releases are numbered within their project, and a number of another pipeline is of the other kind.
+    let jobs: Vec<&JobKnown> = spaces
+        .iter()
+        .flat_map(of_space)
+        .filter(|job| !is_release(job.job.plan_type.as_deref()) || same_project(case.event, job))
+        .filter(|job| hints.pipeline_id.is_none_or(|p| job.job.pipeline_id.is_none_or(|own| p == own)))
+        .collect();
     let kind = match spaces {
         [true] => "release",
         [false] => "build",
@@ -139,6 +150,10 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
     if case.verdict.grade == Grade::Run && !only_agents(case, spaces, run, from, until) {
         case.verdict.executor = Executor::Unknown;
     }
+    if spaces.len() > 1 {
+        case.missing("whether it is a build or a release: both are numbered, and the record does not say");
+        no_run(case);
+    }
     step
 }
 
@@ -157,6 +172,13 @@ fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, u
             && job.received.is_some_and(|start| start <= until + slack)
             && job.finished.is_none_or(|end| end + slack >= from)
     });
+    // Earlier attempts of a job on the server are in the timelines of then.
+    let is_told = |own: &Job, attempt: i64| {
+        timeline.iter().any(|told| told.job.job_id == own.job_id && told.job.attempt == Some(attempt))
+    };
+    let lacks = |job: &Job| (1..job.attempt.unwrap_or(1)).any(|attempt| !is_told(job, attempt));
+    let agentless =
+        agentless || timeline.iter().map(|told| &told.job).any(|job| job.agent_name.is_none() && lacks(job));
     if agentless {
         case.missing("which it was: a job of the run without an agent ran as well");
     }
@@ -215,10 +237,24 @@ pub(super) fn run_names(case: &mut Case<'_, '_>) -> Step {
                 let (from, until) = span(case);
                 let from = from.unwrap_or_else(|| began(&named, until));
                 let says = format!("{says}; one of its jobs fits what it says and when");
-                return match case.deaf(from, until) {
-                    true => some_of_name(case, &[job], says),
-                    false => one(case, job, says, Grade::Sole),
-                };
+                if case.deaf(from, until) {
+                    return some_of_name(case, &[job], says);
+                }
+                if !is_of_pipeline(case, job) {
+                    let step = some_of_name(case, &[job], says);
+                    case.missing("the pipeline of that run: others may have runs of this name");
+                    no_run(case);
+                    return step;
+                }
+                // What is not called by a name that is known may be a job on the server as well.
+                let is_called = is_called(case.event, job);
+                let runs = |run| only_agents(case, &[release], run, from, until);
+                if !is_called && !job.job.run_id.is_some_and(runs) {
+                    let step = some_of_name(case, &[job], says);
+                    case.verdict.executor = Executor::Unknown;
+                    return step;
+                }
+                return one(case, job, says, Grade::Sole);
             }
             jobs => return some_of_name(case, jobs, says),
         }
@@ -277,11 +313,33 @@ fn some_of_run(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Ste
 /// Several jobs of what a run's name leads to: in a pool that was not heard there may be another run of it.
 fn some_of_name(case: &mut Case<'_, '_>, jobs: &[&JobKnown], says: String) -> Step {
     let step = some_of_run(case, jobs, says);
-    if case.verdict.blind && case.verdict.grade == Grade::Run {
+    if case.verdict.blind {
+        no_run(case);
+    }
+    step
+}
+
+/// Whether a job is known to be of the pipeline that a record names.
+fn is_of_pipeline(case: &Case<'_, '_>, job: &JobKnown) -> bool {
+    let hints = &case.event.hints;
+    let key = job.job.run_id.map(|run| (is_release(job.job.plan_type.as_deref()), run));
+    let run = key.and_then(|key| case.known.jobs.runs.get(&key)).map(|(run, _)| run);
+    let id = job.job.pipeline_id.or_else(|| run?.pipeline_id);
+    let name = job.job.pipeline_name.as_deref().or_else(|| run?.pipeline_name.as_deref());
+    let same_name = || {
+        let said = hints.pipeline_name.as_deref().zip(name);
+        said.map(|(said, own)| said.eq_ignore_ascii_case(own))
+    };
+    let names_none = hints.pipeline_id.is_none() && hints.pipeline_name.is_none();
+    names_none || hints.pipeline_id.zip(id).map(|(said, own)| said == own).or_else(same_name) == Some(true)
+}
+
+/// Takes back that it was of one run for certain.
+fn no_run(case: &mut Case<'_, '_>) {
+    if case.verdict.grade == Grade::Run {
         case.verdict.grade = Grade::Narrowed;
         case.verdict.run = None;
     }
-    step
 }
 
 fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {
@@ -293,19 +351,39 @@ fn same_project(event: &Event<'_>, job: &JobKnown) -> bool {
 
 /// The jobs that stage and job name of the record fit; all of them when it names neither.
 fn named_jobs<'k>(event: &Event<'_>, jobs: &[&'k JobKnown]) -> Vec<&'k JobKnown> {
-    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b) || a.replace(' ', "_").eq_ignore_ascii_case(b);
     let stage = event.hints.stage_name.as_deref();
-    let name = event.hints.job_name.as_deref();
-    let fits = |j: &JobKnown| {
-        let in_stage = stage.is_none_or(|s| j.job.stage.as_deref().is_none_or(|t| same(s, t)));
-        let told = j.timeline.as_ref().and_then(|told| told.name.as_deref());
-        let names = [j.job.name.as_deref(), told, j.job.identifier.as_deref()];
-        let is_named = name.is_none_or(|n| {
-            names.into_iter().flatten().any(|m| same(n, m) || tail(m).is_some_and(|t| same(n, t)))
-        });
-        in_stage && is_named
+    let in_stage = |job: &JobKnown| stage.is_none_or(|s| job.job.stage.as_deref().is_none_or(|t| same(s, t)));
+    let Some(name) = event.hints.job_name.as_deref() else {
+        return jobs.iter().copied().filter(|job| in_stage(job)).collect();
     };
-    jobs.iter().copied().filter(|j| fits(j)).collect()
+    let mut named = jobs.to_vec();
+    named.retain(|job| in_stage(job) && is_named(job, name));
+    // Where the name is found as an identifier alone, it may be what people call another job.
+    if !named.is_empty() && !named.iter().any(|job| shown_names(job).any(|own| same(name, own))) {
+        let unnamed = jobs.iter().copied().filter(|job| in_stage(job) && !is_named(job, name));
+        named.extend(unnamed.filter(|job| shown_names(job).next().is_none()));
+    }
+    named
+}
+
+/// The names of a job as people read them.
+fn shown_names(job: &JobKnown) -> impl Iterator<Item = &str> {
+    let told = job.timeline.as_ref().and_then(|told| told.name.as_deref());
+    [job.job.name.as_deref(), told].into_iter().flatten()
+}
+
+fn is_named(job: &JobKnown, name: &str) -> bool {
+    let mut names = shown_names(job).chain(job.job.identifier.as_deref());
+    names.any(|own| same(name, own) || tail(own).is_some_and(|tail| same(name, tail)))
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || a.replace(' ', "_").eq_ignore_ascii_case(b)
+}
+
+/// Whether a job is known by the name that a record gives. Of a stage alone, another job may run on the server.
+fn is_called(event: &Event<'_>, job: &JobKnown) -> bool {
+    event.hints.job_name.as_deref().is_some_and(|name| is_named(job, name))
 }
 
 /// The job of `stage.job`.

@@ -122,9 +122,10 @@ fn the_name_of_a_run_alone_does_not_choose_the_nearest() {
         (v.grade, v.candidates.len())
     };
     assert_eq!(told(r#"{"RunName":"n","PlanType":"Build"}"#), (Grade::Narrowed, 2));
-    assert_eq!(told(r#"{"RunName":"n","PlanType":"Build","PipelineName":"CD"}"#), (Grade::Sole, 1));
+    // A job on the server has no request, and the record does not call it by a name.
+    assert_eq!(told(r#"{"RunName":"n","PlanType":"Build","PipelineName":"CD"}"#), (Grade::Run, 1));
     let timed = r#"{"RunName":"n","StartTime":"2026-03-05T10:00:00Z","FinishTime":"2026-03-05T10:10:00Z"}"#;
-    assert_eq!(told(timed), (Grade::Sole, 1));
+    assert_eq!(told(timed), (Grade::Run, 1));
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn a_number_without_its_plan_type_may_be_a_build_or_a_release() {
     };
     let build = job(1, 7, 1, "10:00:00", Some("10:10:00"));
     assert_eq!(told(&[build.clone(), release]), (Grade::Narrowed, 2));
-    assert_eq!(told(&[build]), (Grade::Run, 1));
+    assert_eq!(told(&[build]), (Grade::Narrowed, 1));
 }
 
 #[test]
@@ -215,26 +216,140 @@ fn an_agent_that_a_timeline_names_is_the_one_that_bore_the_name_then() {
         let event = event("X.Y", "build", "10:05:00", "{}")
             .replace(r#""Data":"#, &format!(r#""IpAddress":"{ip}","Data":"#));
         let list = listed("09:00:00", 11, &[(5, "08:00:00")]);
-        verdict(&[pools(), heard(), told.clone(), inventory.to_owned(), list, event])
+        verdict(&[pools(), told.clone(), inventory.to_owned(), list, event])
     };
     let v = in_pool("10.1.2.3");
-    let agent = v.agent.unwrap();
-    assert_eq!((v.grade, agent.id, agent.pool_id), (Grade::Sole, Some(5), Some(11)));
-    assert_eq!(v.candidates[0].agent_id, Some(5));
+    assert_eq!(
+        (v.grade, v.candidates[0].agent_id, v.candidates[0].pool_id),
+        (Grade::Narrowed, Some(5), Some(11))
+    );
     // What is stated of its pool speaks of it.
     assert_eq!(in_pool("203.0.113.9").grade, Grade::Corroborated);
 
     let named = |lists: &[String]| {
         let event = event("X.Y", "build", "10:05:00", "{}");
-        let v = verdict(&[&[pools(), heard(), told.clone()], lists, &[event]].concat());
-        (v.grade, v.agent.and_then(|agent| agent.id))
+        verdict(&[&[pools(), told.clone()], lists, &[event]].concat()).candidates[0].agent_id
     };
     // Registered anew under its name, before and after.
     let lists = [listed("08:30:00", 11, &[(5, "08:00:00")]), listed("09:30:00", 11, &[(6, "09:00:00")])];
-    assert_eq!(named(&lists), (Grade::Sole, Some(6)));
+    assert_eq!(named(&lists), Some(6));
     let lists = [listed("09:30:00", 11, &[(5, "08:00:00")]), listed("10:30:00", 11, &[(6, "10:20:00")])];
-    assert_eq!(named(&lists), (Grade::Sole, Some(5)));
+    assert_eq!(named(&lists), Some(5));
+    // In a pool that was heard its request would be known: it was another of that name.
+    let elsewhere = [heard(), event("X.Y", "build", "10:05:00", "{}")];
+    let v = verdict(&[&[pools(), told.clone()], &lists[..], &elsewhere].concat());
+    assert_eq!((v.candidates[0].agent_name.as_deref(), v.candidates[0].agent_id), (Some("agent-1"), None));
     // Two pools have one of the name.
     let lists = [listed("09:30:00", 11, &[(5, "08:00:00")]), listed("09:30:00", 12, &[(6, "08:00:00")])];
-    assert_eq!(named(&lists).1, None);
+    assert_eq!(named(&lists), None);
+}
+
+#[test]
+fn a_request_that_lacks_its_times_may_be_what_was_at_work() {
+    let other = job(1, 7, 1, "10:00:00", Some("10:20:00"));
+    let full = job(2, 8, 2, "09:59:40", Some("10:30:00"));
+    let told = |second: &str| {
+        let act = event("X.Y", "build", "10:15:00", "{}");
+        let v = verdict(&[pools(), heard(), other.clone(), second.to_owned(), act]);
+        (v.executor, v.grade, v.candidates.len())
+    };
+    let without = |names: &[&str]| {
+        let mut text = full.clone();
+        for name in names {
+            let from = text.find(&format!("\"{name}\"")).unwrap();
+            let end = from + text[from..].find(',').unwrap();
+            text.replace_range(from..=end, "");
+        }
+        text
+    };
+    let both = (Executor::Agent, Grade::Narrowed, 2);
+    assert_eq!(told(&full), both);
+    assert_eq!(told(&without(&["assignTime", "receiveTime"])), both);
+    assert_eq!(told(&without(&["assignTime", "receiveTime", "queueTime"])), both);
+    // One that was taken back as soon as it was given did not run; one that was held may have.
+    let canceled =
+        |end: &str| without(&["receiveTime"]).replace("succeeded", "canceled").replace("10:30:00", end);
+    assert_eq!(told(&canceled("10:30:00")), both);
+    assert_eq!(told(&canceled("10:01:00")).2, 1);
+    // An end before the beginning is no end of it.
+    assert_eq!(
+        told(
+            &full.replace(
+                "\"receiveTime\":\"2026-03-05T09:59:40Z\"",
+                "\"receiveTime\":\"2026-03-05T11:00:00Z\""
+            )
+        ),
+        both
+    );
+}
+
+#[test]
+fn a_name_that_is_an_identifier_alone_may_be_what_people_call_another_job() {
+    let one = |request: i64, identifier: &str, name: &str| {
+        let own = format!(r#"{name}"orchestrationId":"p.prod.{identifier}""#);
+        let job = job(request, 7, request, "10:00:00", Some("10:10:00"));
+        let job = job.replace(r#""orchestrationId":"p.Build.Compile""#, &own);
+        job.replace(r#"-000000000001","poolId"#, &format!(r#"-0000000000a{request}","poolId"#))
+    };
+    let told = |jobs: [String; 2]| {
+        let data = r#"{"RunName":"n.7","PlanType":"Build","StageName":"prod","JobName":"Deploy"}"#;
+        let done = event("Pipelines.DeploymentJobCompleted", "service", "10:10:02", data);
+        let v = verdict(&[&[pools(), heard()], &jobs[..], &[done]].concat());
+        (v.grade, v.candidates.len())
+    };
+    assert_eq!(told([one(1, "deploy", ""), one(2, "other", "")]), (Grade::Run, 2));
+    assert_eq!(told([one(1, "deploy", ""), one(2, "other", r#""jobName":"Other","#)]), (Grade::Sole, 1));
+    assert_eq!(told([one(1, "x", r#""jobName":"Deploy","#), one(2, "deploy", "")]).0, Grade::Run);
+}
+
+#[test]
+fn a_name_of_a_run_is_of_a_pipeline_and_a_number_of_a_project() {
+    let own = job(1, 7, 1, "10:00:00", Some("10:10:00"));
+    let told = |job: &str, data: &str| {
+        let done = event("Pipelines.DeploymentJobCompleted", "service", "10:10:02", data);
+        let v = verdict(&[pools(), heard(), job.to_owned(), done]);
+        (v.grade, v.run.is_some(), v.candidates.len())
+    };
+    let named =
+        r#"{"RunName":"n.7","PlanType":"Build","PipelineId":30,"StageName":"Build","JobName":"Compile"}"#;
+    assert_eq!(told(&own, named), (Grade::Sole, true, 1));
+    let without = own.replace(r#""definition":{"id":30,"name":"ci"},"#, "");
+    assert_ne!(without, own);
+    assert_eq!(told(&without, named), (Grade::Narrowed, false, 1));
+    let numbered = |pipeline: i64| format!(r#"{{"OwnerId":7,"PlanType":"Build","DefinitionId":{pipeline}}}"#);
+    assert_eq!(told(&own, &numbered(30)).0, Grade::Run);
+    assert_eq!(told(&own, &numbered(99)).0, Grade::None);
+    // Releases are numbered in each project.
+    let release = own.replace(r#""planType":"Build""#, r#""planType":"Release""#);
+    let released = numbered(30).replace("Build", "Release");
+    assert_eq!(told(&release, &released).0, Grade::Run);
+    let of_another =
+        release.replace("5b000000-0000-4000-8000-000000000001", "5b000000-0000-4000-8000-000000000002");
+    assert_eq!(told(&of_another, &released).0, Grade::None);
+}
+
+#[test]
+fn a_job_on_the_server_that_was_tried_again_may_have_done_it_the_first_time() {
+    let record = |attempt: i64, from: &str, until: &str, at: &str| {
+        let body = format!(
+            r#"{{"records":[{{"id":"7f000000-0000-4000-8000-00000000000a","type":"Job","name":"Gate","attempt":{attempt},"state":"completed","startTime":"2026-03-05T{from}Z","finishTime":"2026-03-05T{until}Z"}},{{"id":"7f000000-0000-4000-8000-000000000001","type":"Job","name":"Build","attempt":1,"workerName":"agent-1","state":"completed","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:30:00Z"}}]}}"#
+        );
+        capture(&format!("{SHOP}/_apis/build/builds/7/timeline"), at, &body)
+            .replace("/contoso/_apis/5b", "/contoso/5b")
+    };
+    let told = |records: &[String]| {
+        let used = event(
+            "Library.ServiceConnectionExecuted",
+            "service",
+            "10:06:30",
+            r#"{"OwnerId":7,"PlanType":"Build","StartTime":"2026-03-05T10:05:00Z","FinishTime":"2026-03-05T10:06:00Z"}"#,
+        );
+        let facts = [pools(), heard(), job(1, 7, 1, "10:00:00", Some("10:30:00"))];
+        verdict(&[&facts, records, &[used]].concat()).grade
+    };
+    let first = record(1, "10:05:00", "10:06:00", "10:31:00");
+    let again = record(2, "10:40:00", "10:41:00", "11:00:00");
+    assert_eq!(told(&[record(1, "10:20:00", "10:21:00", "10:31:00")]), Grade::Sole);
+    assert_eq!(told(&[first, again.clone()]), Grade::Run);
+    assert_eq!(told(&[again]), Grade::Run);
 }
