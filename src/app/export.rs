@@ -47,6 +47,11 @@ pub(super) fn start(
     }
     let threads = giving_way("export", "exports", 1)?;
     let every = Duration::from_secs(settings.export.every.max(1));
+    let names: Vec<&str> = settings.export.destinations.iter().map(|own| own.name.as_str()).collect();
+    tracing::info!(
+        destinations = names.join(", "),
+        "exports begin; `agentrail export status` tells how far they are"
+    );
     for own in &settings.export.destinations {
         let (own, settings, lake, stopped) = (own.clone(), settings.clone(), lake.clone(), stopped.clone());
         let sends = async move { send(&own, &settings, lake, every, stopped).await };
@@ -69,6 +74,9 @@ async fn send(
             Ok(false) => every,
             Err(failure) => {
                 tracing::warn!(destination = own.name, "{failure}");
+                if let Some(relay) = &mut relay {
+                    relay.failed(failure.to_string().trim_start_matches("error: failed to ")).await;
+                }
                 AGAIN
             }
         };
@@ -136,11 +144,28 @@ pub(super) async fn plans(settings: &Settings, lake: &Lake) -> Vec<(String, Resu
 
 /// The command.
 pub(super) async fn run(asked: cli::Export, settings: &Settings) -> Result<u8, Failure> {
+    match asked {
+        cli::Export::Status { format } => status(settings, &ready(settings, None).await?, format).await,
+        cli::Export::Run { once: true } => once(settings, &ready(settings, None).await?).await,
+        cli::Export::Run { once: false } => on(settings, &ready(settings, None).await?).await,
+        cli::Export::Shapes => shapes(),
+        cli::Export::Rewind { name, to } => {
+            if to > System.now() {
+                return Err(Failure::says(format!("rewind `{name}` to {to}: that is yet to come")));
+            }
+            wish(settings, &name, Wish::Rewind(to.unix_micros())).await?;
+            ask::print(format!("{name}: whatever was known since {to} goes out again, {SOON}\n").as_bytes())
+        }
+        cli::Export::Replay { name } => {
+            wish(settings, &name, Wish::Replay).await?;
+            ask::print(format!("{name}: what was refused goes out again, {SOON}\n").as_bytes())
+        }
+    }
+}
+
+/// The lake, for destinations that are sound; this one must be among them.
+async fn ready(settings: &Settings, name: Option<&str>) -> Result<Arc<Lake>, Failure> {
     check(settings)?;
-    let name = match &asked {
-        cli::Export::Rewind { name, .. } | cli::Export::Replay { name } => Some(name),
-        _ => None,
-    };
     if let Some(name) = name {
         one(settings, name)?;
     }
@@ -149,22 +174,13 @@ pub(super) async fn run(asked: cli::Export, settings: &Settings) -> Result<u8, F
             "export: no destination is configured; add [[export.destinations]] to the configuration",
         ));
     }
-    let lake = open_existing(settings).await?;
-    let fail = |e: crate::store::StoreError| Failure::of("leave word for who sends", e);
-    match asked {
-        cli::Export::Status { format } => status(settings, &lake, format).await,
-        cli::Export::Run { once: true } => once(settings, &lake).await,
-        cli::Export::Run { once: false } => on(settings, &lake).await,
-        cli::Export::Shapes => shapes(),
-        cli::Export::Rewind { name, to } => {
-            relay::wish(&lake, &name, Wish::Rewind(to.unix_micros())).await.map_err(fail)?;
-            ask::print(format!("{name}: whatever was known since {to} goes out again, {SOON}\n").as_bytes())
-        }
-        cli::Export::Replay { name } => {
-            relay::wish(&lake, &name, Wish::Replay).await.map_err(fail)?;
-            ask::print(format!("{name}: what was refused goes out again, {SOON}\n").as_bytes())
-        }
-    }
+    open_existing(settings).await
+}
+
+async fn wish(settings: &Settings, name: &str, wish: Wish) -> Result<(), Failure> {
+    let lake = ready(settings, Some(name)).await?;
+    let left = relay::wish(&lake, name, wish).await;
+    left.map_err(|e| Failure::of("leave word for who sends", e))
 }
 
 const SOON: &str = "as soon as `agentrail run` or `agentrail export run` looks next";
@@ -183,6 +199,7 @@ async fn on(settings: &Settings, lake: &Arc<Lake>) -> Result<u8, Failure> {
     let mut tasks = JoinSet::new();
     let threads = start(settings, lake, &stopped, &mut tasks)?;
     told_to_stop.await;
+    tracing::info!("stopping: what is under way ends");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
     drop(threads);

@@ -3,10 +3,13 @@
 //! Source: Elasticsearch reference, "Bulk API". The status of each item is read: 409 is a copy of what is
 //! stored under the same key, 429 is the item's own "not now".
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Call, Destination, Item, Outcome, SendError, line};
+use crate::model::RecordHash;
 
 /// An index or data stream.
 pub struct Elastic {
@@ -16,6 +19,8 @@ pub struct Elastic {
 
 /// Far below `http.max_content_length`, as its makers advise.
 const MOST_BYTES: usize = 8 << 20;
+/// Bytes of an `_id`: a longer one has the whole call refused.
+const LONGEST_ID: usize = 512;
 
 impl Elastic {
     pub fn new(call: Call, index: String) -> Elastic {
@@ -28,7 +33,8 @@ impl Destination for Elastic {
     async fn send(&mut self, batch: &[Item]) -> Result<Outcome, SendError> {
         let mut body = Vec::new();
         for item in batch {
-            body.extend(json!({ "create": { "_index": self.index, "_id": item.key } }).to_string().bytes());
+            let create = json!({ "create": { "_index": self.index, "_id": id(&item.key) } });
+            body.extend(create.to_string().bytes());
             body.push(b'\n');
             body.extend(line(&item.body));
             body.push(b'\n');
@@ -73,6 +79,16 @@ impl Destination for Elastic {
     }
 }
 
+/// The key as an id: one that is too long is told apart by its digest.
+fn id(key: &str) -> Cow<'_, str> {
+    if key.len() <= LONGEST_ID {
+        return Cow::Borrowed(key);
+    }
+    let hash = String::from_utf8_lossy(&RecordHash::of(key.as_bytes()).hex()).into_owned();
+    let head = &key[..key.floor_char_boundary(LONGEST_ID - hash.len() - 1)];
+    Cow::Owned(format!("{head}/{hash}"))
+}
+
 /// Why an item was refused, with the cause that names the field.
 fn reason(status: u64, error: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -80,5 +96,18 @@ fn reason(status: u64, error: &Value) -> String {
     match error["caused_by"]["reason"].as_str() {
         Some(cause) => format!("{own}: {cause}"),
         None => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_of_a_length_that_is_taken_and_its_own() {
+        let long = |end: &str| format!("{}{end}", "\u{e9}".repeat(300));
+        assert_eq!(id("a:1"), "a:1");
+        let (one, other) = (long("a:1"), long("b:1"));
+        assert!(id(&one).len() <= LONGEST_ID && id(&one) != id(&other), "{}", id(&one));
     }
 }

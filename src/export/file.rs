@@ -1,7 +1,8 @@
 //! Files: NDJSON or Parquet, by day, on the local disk or in an object store.
 //!
 //! The folders are those of Amazon Security Lake (docs.aws.amazon.com, "Collecting data from custom sources"):
-//! `region=R/accountId=A/eventDay=YYYYMMDD/`. A batch sent again writes the same file again.
+//! `region=R/accountId=A/eventDay=YYYYMMDD/`, below one folder a class of OCSF, as each class is a source of its own.
+//! A batch sent again writes the same file again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -56,10 +57,13 @@ impl Files {
     }
 
     /// The path of a file below the folder.
-    fn path(&self, day: &str, items: &[&Item]) -> String {
+    fn path(&self, (class, day): &(String, String), items: &[&Item]) -> String {
         let day = day.replace('-', "");
         let folder = match &self.partitions {
-            Some((region, account)) => format!("region={region}/accountId={account}/eventDay={day}"),
+            Some((region, account)) => {
+                let source = if class.is_empty() { String::new() } else { format!("{class}/") };
+                format!("{source}region={region}/accountId={account}/eventDay={day}")
+            }
             None => format!("eventDay={day}"),
         };
         let mut digest = Sha256::new();
@@ -93,16 +97,18 @@ impl Files {
 #[async_trait]
 impl Destination for Files {
     async fn send(&mut self, batch: &[Item]) -> Result<Outcome, SendError> {
-        let mut days: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
+        let mut files: BTreeMap<(String, String), Vec<&Item>> = BTreeMap::new();
         for item in batch {
-            days.entry(item.occurred.date().to_string()).or_default().push(item);
+            // A file, and a source of Security Lake, has records of one class.
+            let class = item.body.get("class_uid").map_or_else(String::new, Value::to_string);
+            files.entry((class, item.occurred.date().to_string())).or_default().push(item);
         }
-        for (day, items) in days {
-            let path = self.path(&day, &items);
+        for (of, items) in files {
+            let path = self.path(&of, &items);
             let bytes = match self.form {
                 Form::Ndjson => lines(&items),
                 Form::Parquet => {
-                    columns(&items).map_err(|e| SendError::later(format!("write `{path}`: {e}")))?
+                    columns(&items).map_err(|e| SendError::Unfit(format!("write `{path}`: {e}")))?
                 }
             };
             let written = self.write(&path, bytes).await;
@@ -121,13 +127,31 @@ const FREE: [&str; 2] = ["unmapped", "data"];
 
 fn columns(items: &[&Item]) -> Result<Vec<u8>, String> {
     let rows: Vec<Value> = items.iter().map(|item| Value::Object(typed(&item.body))).collect();
+    parquet(&rows).or_else(|_| {
+        // What differs in its members from record to record is a text of JSON.
+        let text = |value: Value| match value {
+            Value::Object(_) | Value::Array(_) => Value::String(value.to_string()),
+            other => other,
+        };
+        let flat = |row: Value| match row {
+            Value::Object(members) => {
+                Value::Object(members.into_iter().map(|(name, value)| (name, text(value))).collect())
+            }
+            other => other,
+        };
+        parquet(&rows.into_iter().map(flat).collect::<Vec<_>>())
+    })
+}
+
+fn parquet(rows: &[Value]) -> Result<Vec<u8>, String> {
     let schema = infer_json_schema_from_iterator(rows.iter().map(Ok)).map_err(|e| e.to_string())?;
     let schema = Arc::new(schema);
     let mut decoder = ReaderBuilder::new(schema.clone())
         .with_batch_size(rows.len().max(1))
+        .with_coerce_primitive(true)
         .build_decoder()
         .map_err(|e| e.to_string())?;
-    decoder.serialize(&rows).map_err(|e| e.to_string())?;
+    decoder.serialize(rows).map_err(|e| e.to_string())?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(|e| e.to_string())?))
         .build();

@@ -155,6 +155,7 @@ impl Call {
             format!("send to `{}`: it answered {}{}", self.shown(), answer.status.as_u16(), answer.shown());
         match answer.status.as_u16() {
             413 => SendError::TooLarge(says),
+            400 | 422 => SendError::Unfit(says),
             401 | 403 => SendError::Later {
                 says: format!("{says}; check the token and its permissions"),
                 after: answer.after,

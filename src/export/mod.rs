@@ -64,6 +64,9 @@ pub enum SendError {
     /// It has more bytes or items than the receiver takes at once.
     #[error("send so much at once: {0}")]
     TooLarge(String),
+    /// It was refused for what is in it, though not told for which item.
+    #[error("{0}")]
+    Unfit(String),
     #[error("{says}")]
     Later { says: String, after: Option<Duration> },
 }

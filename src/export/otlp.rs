@@ -36,11 +36,6 @@ impl Destination for Otlp {
         let answer = self.call.post(url, "application/json", &[], body.to_string().into_bytes()).await?;
         match answer.status.as_u16() {
             200..=299 => {}
-            400 | 422 if batch.len() > 1 => return Err(SendError::TooLarge("it answered 400".to_owned())),
-            400 | 422 => {
-                let says = format!("{}{}", answer.status.as_u16(), answer.shown());
-                return Ok(Outcome { refused: vec![(0, says)], ..Outcome::default() });
-            }
             _ => return Err(self.call.refusal(&answer)),
         }
         // A proxy or a portal between us and the collector says 200 as well.
@@ -54,12 +49,8 @@ impl Destination for Otlp {
         let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or_default();
         match (rejected, batch.len()) {
             (0, _) => Ok(Outcome::default()),
-            (_, 1) => {
-                let says = partial["errorMessage"].as_str().unwrap_or("rejected").to_owned();
-                Ok(Outcome { refused: vec![(0, says)], ..Outcome::default() })
-            }
             // Which ones is not said: fewer at once tell them apart.
-            (n, _) => Err(SendError::TooLarge(format!("{n} records of the batch were rejected"))),
+            _ => Err(SendError::Unfit(partial["errorMessage"].as_str().unwrap_or("rejected").to_owned())),
         }
     }
 }

@@ -48,13 +48,11 @@ impl Destination for Sentinel {
         let is_the_stream = answer.shown().contains("Stream");
         match answer.status.as_u16() {
             204 => Ok(Outcome::default()),
-            // What is wrong with one row is found by sending fewer.
-            400 if !is_the_stream && batch.len() > 1 => {
-                Err(SendError::TooLarge("it answered 400".to_owned()))
-            }
-            400 if !is_the_stream => {
-                Ok(Outcome { refused: vec![(0, format!("400{}", answer.shown()))], ..Outcome::default() })
-            }
+            400 if is_the_stream => Err(SendError::later(format!(
+                "send to `{}`: it answered 400{}",
+                self.call.shown(),
+                answer.shown()
+            ))),
             200..=299 => Err(self.call.misunderstood(&answer)),
             _ => Err(self.call.refusal(&answer)),
         }
@@ -65,13 +63,27 @@ impl Destination for Sentinel {
     }
 }
 
-/// The row with its long texts cut.
+/// The row with its long columns cut: a list to its first items, what has members to its text.
 fn short(body: &Map<String, Value>) -> Map<String, Value> {
+    let text = |text: &str| {
+        let end = text.floor_char_boundary(MOST_FIELD - CUT.len());
+        Value::String(format!("{}{CUT}", &text[..end]))
+    };
     let cut = |value: &Value| match value {
-        Value::String(text) if text.len() > MOST_FIELD => {
-            let end = text.floor_char_boundary(MOST_FIELD - CUT.len());
-            Value::String(format!("{}{CUT}", &text[..end]))
+        Value::String(long) if long.len() > MOST_FIELD => text(long),
+        Value::Array(items) if value.to_string().len() > MOST_FIELD => {
+            let mut room = MOST_FIELD - CUT.len() - 8;
+            let fits = |item: &&Value| {
+                let size = item.to_string().len() + 1;
+                room.checked_sub(size).is_some_and(|left| {
+                    room = left;
+                    true
+                })
+            };
+            let kept = items.iter().take_while(fits).cloned();
+            Value::Array(kept.chain([Value::String(CUT.trim().to_owned())]).collect())
         }
+        Value::Object(_) if value.to_string().len() > MOST_FIELD => text(&value.to_string()),
         other => other.clone(),
     };
     body.iter().map(|(name, value)| (name.clone(), cut(value))).collect()

@@ -76,7 +76,7 @@ impl Splunk {
         let of_event = answer.status == 400 && says["code"] != 7;
         match wrong.filter(|n| of_event && *n < batch.len()) {
             Some(wrong) => Ok(Some((wrong, says["text"].as_str().unwrap_or("invalid event").to_owned()))),
-            None => Err(self.call.refusal(&answer)),
+            None => Err(waits(self.call.refusal(&answer))),
         }
     }
 
@@ -90,7 +90,7 @@ impl Splunk {
             let head = [("authorization", self.token.as_str())];
             let answer = self.call.post(url.clone(), "application/json", &head, asked.clone()).await?;
             if !answer.status.is_success() {
-                return Err(self.call.refusal(&answer));
+                return Err(waits(self.call.refusal(&answer)));
             }
             let acks = answer.json();
             if acks.as_ref().and_then(|a| a["acks"][id.to_string()].as_bool()) == Some(true) {
@@ -123,5 +123,13 @@ impl Destination for Splunk {
 
     fn bounds(&self) -> (usize, usize) {
         (MOST_BYTES, usize::MAX)
+    }
+}
+
+/// What is refused without the number of an event is refused for the channel, the index or the token.
+fn waits(refused: SendError) -> SendError {
+    match refused {
+        SendError::Unfit(says) => SendError::later(says),
+        other => other,
     }
 }

@@ -34,14 +34,6 @@ impl Destination for Webhook {
         let answer = self.call.post(self.call.url.clone(), content, head, body).await?;
         match answer.status.as_u16() {
             200..=299 => Ok(Outcome::default()),
-            // What is wrong with one item is found by sending fewer.
-            400 | 422 if batch.len() > 1 => {
-                Err(SendError::TooLarge(format!("it answered {}", answer.status)))
-            }
-            400 | 422 => {
-                let says = format!("{}{}", answer.status.as_u16(), answer.shown());
-                Ok(Outcome { refused: vec![(0, says)], ..Outcome::default() })
-            }
             _ => Err(self.call.refusal(&answer)),
         }
     }

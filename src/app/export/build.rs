@@ -11,7 +11,7 @@ use crate::export::{
     Body, Call, Connection, Destination as Receiver, Elastic, Files, Form, Kafka, Otlp, Sentinel, SetupError,
     Splunk, Syslog, Token, Transport, Webhook,
 };
-use crate::model::Ticks;
+use crate::model::{Ticks, random_guid};
 use crate::objects;
 use crate::pipeline::relay::{Bounds, Order};
 use crate::settings::{Destination, Settings};
@@ -20,6 +20,9 @@ use crate::source::{SignIn, secret};
 /// The resource that tokens for the Logs Ingestion API are issued to.
 /// (learn.microsoft.com, "Logs Ingestion API in Azure Monitor")
 const MONITOR: &str = "https://monitor.azure.com/.default";
+
+/// A century: whoever writes more means for ever.
+const LONGEST_SETTLE: u64 = 3_153_600_000;
 
 /// What goes to a destination.
 pub(super) fn order(own: &Destination) -> Result<Order, Failure> {
@@ -55,7 +58,7 @@ pub(super) fn order(own: &Destination) -> Result<Order, Failure> {
         findings: if wants("findings") { Some(shape(&finding)?) } else { None },
         filter: condition(&own.filter),
         finding_filter: condition(&own.finding_filter),
-        settle: Ticks::seconds(i64::try_from(own.settle).unwrap_or(i64::MAX / (1 << 30))),
+        settle: Ticks::seconds(own.settle.min(LONGEST_SETTLE) as i64),
         from_the_beginning: match own.start.as_str() {
             "beginning" => true,
             "now" => false,
@@ -240,11 +243,9 @@ fn entra(own: &Destination) -> Result<Token, Failure> {
     }))
 }
 
-/// A random id, version 4.
+/// A random id.
 fn guid() -> Result<String, Failure> {
-    let mut b = [0_u8; 16];
-    getrandom::fill(&mut b).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
-    (b[6], b[8]) = (b[6] & 0x0f | 0x40, b[8] & 0x3f | 0x80);
-    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    let mut bits = [0_u8; 16];
+    getrandom::fill(&mut bits).map_err(|e| Failure::of("draw random numbers", e.to_string()))?;
+    Ok(random_guid(u128::from_ne_bytes(bits)))
 }

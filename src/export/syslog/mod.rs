@@ -63,6 +63,8 @@ impl Transport {
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What a datagram over IPv4 holds.
 const MOST_DATAGRAM: usize = 65_507;
+/// How long a receiver may show that it does not read, before the end of a batch is told.
+const EARLY: Duration = Duration::from_millis(20);
 /// Receivers cut or refuse longer messages (rsyslog at 8 KiB unless told, syslog-ng at 64 KiB).
 const MOST_BATCH: usize = 1 << 20;
 
@@ -88,8 +90,10 @@ impl Syslog {
         confirm: bool,
         timeout: Duration,
     ) -> Result<Syslog, SetupError> {
-        if address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
+        let is_place = |(host, port): (&str, &str)| {
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+        };
+        if !address.rsplit_once(':').is_some_and(is_place) {
             return Err(SetupError::Value { setting: "url", value: address, want: "`host:port`" });
         }
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -121,26 +125,41 @@ impl Syslog {
 
     async fn through(
         &self,
-        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
         bytes: &[u8],
     ) -> Result<(), SendError> {
-        let write = |e| self.fail("send to", e);
-        stream.write_all(bytes).await.map_err(write)?;
-        stream.flush().await.map_err(write)?;
-        stream.shutdown().await.map_err(write)?;
-        if !self.confirm {
-            return Ok(());
-        }
-        let mut rest = [0; 512];
-        loop {
-            match stream.read(&mut rest).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                // Some close TLS without saying so, which is the end all the same.
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
-                Err(e) => return Err(self.fail("hear from", e)),
+        let (mut reads, mut writes) = tokio::io::split(stream);
+        let write = async {
+            writes.write_all(bytes).await?;
+            writes.flush().await?;
+            if self.confirm {
+                // Whoever closes before it was told that this is the end has not read to the end.
+                tokio::time::sleep(EARLY).await;
             }
+            writes.shutdown().await
+        };
+        let end = async {
+            let mut rest = [0; 512];
+            loop {
+                match reads.read(&mut rest).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // Some close TLS without saying so, which is the end all the same.
+                    Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(e) => return Err(self.fail("hear from", e)),
+                }
+            }
+        };
+        let mut end = std::pin::pin!(end);
+        tokio::select! {
+            biased;
+            ended = &mut end, if self.confirm => {
+                ended?;
+                return Err(self.fail("send to", "it closed the connection before it had read all"));
+            }
+            written = write => written.map_err(|e| self.fail("send to", e))?,
         }
+        if self.confirm { end.await } else { Ok(()) }
     }
 
     async fn datagrams(&self, batch: &[Item]) -> Result<Outcome, SendError> {

@@ -23,6 +23,8 @@ pub struct Cursor {
     pub events: Mark,
     pub revisions: Mark,
     pub findings: Mark,
+    /// Behind what was not to be sent when it began.
+    pub begun: Mark,
     /// Items confirmed, of which so many were updates.
     pub sent: u64,
     pub updates: u64,
@@ -75,10 +77,14 @@ impl Mark {
 }
 
 impl Cursor {
-    /// Everything that was known before a moment counts as sent.
+    /// Everything that was known before a moment counts as sent. What is still to be sent stays so.
     pub fn rewind(&mut self, to: Time) {
-        let mark = Mark::from(to.unix_micros());
-        (self.events, self.revisions, self.findings) = (mark.clone(), mark.clone(), mark);
+        let to = Mark::from(to.unix_micros());
+        for mark in [&mut self.events, &mut self.revisions, &mut self.findings, &mut self.begun] {
+            if *mark > to {
+                mark.clone_from(&to);
+            }
+        }
     }
 
     pub fn went_wrong(&mut self, says: String, now: Time) {
@@ -111,5 +117,15 @@ mod tests {
         assert_eq!(after.beyond("t", "key"), "t.known >= timestamp '1970-01-01T00:00:05.0000000Z'");
         assert_eq!(after.within("t", "key"), "t.known < timestamp '1970-01-01T00:00:05.0000000Z'");
         assert!(after < mark && Mark::behind(5_000_000) > mark);
+    }
+
+    #[test]
+    fn nothing_is_passed_over_by_a_rewind() {
+        let (early, late) = (Mark::from(5), Mark::from(50));
+        let mut cursor = Cursor { events: early.clone(), revisions: late.clone(), ..Cursor::default() };
+        cursor.rewind(Time::from_unix_micros(100));
+        assert_eq!((&cursor.events, &cursor.revisions), (&early, &late));
+        cursor.rewind(Time::from_unix_micros(20));
+        assert_eq!((&cursor.events, &cursor.revisions), (&early, &Mark::from(20)));
     }
 }

@@ -20,6 +20,8 @@ pub struct Bounds {
 /// The first wait after a failure; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often a batch is tried of which each item alone was refused: some minutes.
+pub(super) const MOST_ROUNDS: u32 = 8;
 /// However long a receiver asks to wait.
 const LONGEST_ASKED: Duration = Duration::from_secs(900);
 
@@ -55,17 +57,40 @@ fn size(item: &Item) -> usize {
     serde_json::to_vec(&item.body).map_or(0, |body| body.len()) + AROUND
 }
 
-/// Sends a batch until each item is taken or refused; returns those refused, with the reason.
+/// Sends a batch until each item is taken or refused; returns those refused, with the reason. A receiver that
+/// refuses every item is asked so many times more.
 pub(super) async fn deliver(
     destination: &mut dyn Destination,
     batch: Vec<Item>,
+    more_rounds: u32,
     stopped: &mut watch::Receiver<bool>,
     account: &mut dyn Account,
 ) -> Result<Vec<(usize, String)>, Stopped> {
     let mut refused = Vec::new();
     let mut waiting: VecDeque<Vec<(usize, Item)>> = VecDeque::from([batch.into_iter().enumerate().collect()]);
     let mut failures = 0;
-    while let Some(part) = waiting.pop_front() {
+    let whole = waiting.front().map_or(0, Vec::len);
+    // Items that were refused when sent alone, and how often all of the batch were.
+    let mut unfit: Vec<(usize, Item, String)> = Vec::new();
+    let (mut taken, mut rounds) = (0, 0);
+    loop {
+        let Some(part) = waiting.pop_front() else {
+            // A receiver that refuses each item is no longer set up for them: they wait, for a while.
+            let is_theirs = unfit.len() < 2 || unfit.len() < whole || taken > 0 || rounds >= more_rounds;
+            if is_theirs {
+                refused.extend(unfit.into_iter().map(|(number, _, says)| (number, says)));
+                return Ok(refused);
+            }
+            rounds += 1;
+            let says = format!("{}; it refuses every record so", unfit[0].2);
+            account.told(Told::Failed(&SendError::later(says))).await;
+            waiting.push_back(unfit.drain(..).map(|(number, item, _)| (number, item)).collect());
+            tokio::select! {
+                () = tokio::time::sleep(backoff(rounds)) => {}
+                _ = stopped.wait_for(|stop| *stop) => return Err(Stopped),
+            }
+            continue;
+        };
         let (numbers, items): (Vec<usize>, Vec<Item>) = part.into_iter().unzip();
         let sent = tokio::select! {
             sent = destination.send(&items) => sent,
@@ -77,7 +102,9 @@ pub(super) async fn deliver(
                 let own = outcome.refused.iter().filter(|(at, _)| *at < numbers.len());
                 refused.extend(own.map(|(at, reason)| (numbers[*at], reason.clone())));
                 let again: Vec<_> = part().enumerate().filter(|(at, _)| outcome.again.contains(at)).collect();
-                account.told(Told::Taken(numbers.len() - again.len() - outcome.refused.len())).await;
+                let own = numbers.len() - again.len() - outcome.refused.len();
+                taken += own;
+                account.told(Told::Taken(own)).await;
                 if again.is_empty() {
                     failures = 0;
                     continue;
@@ -91,7 +118,11 @@ pub(super) async fn deliver(
                 refused.push((numbers[0], says));
                 continue;
             }
-            Err(SendError::TooLarge(_)) => {
+            Err(SendError::Unfit(says)) if numbers.len() == 1 => {
+                unfit.extend(part().map(|(number, item)| (number, item, says.clone())));
+                continue;
+            }
+            Err(SendError::TooLarge(_) | SendError::Unfit(_)) => {
                 let mut first: Vec<_> = part().collect();
                 let second = first.split_off(first.len() / 2);
                 waiting.push_front(second);
@@ -111,7 +142,6 @@ pub(super) async fn deliver(
             _ = stopped.wait_for(|stop| *stop) => return Err(Stopped),
         }
     }
-    Ok(refused)
 }
 
 /// Twice as long after each failure, and by chance between half and all of it, so that many senders
@@ -187,7 +217,7 @@ mod tests {
                 let mut fickle = Fickle { answers, taken: BTreeMap::new(), most };
                 let (_keep, mut stopped) = watch::channel(false);
                 let all: Vec<Item> = (0..count).map(item).collect();
-                let refused = deliver(&mut fickle, all, &mut stopped, &mut Deaf).await;
+                let refused = deliver(&mut fickle, all, MOST_ROUNDS, &mut stopped, &mut Deaf).await;
                 let Ok(mut refused) = refused else { panic!("nobody stopped it") };
                 refused.sort();
                 let expected: Vec<usize> = (0..count).filter(|n| n.to_string().ends_with('7')).collect();
@@ -197,6 +227,44 @@ mod tests {
                 assert!(taken.iter().all(|key| fickle.taken.contains_key(key)));
             });
         }
+    }
+
+    /// Refuses every call that has one of these.
+    struct Picky(&'static [&'static str]);
+
+    #[async_trait]
+    impl Destination for Picky {
+        async fn send(&mut self, batch: &[Item]) -> Result<Outcome, SendError> {
+            let bad = batch.iter().any(|item| self.0.contains(&item.key.as_str()));
+            if bad { Err(SendError::Unfit("400".to_owned())) } else { Ok(Outcome::default()) }
+        }
+    }
+
+    /// Stops at the first failure that it hears of.
+    struct Stops(watch::Sender<bool>);
+
+    #[async_trait]
+    impl Account for Stops {
+        async fn told(&mut self, told: Told<'_>) {
+            if let Told::Failed(_) = told {
+                self.0.send_replace(true);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_call_is_refused_for_is_found_and_a_receiver_that_refuses_all_is_waited_for() {
+        let (stop, mut stopped) = watch::channel(false);
+        let all = || (0..20).map(item).collect::<Vec<_>>();
+        let mut account = Stops(stop);
+        let refused = deliver(&mut Picky(&["3", "11"]), all(), MOST_ROUNDS, &mut stopped, &mut account).await;
+        let Ok(refused) = refused else { panic!("nobody stopped it") };
+        assert_eq!(refused.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [3, 11]);
+        let pair = || all().split_off(18);
+        let mut picky = Picky(&["18", "19"]);
+        let refused = deliver(&mut picky, pair(), 0, &mut stopped, &mut account).await;
+        assert!(refused.is_ok_and(|refused| refused.len() == 2));
+        assert!(deliver(&mut picky, pair(), MOST_ROUNDS, &mut stopped, &mut account).await.is_err());
     }
 
     #[test]

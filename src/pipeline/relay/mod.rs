@@ -21,13 +21,13 @@ use tokio::sync::watch;
 
 use super::prepare::now;
 use super::stored::{session_within, text, time};
-use crate::export::{Destination, Item};
+use crate::export::{Destination, Item, SendError};
 use crate::model::{Ticks, Time};
 use crate::query::{Limits, QueryError, Session};
 use crate::store::{Lake, Lease, StoreError, Writer};
-use deliver::{Account, Stopped, Told, batch, deliver};
+use deliver::{Account, MOST_ROUNDS, Stopped, Told, batch, deliver};
 use futures::TryStreamExt as _;
-use outgoing::{Kind, Outgoing, Portion, again, portion};
+use outgoing::{Kind, Outgoing, Portion, Sent, again, portion};
 
 /// A shape: SQL over `outgoing` or `outgoing_findings`.
 #[derive(Debug, Clone)]
@@ -83,13 +83,16 @@ fn partition(name: &str) -> String {
     format!("export.{name}")
 }
 
-fn wishes(name: &str) -> String {
-    format!("export.{name}.wish")
+/// Where wishes are left, the first to be done first: one of a kind does not take another's place.
+fn wishes(name: &str) -> [String; 2] {
+    ["rewind", "replay"].map(|kind| format!("export.{name}.{kind}"))
 }
 
-/// Leaves a wish for whoever sends to a destination, in place of an earlier one.
+/// Leaves a wish for whoever sends to a destination, in place of an earlier one of its kind.
 pub async fn wish(lake: &Lake, name: &str, wish: Wish) -> Result<(), StoreError> {
-    lake.save_position(&wishes(name), &serde_json::to_string(&wish).unwrap_or_default()).await
+    let [rewind, replay] = wishes(name);
+    let place = if wish == Wish::Replay { replay } else { rewind };
+    lake.save_position(&place, &serde_json::to_string(&wish).unwrap_or_default()).await
 }
 
 /// Where a destination stands; `None` before anything was sent to it.
@@ -166,6 +169,7 @@ impl Relay {
             relay.cursor.events = relay.newest("events").await?;
             relay.cursor.revisions = relay.newest("revisions").await?;
             relay.cursor.findings = relay.newest("findings").await?;
+            relay.cursor.begun = relay.cursor.events.clone();
             relay.save().await?;
         } else if relay.newest("events").await?.known < relay.cursor.events.known {
             tracing::warn!(
@@ -178,6 +182,13 @@ impl Relay {
 
     pub fn is_alone(&self) -> bool {
         self.lease.is_held()
+    }
+
+    /// Notes that a pass failed before anything could be sent.
+    pub async fn failed(&mut self, says: &str) {
+        Noted { lake: &self.lake, name: &self.order.name, cursor: &mut self.cursor }
+            .told(Told::Failed(&SendError::later(says)))
+            .await;
     }
 
     pub fn cursor(&self) -> &Cursor {
@@ -204,7 +215,7 @@ impl Relay {
         self.lake.refresh().await?;
         self.wished(stopped).await?;
         let session = own_session(&self.lake)?;
-        let sent = self.cursor.events.clone();
+        let sent = Sent { begun: self.cursor.begun.clone(), until: self.cursor.events.clone() };
         let mut did = false;
         for kind in [Kind::Events, Kind::Updates, Kind::Findings] {
             let mut portions = 0;
@@ -258,7 +269,10 @@ impl Relay {
             rest = next;
             let bodies: Vec<Item> = own.iter().map(|out| out.item.clone()).collect();
             let mut account = Noted { lake: &self.lake, name: &self.order.name, cursor: &mut self.cursor };
-            let refused = match deliver(self.destination.as_mut(), bodies, stopped, &mut account).await {
+            // What is sent again was refused before, each for itself.
+            let rounds = if moves { MOST_ROUNDS } else { 0 };
+            let sent = deliver(self.destination.as_mut(), bodies, rounds, stopped, &mut account).await;
+            let refused = match sent {
                 Ok(refused) => refused,
                 Err(stopped) => return Ok(Err(stopped)),
             };
@@ -289,6 +303,11 @@ impl Relay {
         let reason = |at: usize| refused.iter().find(|(n, _)| *n == at).map(|(_, reason)| reason.as_str());
         let rows = items.iter().enumerate().map(|(at, out)| (out, reason(at)));
         let rows = rows.filter(|(_, reason)| reason.is_some() || replayed);
+        let rows = rows.flat_map(|(out, reason)| {
+            // A newer verdict goes out in place of those that were refused, which are answered by it.
+            let answers = out.answers.iter().map(move |key| (out, key.as_str(), None));
+            std::iter::once((out, out.item.key.as_str(), reason)).chain(answers)
+        });
         if let Some(rows) = refused::rows(&self.order.name, kind, now(), rows) {
             self.lake.commit(&self.writer, vec![rows]).await?;
         }
@@ -305,23 +324,24 @@ impl Relay {
 
     /// Does what was asked for meanwhile.
     async fn wished(&mut self, stopped: &mut watch::Receiver<bool>) -> Result<(), RelayError> {
-        let name = wishes(&self.order.name);
-        let Some(wish) = self.lake.position(&name).filter(|text| !text.is_empty()) else { return Ok(()) };
-        match serde_json::from_str(&wish) {
-            Ok(Wish::Rewind(micros)) => {
-                self.cursor.rewind(Time::from_unix_micros(micros));
-                self.save().await?;
-            }
-            Ok(Wish::Replay) => {
-                if self.replay(stopped).await?.is_err() {
-                    return Ok(());
+        for name in wishes(&self.order.name) {
+            let Some(wish) = self.lake.position(&name).filter(|text| !text.is_empty()) else { continue };
+            match serde_json::from_str(&wish) {
+                Ok(Wish::Rewind(micros)) => {
+                    self.cursor.rewind(Time::from_unix_micros(micros));
+                    self.save().await?;
                 }
+                Ok(Wish::Replay) => {
+                    if self.replay(stopped).await?.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(_) => {}
             }
-            Err(_) => {}
-        }
-        // What was wished for meanwhile is still to be done.
-        if self.lake.position(&name).as_ref() == Some(&wish) {
-            self.lake.save_position(&name, "").await?;
+            // What was wished for meanwhile is still to be done.
+            if self.lake.position(&name).as_ref() == Some(&wish) {
+                self.lake.save_position(&name, "").await?;
+            }
         }
         Ok(())
     }
@@ -341,29 +361,34 @@ impl Relay {
         for kind in [Kind::Events, Kind::Findings] {
             let rows = batches.iter().flat_map(|b| (0..b.num_rows()).map(move |row| (b, row)));
             let own = rows.filter(|(b, row)| text(b, *row, "kind").as_deref() == Some(kind.name()));
-            // The key of an item is what it is about, and a revision behind it.
-            let id = |b, row| Some(text(b, row, "item")?.rsplit_once(':')?.0.to_owned());
-            let found: Vec<(String, String, Time)> = own
-                .filter_map(|(b, row)| Some((id(b, row)?, text(b, row, "item")?, time(b, row, "occurred")?)))
-                .collect();
+            let found = own.filter_map(|(b, row)| Some((text(b, row, "item")?, time(b, row, "occurred")?)));
+            let found: Vec<(String, Time)> = found.collect();
             for part in found.chunks(outgoing::PORTION) {
-                let ids: Vec<String> = part.iter().map(|(id, ..)| id.clone()).collect();
+                let ids: Vec<String> = part.iter().map(|(key, _)| about(key).to_owned()).collect();
                 let times = || part.iter().map(|(.., at)| *at);
                 let (Some(first), Some(last)) = (times().min(), times().max()) else { continue };
                 let mut items = again(&session, &self.order, kind, &ids, (first, last)).await?;
-                // A newer verdict goes out in place of the one refused, which is answered by it.
-                let key = |out: &Outgoing| {
-                    let id = out.item.key.rsplit_once(':').map_or("", |(id, _)| id);
-                    part.iter().find(|(own, ..)| own == id).map(|(_, key, _)| key.clone())
-                };
-                items.iter_mut().for_each(|out| out.item.key = key(out).unwrap_or_default());
-                if let Err(stop) = self.send(kind, items, false, stopped).await? {
+                for out in &mut items {
+                    let refused =
+                        part.iter().map(|(key, _)| key).filter(|key| about(key) == about(&out.item.key));
+                    // What was refused as an update had been sent before.
+                    out.item.updated |= refused.clone().any(|key| !key.ends_with(":0"));
+                    out.answers = refused.filter(|key| **key != out.item.key).cloned().collect();
+                }
+                let sent = self.send(kind, items, false, stopped).await?;
+                self.save().await?;
+                if let Err(stop) = sent {
                     return Ok(Err(stop));
                 }
             }
         }
         Ok(Ok(()))
     }
+}
+
+/// What an item is about: its key without the revision.
+fn about(key: &str) -> &str {
+    key.rsplit_once(':').map_or(key, |(id, _)| id)
 }
 
 /// What becomes of a batch, noted where `status` finds it.

@@ -42,6 +42,20 @@ pub(super) struct Outgoing {
     pub organization_id: Option<String>,
     pub organization: Option<String>,
     pub project_id: Option<String>,
+    /// Keys of earlier states of it that were refused, and that it answers.
+    pub answers: Vec<String>,
+}
+
+/// Which events were sent when a pass began: those known behind one mark and up to another.
+pub(super) struct Sent {
+    pub begun: Mark,
+    pub until: Mark,
+}
+
+impl Sent {
+    fn condition(&self) -> String {
+        format!("{} and {}", self.begun.beyond("a", "event_id"), self.until.within("a", "event_id"))
+    }
 }
 
 /// What goes out, and where the next portion begins.
@@ -61,13 +75,13 @@ struct Ids {
     more: bool,
 }
 
-/// Reads the next portion. `sent` is up to where events were sent when the pass began.
+/// Reads the next portion.
 pub(super) async fn portion(
     session: &Session,
     order: &Order,
     kind: Kind,
     from: &Mark,
-    sent: &Mark,
+    sent: &Sent,
     now: Time,
 ) -> Result<Portion, QueryError> {
     let (table, id, key, shape) = match kind {
@@ -78,7 +92,9 @@ pub(super) async fn portion(
     let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from.clone(), more: false }) };
     let ids = behind(session, (table, id, key), from).await?;
     let mut portion = Portion { items: Vec::new(), end: ids.end, more: ids.more };
-    let only = (kind == Kind::Updates).then(|| sent.within("a", "event_id"));
+    // Part of the commit at the mark may have gone out.
+    let then = Time::from_unix_micros((from.known - 1).max(sent.until.known).max(0));
+    let only = (kind == Kind::Updates).then(|| Only { sent: sent.condition(), then });
     let Some(rows) = rows(session, order, kind, &ids.ids, ids.span, only).await? else { return Ok(portion) };
     let rows = match kind == Kind::Events && order.settle > Ticks(0) {
         true => {
@@ -135,6 +151,14 @@ pub(super) async fn plan(session: &Session, order: &Order, kind: Kind) -> Result
     shaped(session, shape, kind, none).await.map(drop)
 }
 
+/// Which updates go out.
+struct Only {
+    /// Those of events that were sent.
+    sent: String,
+    /// What was believed at this moment is what the receiver has.
+    then: Time,
+}
+
 async fn behind(
     session: &Session,
     (table, id, key): (&str, &str, &str),
@@ -184,7 +208,7 @@ async fn rows(
     kind: Kind,
     ids: &[String],
     span: Option<(Time, Time)>,
-    only: Option<String>,
+    only: Option<Only>,
 ) -> Result<Option<RecordBatch>, QueryError> {
     let Some(span) = span.filter(|_| !ids.is_empty()) else { return Ok(None) };
     let all = collected(session, &asked(order, kind, ids, span, only)).await?;
@@ -203,7 +227,7 @@ fn asked(
     kind: Kind,
     ids: &[String],
     (first, last): (Time, Time),
-    only: Option<String>,
+    only: Option<Only>,
 ) -> String {
     let (view, id, revision, filter) = match kind {
         Kind::Findings => ("findings", "key", "a.revision", &order.finding_filter),
@@ -215,12 +239,23 @@ fn asked(
         Kind::Findings => format!("{revision} > 0"),
     };
     let among: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
-    let mut conditions = vec![
-        format!("a.{id} in ({})", among.join(",")),
-        format!("a.occurred >= timestamp '{first}' and a.occurred <= timestamp '{last}'"),
-    ];
-    conditions.extend(only);
-    conditions.extend(filter.as_ref().map(|filter| format!("({filter})")));
+    let rows = format!(
+        "a.{id} in ({}) and a.occurred >= timestamp '{first}' and a.occurred <= timestamp '{last}'",
+        among.join(",")
+    );
+    // A filter may end in a comment.
+    let passes = filter.as_ref().map(|filter| format!("({filter}\n)"));
+    let mut conditions = vec![rows.clone()];
+    conditions.extend(only.as_ref().map(|only| only.sent.clone()));
+    conditions.extend(match (&passes, &only) {
+        // A verdict that passes no longer replaces one that did: the receiver has that one.
+        (Some(passes), Some(only)) => Some(format!(
+            "({passes} or a.{id} in (select a.{id} from actions_as_known(timestamp '{}') a \
+             where {rows} and {passes}))",
+            only.then
+        )),
+        (passes, _) => passes.clone(),
+    });
     let sql = format!(
         "select a.*, concat(a.{id}, ':', cast({revision} as varchar)) as \"_key\", \
          row_number() over (order by a.known, a.occurred, a.{id}) as \"_row\", {updated} as \"_updated\" \
@@ -262,7 +297,7 @@ async fn shaped(
 ) -> Result<Vec<Outgoing>, QueryError> {
     let name = if kind == Kind::Findings { FINDINGS } else { EVENTS };
     session.lend(name, rows.schema(), vec![rows.clone()])?;
-    let sql = format!("select * from ({}) s order by s.\"_order\"", shape.sql);
+    let sql = format!("select * from ({}\n) s order by s.\"_order\"", shape.sql);
     let batches: Vec<RecordBatch> = session.sql(&sql).await?.stream.try_collect().await?;
     let mut all = Vec::new();
     for batch in &batches {
@@ -274,7 +309,7 @@ async fn shaped(
             // What a shape multiplies or invents has no row to stand for.
             let row = usize::try_from(orders.value(at) - 1).ok().filter(|row| *row < rows.num_rows());
             let Some(row) = row else { continue };
-            all.push(outgoing(&rows, row, kind, body));
+            all.push(outgoing(&rows, row, kind, keyed(body)));
         }
     }
     Ok(all)
@@ -284,10 +319,33 @@ async fn shaped(
 pub(super) const EVENTS: &str = "outgoing";
 pub(super) const FINDINGS: &str = "outgoing_findings";
 
-fn outgoing(rows: &RecordBatch, row: usize, kind: Kind, mut body: Map<String, Value>) -> Outgoing {
-    let key = if kind == Kind::Findings { "key" } else { "event_id" };
-    body.remove("_key");
+/// A body that says its key, whatever a shape leaves out, and whether it was sent before.
+fn keyed(mut body: Map<String, Value>) -> Map<String, Value> {
+    fn says(value: &Value, key: &str) -> bool {
+        match value {
+            Value::String(text) => text.contains(key),
+            Value::Array(items) => items.iter().any(|item| says(item, key)),
+            Value::Object(members) => members.values().any(|member| says(member, key)),
+            _ => false,
+        }
+    }
+    let key = body.remove("_key");
+    let updated = body.remove("_updated");
     body.remove("_order");
+    body.remove("_row");
+    if let Some(key) = key
+        && !key.as_str().is_some_and(|key| body.values().any(|value| says(value, super::about(key))))
+    {
+        body.entry("key").or_insert(key);
+    }
+    if let Some(updated) = updated {
+        body.entry("updated").or_insert(updated);
+    }
+    body
+}
+
+fn outgoing(rows: &RecordBatch, row: usize, kind: Kind, body: Map<String, Value>) -> Outgoing {
+    let key = if kind == Kind::Findings { "key" } else { "event_id" };
     let occurred =
         rows.column_by_name("occurred").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     let organization_id = text(rows, row, "organization_id");
@@ -306,6 +364,7 @@ fn outgoing(rows: &RecordBatch, row: usize, kind: Kind, mut body: Map<String, Va
         organization_id,
         organization,
         project_id: text(rows, row, "project_id"),
+        answers: Vec::new(),
     }
 }
 
@@ -349,6 +408,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_body_says_its_key_whatever_a_shape_leaves_out() {
+        let of = |body: Value| match body {
+            Value::Object(body) => Value::Object(keyed(body)),
+            _ => unreachable!(),
+        };
+        let bare = of(json!({ "_key": "e:1", "_order": 1, "_updated": true, "a": 1 }));
+        assert_eq!(bare, json!({ "a": 1, "key": "e:1", "updated": true }));
+        let own = json!({ "_key": "e:1", "metadata": { "uid": "e" } });
+        assert_eq!(of(own), json!({ "metadata": { "uid": "e" } }));
+    }
 
     #[test]
     fn a_body_has_nothing_empty_and_json_as_what_it_says() {

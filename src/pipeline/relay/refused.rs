@@ -10,22 +10,22 @@ use crate::store::{Builder, RowKey, Rows};
 /// A body is kept up to so many bytes.
 const MOST_BODY: usize = 64 << 10;
 
-/// Rows of items; those without a reason were taken after all.
+/// Rows of items under these keys; those without a reason were taken after all.
 pub(super) fn rows<'a>(
     destination: &str,
     kind: Kind,
     now: Time,
-    items: impl Iterator<Item = (&'a Outgoing, Option<&'a str>)>,
+    items: impl Iterator<Item = (&'a Outgoing, &'a str, Option<&'a str>)>,
 ) -> Option<Rows> {
     let mut rows = Builder::new(schema::table("export_rejects")?);
-    for (out, reason) in items {
+    for (out, item_key, reason) in items {
         let item = &out.item;
         let (state, end) = if reason.is_some() { ("refused", "") } else { ("replayed", "/replayed") };
-        let key = format!("{destination}/{}{end}", item.key);
+        let key = format!("{destination}/{item_key}{end}");
         let body = Value::Object(item.body.clone()).to_string();
         rows.text(Some(&key));
         rows.text(Some(destination));
-        rows.text(Some(&item.key));
+        rows.text(Some(item_key));
         rows.text(Some(kind.name()));
         rows.text(Some(state));
         rows.time(Some(item.occurred));

@@ -78,6 +78,37 @@ fn a_later_verdict_goes_out_as_an_update_under_a_key_of_its_own() {
 }
 
 #[test]
+fn a_verdict_that_passes_a_filter_no_longer_replaces_the_one_that_did() {
+    let filter = "filter = \"a.executor = 'unknown' -- not yet\"\n";
+    let Some(pair) = Pair::new("webhook", false, filter, json!({})) else { return };
+    let scratch = &pair.rig.scratch;
+    scratch.ingest(&scratch.file("events.ndjson", event(1, "10:05:00")));
+    pair.rig.exported();
+    scratch.ingest(&scratch.file("jobs.ndjson", jobs()));
+    scratch.ingest(&scratch.file("pools.ndjson", pools()));
+    // One that never passed does not go out.
+    scratch.ingest(&scratch.file("later.ndjson", event(2, "10:06:00")));
+    pair.rig.exported();
+    pair.rig.exported();
+    let last = (format!("{ID}:2"), true, "agent".to_owned());
+    assert_eq!(sent(&pair), [(format!("{ID}:0"), false, "unknown".to_owned()), last]);
+}
+
+#[test]
+fn what_was_there_before_a_destination_that_starts_now_is_not_sent_as_an_update_either() {
+    let Some(pair) = Pair::new("webhook", false, "start = \"now\"\n", json!({})) else { return };
+    let scratch = &pair.rig.scratch;
+    scratch.ingest(&scratch.file("events.ndjson", event(1, "10:05:00")));
+    pair.rig.exported();
+    scratch.ingest(&scratch.file("jobs.ndjson", jobs()));
+    scratch.ingest(&scratch.file("pools.ndjson", pools()));
+    pair.rig.exported();
+    pair.rig.exported();
+    assert_eq!(sent(&pair), []);
+    assert!(scratch.count("select count(*) from lake.revisions") > 0);
+}
+
+#[test]
 fn an_event_waits_for_its_verdict_as_long_as_settle_says() {
     let Some(pair) = Pair::new("webhook", false, "settle = 3600\n", json!({})) else { return };
     let scratch = &pair.rig.scratch;
@@ -116,6 +147,8 @@ fn a_rewind_sends_again_what_was_known_since() {
     assert!(again.len() >= 10 && again.iter().filter(|key| number(key) >= 20).count() == 10, "{again:?}");
     let (first, second) = (&pair.seen()[20..30], &pair.seen()[keys.len() - 10..]);
     assert!(first.iter().zip(second).all(|(a, b)| a["item"] == b["item"]), "a copy differs");
+    let output = pair.rig.command(&["export", "rewind", "soc", "--to", "2999-01-01"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is yet to come"), "{output:?}");
 }
 
 #[test]
