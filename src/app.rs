@@ -54,7 +54,10 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     if matches!(&cli.command, Command::Check(check) if check.defaults) {
         return ask::print(DEFAULTS.as_bytes());
     }
-    let settings = settings(&cli.common)?;
+    let settings = match (settings(&cli.common), &cli.command) {
+        (Err(failure), Command::Check(_)) => return service::unsound("settings", &failure),
+        (settings, _) => settings?,
+    };
     log_to_stderr(&cli, &settings)?;
     runtime()?.block_on(async {
         match cli.command {

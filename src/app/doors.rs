@@ -9,10 +9,15 @@ use tokio::task::JoinSet;
 
 use super::service::{told_to_stop, until};
 use super::{Failure, open_existing, storage, threads};
-use crate::serve::{Bounds, Certificate, Directory, Gate, flight, http, oidc, postgres};
+use crate::serve::{
+    Bounds, Certificate, Directory, DoorError, Doorway, Gate, Protocol, flight, http, oidc, postgres,
+};
 use crate::settings::{Serve, Settings};
 use crate::source::secret;
 use crate::store::Lake;
+
+/// Bytes that a query takes at the least.
+const LEAST_MEMORY: usize = 16 << 20;
 
 /// Opens the doors of a lake until told to stop.
 pub(super) async fn run(settings: &Settings) -> Result<u8, Failure> {
@@ -52,9 +57,10 @@ pub(super) async fn open(
     tasks: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<Option<Arc<Gate>>, Failure> {
     let serve = &settings.serve;
-    if serve.postgres.is_empty() && serve.flight.is_empty() && serve.http.is_empty() {
+    if set(serve).next().is_none() {
         return Ok(None);
     }
+    sensible(serve)?;
     let fail = |e: std::io::Error| Failure::of("start the threads of queries", e);
     let gate = Gate::start(lake.clone(), bounds(settings), directory(serve)?).map_err(fail)?;
     if gate.directory().is_open() {
@@ -72,41 +78,20 @@ pub(super) async fn open(
         }
         tokio::spawn(async move { issuer.warm().await });
     }
-    if !serve.postgres.is_empty() {
-        let door = postgres::bind(&postgres_settings(serve), &gate)
-            .await
-            .map_err(|e| Failure::of("open the postgres door", e))?;
-        if let Ok(address) = door.address() {
-            tracing::info!(%address, "postgres door open");
-        }
-        let (own, stopped) = (gate.clone(), until(stopped.clone()));
+    for (protocol, listen) in set(serve) {
+        let fail = |e: DoorError| Failure::of(format!("open the {} door", protocol.name()), e);
+        let asks_who = !gate.directory().is_open();
+        let door = doorway(serve, listen).open(protocol, asks_who).await.map_err(fail)?;
+        tracing::info!(address = %door.address, "{} door open", protocol.name());
+        let (gate, metrics, stopped) = (gate.clone(), metrics.clone(), until(stopped.clone()));
         tasks.spawn(async move {
-            door.serve(own, stopped).await;
+            match protocol {
+                Protocol::Postgres => postgres::serve(door, gate, stopped).await,
+                Protocol::Flight => flight::serve(door, gate, stopped).await,
+                Protocol::Http => http::serve(door, gate, metrics, stopped).await,
+            }
             Ok(())
         });
-    }
-    if !serve.flight.is_empty() {
-        let door = flight::bind(&flight_settings(serve), &gate)
-            .await
-            .map_err(|e| Failure::of("open the flight door", e))?;
-        if let Ok(address) = door.address() {
-            tracing::info!(%address, "flight door open");
-        }
-        let (own, stopped) = (gate.clone(), until(stopped.clone()));
-        tasks.spawn(async move {
-            door.serve(own, stopped).await;
-            Ok(())
-        });
-    }
-    if !serve.http.is_empty() {
-        let fail = |e: http::HttpError| Failure::of("open the http door", e);
-        let checked = http::Settings { metrics, ..http_settings(serve) };
-        let listener = http::bind(&checked, &gate).await.map_err(fail)?;
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "http door open");
-        }
-        let (own, stopped) = (gate.clone(), until(stopped.clone()));
-        tasks.spawn(async move { http::serve_on(listener, checked, own, stopped).await.map_err(fail) });
     }
     Ok(Some(gate))
 }
@@ -124,22 +109,51 @@ pub(super) fn check(settings: &Settings) -> Vec<(&'static str, Result<String, Fa
         let says = issuer(serve).map(|_| format!("tokens of `{}` would be taken", serve.oidc.issuer));
         said.push(("oidc", says));
     }
-    if !serve.postgres.is_empty() {
-        let checked = postgres_settings(serve).check(asks_who);
-        let says = checked.map(|()| format!("would listen on {}", serve.postgres));
-        said.push(("postgres", says.map_err(|e| Failure::of("open the postgres door", e))));
+    if set(serve).next().is_some()
+        && let Err(failure) = sensible(serve)
+    {
+        said.push(("serve", Err(failure)));
     }
-    if !serve.flight.is_empty() {
-        let checked = flight_settings(serve).check(asks_who);
-        let says = checked.map(|()| format!("would listen on {}", serve.flight));
-        said.push(("flight", says.map_err(|e| Failure::of("open the flight door", e))));
+    let mut taken: Vec<(&str, &str)> = Vec::new();
+    if settings.webhook.enabled {
+        taken.push(("webhook", &settings.webhook.listen));
     }
-    if !serve.http.is_empty() {
-        let checked = http_settings(serve).check(asks_who);
-        let says = checked.map(|()| format!("would listen on {}", serve.http));
-        said.push(("http", says.map_err(|e| Failure::of("open the http door", e))));
+    for (protocol, listen) in set(serve) {
+        let name = protocol.name();
+        let fail = |says: &dyn std::fmt::Display| Failure::says(format!("open the {name} door: {says}"));
+        let other = taken.iter().find(|(_, other)| *other == listen && !listen.ends_with(":0"));
+        let says = match (other, doorway(serve, listen).check(protocol, asks_who)) {
+            (_, Err(e)) => Err(Failure::of(format!("open the {name} door"), e)),
+            (Some((other, _)), _) => {
+                Err(fail(&format!("the {other} door has `{listen}` already; give each a port of its own")))
+            }
+            _ => Ok(format!("would listen on {listen}")),
+        };
+        taken.push((name, listen));
+        said.push((name, says));
     }
     said
+}
+
+/// Whether anybody could be answered within the bounds that are set.
+fn sensible(serve: &Serve) -> Result<(), Failure> {
+    let bounds = [
+        ("connections", serve.connections == 0),
+        ("at_once", serve.at_once == 0),
+        ("timeout", serve.timeout == 0),
+        ("rows", serve.rows == 0),
+        ("memory", serve.memory < LEAST_MEMORY),
+    ];
+    match bounds.into_iter().find(|(_, is_too_little)| *is_too_little) {
+        None => Ok(()),
+        Some(("memory", _)) => Err(Failure::says(format!(
+            "understand `memory = {}` in [serve]: no query runs in less than {LEAST_MEMORY} bytes",
+            serve.memory
+        ))),
+        Some((name, _)) => {
+            Err(Failure::says(format!("understand `{name} = 0` in [serve]: it must be at least 1")))
+        }
+    }
 }
 
 fn bounds(settings: &Settings) -> Bounds {
@@ -148,7 +162,7 @@ fn bounds(settings: &Settings) -> Bounds {
         memory_bytes: serve.memory,
         spill_bytes: serve.spill,
         threads: threads(settings),
-        timeout: Duration::from_secs(serve.timeout.max(1)),
+        timeout: Duration::from_secs(serve.timeout),
         rows: serve.rows,
         at_once: serve.at_once,
     }
@@ -204,27 +218,17 @@ fn certificate(serve: &Serve) -> Certificate {
     Certificate { chain: serve.certificate.clone(), key: serve.key.clone(), clients: serve.client_ca.clone() }
 }
 
-fn postgres_settings(serve: &Serve) -> postgres::Settings {
-    postgres::Settings {
-        listen: serve.postgres.clone(),
-        certificate: certificate(serve),
-        connections: serve.connections,
-    }
+/// The doors that are set, and where each listens.
+fn set(serve: &Serve) -> impl Iterator<Item = (Protocol, &str)> {
+    let listen = |protocol| match protocol {
+        Protocol::Postgres => &serve.postgres,
+        Protocol::Flight => &serve.flight,
+        Protocol::Http => &serve.http,
+    };
+    let all = Protocol::ALL.into_iter().map(move |protocol| (protocol, listen(protocol).as_str()));
+    all.filter(|(_, listen)| !listen.is_empty())
 }
 
-fn flight_settings(serve: &Serve) -> flight::Settings {
-    flight::Settings {
-        listen: serve.flight.clone(),
-        certificate: certificate(serve),
-        connections: serve.connections,
-    }
-}
-
-fn http_settings(serve: &Serve) -> http::Settings {
-    http::Settings {
-        listen: serve.http.clone(),
-        certificate: certificate(serve),
-        connections: serve.connections,
-        metrics: http::MoreMetrics::default(),
-    }
+fn doorway(serve: &Serve, listen: &str) -> Doorway {
+    Doorway { listen: listen.to_owned(), certificate: certificate(serve), connections: serve.connections }
 }

@@ -195,6 +195,13 @@ pub(super) fn webhook_settings(settings: &Webhook) -> Result<webhook::Settings, 
     Ok(checked)
 }
 
+/// Says what is not sound.
+pub(super) fn unsound(name: &str, failure: &Failure) -> Result<u8, Failure> {
+    let says = failure.to_string();
+    ask::print(format!("wrong   {name}: {}\n", says.trim_start_matches("error: ")).as_bytes())?;
+    Ok(NOT_SOUND)
+}
+
 /// Says whether configuration and lake are sound; connects to nothing but a lake's object store.
 pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
     let mut sound = true;
@@ -203,7 +210,7 @@ pub(super) async fn check(settings: &Settings) -> Result<u8, Failure> {
             Ok(says) => format!("ok      {name}: {says}\n"),
             Err(failure) => {
                 sound = false;
-                format!("wrong   {name}: {}\n", failure.to_string().trim_start_matches("error: "))
+                return unsound(name, &failure);
             }
         };
         ask::print(line.as_bytes())

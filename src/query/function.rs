@@ -1,17 +1,21 @@
 //! Functions of the SQL: a view with parameters as a table function, and the member of a JSON text.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, BooleanArray, StringArray};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::cast::as_string_array;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use futures::FutureExt as _;
 
@@ -150,17 +154,52 @@ impl TableFunctionImpl for Function {
         if args.exprs().len() != names.len() {
             return plan_err!("{own} takes {} arguments: {}", names.len(), names.join(", "));
         }
-        let mut values = Vec::with_capacity(names.len());
+        let mut values = HashMap::with_capacity(names.len());
         for (expr, (name, param)) in args.exprs().iter().zip(params) {
-            let Some(value) = constant(expr) else {
-                return plan_err!("the argument `{name}` of {own} must be a constant");
+            let value = match (constant(expr), open(expr)) {
+                (Some(value), _) => Expr::Literal(typed(&value, &param.kind)?, None),
+                (None, Some(id)) => {
+                    let field = Field::new(id, kind(&param.kind), true);
+                    Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(Arc::new(field))))
+                }
+                (None, None) => return plan_err!("the argument `{name}` of {own} must be a constant"),
             };
-            values.push((name.clone(), typed(&value, &param.kind)?));
+            values.insert(format!("${name}"), value);
         }
         let plan = self.planner.plan(self.query).now_or_never();
         let plan = plan.ok_or_else(|| plan_datafusion_err!("planning {own} waited for something"))??;
-        let plan = plan.with_param_values(values)?;
-        Ok(Arc::new(ViewTable::new(plan, None)))
+        Ok(Arc::new(ViewTable::new(filled(plan, &values)?, None)))
+    }
+}
+
+/// A plan with these in place of its parameters: what the statement itself leaves open stays so.
+fn filled(plan: LogicalPlan, values: &HashMap<String, Expr>) -> Result<LogicalPlan> {
+    let one = |expr: Expr| match &expr {
+        Expr::Placeholder(own) => {
+            let value = values.get(&own.id).cloned();
+            Ok(value.map_or_else(|| Transformed::no(expr), Transformed::yes))
+        }
+        _ => Ok(Transformed::no(expr)),
+    };
+    let step = |plan: LogicalPlan| {
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            // What reads a column is read by its name.
+            Ok(expr.transform_up(one)?.update_data(|expr| name.restore(expr)))
+        })?;
+        plan.map_data(LogicalPlan::recompute_schema)
+    };
+    Ok(plan.transform_up_with_subqueries(step)?.data)
+}
+
+/// The name of a parameter of the statement, whose value is not there yet.
+fn open(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Placeholder(own) => Some(&own.id),
+        Expr::Cast(cast) => open(&cast.expr),
+        Expr::TryCast(cast) => open(&cast.expr),
+        _ => None,
     }
 }
 
@@ -175,11 +214,15 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
 
 /// A value in the type of a parameter: text, bigint or timestamp.
 pub(super) fn typed(value: &ScalarValue, kind: &str) -> Result<ScalarValue> {
-    value.cast_to(&match kind {
+    value.cast_to(&self::kind(kind))
+}
+
+fn kind(name: &str) -> DataType {
+    match name {
         "bigint" => DataType::Int64,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => DataType::Utf8,
-    })
+    }
 }
 
 #[cfg(test)]

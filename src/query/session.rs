@@ -1,6 +1,5 @@
 //! One session: pinned tables under `lake`, the views over them, and statements that only read.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -8,11 +7,12 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -82,15 +82,42 @@ impl Prepared {
         Arc::new(self.plan.schema().as_arrow().clone())
     }
 
-    /// The parameters by name (`$1`), with their types where the statement tells them.
-    pub fn parameters(&self) -> Result<BTreeMap<String, Option<DataType>>, QueryError> {
-        Ok(self.plan.get_parameter_types()?.into_iter().collect())
+    /// The types of `$1`, `$2`, ..., where the statement tells them; at most so many.
+    pub fn places(&self, most: usize) -> Result<Vec<Option<DataType>>, QueryError> {
+        let mut types = self.plan.get_parameter_types()?;
+        self.plan.apply_with_subqueries(|plan| {
+            if let LogicalPlan::Limit(limit) = plan {
+                for expr in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                    if let Expr::Placeholder(own) = expr.as_ref() {
+                        types.entry(own.id.clone()).or_default().get_or_insert(DataType::Int64);
+                    }
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let number = |name: &str| name.trim_start_matches('$').parse::<usize>().ok();
+        if let Some(named) = types.keys().find(|name| number(name).is_none()) {
+            let says = "drivers bind values by place; write `?`, or `$1`, `$2`, ...".to_owned();
+            return Err(QueryError::Param { name: named.clone(), says });
+        }
+        let count = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
+        if count > most {
+            let says = format!("a statement has at most {most} parameters");
+            return Err(QueryError::Param { name: format!("${count}"), says });
+        }
+        Ok((1..=count).map(|n| types.get(&format!("${n}")).cloned().flatten()).collect())
     }
 
     /// The statement with these values for `$1`, `$2`, ...
     pub fn with(self, values: Vec<ScalarValue>) -> Result<Prepared, QueryError> {
         if values.is_empty() {
             return Ok(self);
+        }
+        let places = self.places(usize::MAX)?.len();
+        if values.len() > places {
+            let says =
+                format!("the statement has {places} parameters, and {} values were given", values.len());
+            return Err(QueryError::Param { name: format!("${}", values.len()), says });
         }
         Ok(Prepared { plan: self.plan.with_param_values(values)? })
     }
@@ -307,4 +334,29 @@ impl Session {
 
 fn options() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn values_are_by_place_and_no_more_than_there_are_places() {
+        let session = Session::new(Vec::new(), Limits::default()).unwrap();
+        let of = async |text: &str| session.prepare(text).await.unwrap();
+        let places = of("select $3, $1 + 1").await.places(3).unwrap();
+        assert_eq!(places, [Some(DataType::Int64), None, None]);
+        let says = |refused: Option<QueryError>| refused.map(|e| e.to_string()).unwrap_or_default();
+        let placed = async |text: &str| of(text).await.places(3).unwrap();
+        assert_eq!(
+            placed("select 1 limit $1 offset $2").await,
+            [Some(DataType::Int64), Some(DataType::Int64)]
+        );
+        assert!(says(of("select $who").await.places(3).err()).contains("by place"));
+        assert!(says(of("select $4").await.places(3).err()).contains("at most 3"));
+        let with = async |text: &str, values: usize| of(text).await.with(vec![1.into(); values]).err();
+        assert_eq!(says(with("select $1, $2", 2).await), "");
+        assert!(says(with("select $1", 2).await).contains("has 1 parameters, and 2 values"));
+        assert!(says(with("select 1", 1).await).contains("has 0 parameters"));
+    }
 }

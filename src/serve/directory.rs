@@ -37,7 +37,7 @@ pub enum Credential<'c> {
 pub enum Refused {
     #[error("sign in: name or password is wrong")]
     Password,
-    #[error("sign in: nobody bears this token")]
+    #[error("sign in: nobody bears this token; was it replaced by `agentrail user add`, or is it cut?")]
     Token,
     #[error("{0}")]
     Issuer(#[from] TokenError),

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Why a door cannot stand where it should.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum DoorError {
     Open { listen: String, setting: &'static str },
     #[error("listen on `{listen}`; is the port taken?")]
     Bind { listen: String, source: std::io::Error },
+    #[error("find the address of the listener")]
+    Taken(#[source] std::io::Error),
     #[error("read the {what} in `{path}`: {says}")]
     Pem { what: &'static str, path: PathBuf, says: String },
     #[error("{what}: set `{setting}` in [serve] as well")]
@@ -40,7 +43,7 @@ pub struct Certificate {
 
 impl Certificate {
     /// What TLS is served with; `None` where no certificate is set.
-    pub fn config(&self, protocols: &[&[u8]]) -> Result<Option<Arc<ServerConfig>>, DoorError> {
+    fn config(&self, protocols: &[&[u8]]) -> Result<Option<Arc<ServerConfig>>, DoorError> {
         let alone = |what, setting| Err(DoorError::Alone { what, setting });
         match [&self.chain, &self.key, &self.clients].map(|path| !path.as_os_str().is_empty()) {
             [false, false, false] => return Ok(None),
@@ -84,6 +87,82 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
     if all.is_empty() { Err(fail("there is none in it".to_owned())) } else { Ok(all) }
 }
 
+/// What is spoken at a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Postgres,
+    Flight,
+    Http,
+}
+
+impl Protocol {
+    /// All of them, in the order in which doors open.
+    pub const ALL: [Protocol; 3] = [Protocol::Postgres, Protocol::Flight, Protocol::Http];
+
+    /// The name of its setting.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Postgres => "postgres",
+            Protocol::Flight => "flight",
+            Protocol::Http => "http",
+        }
+    }
+
+    /// What TLS settles on; gRPC is spoken in HTTP/2 alone.
+    fn settled(self) -> &'static [&'static [u8]] {
+        match self {
+            Protocol::Postgres => &[b"postgresql"],
+            Protocol::Flight => &[b"h2"],
+            Protocol::Http => &[b"h2", b"http/1.1"],
+        }
+    }
+}
+
+/// How a door stands.
+#[derive(Debug, Clone)]
+pub struct Doorway {
+    /// Address and port.
+    pub listen: String,
+    /// What TLS is served with; beyond this machine there must be one.
+    pub certificate: Certificate,
+    /// Connections at once; further ones are told so.
+    pub connections: usize,
+}
+
+/// A door whose port is taken; connections wait until it is served.
+pub struct Open {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) connections: usize,
+    /// Whether clients must show a certificate.
+    pub(super) asks_certificates: bool,
+    /// Address and port.
+    pub address: SocketAddr,
+}
+
+impl Doorway {
+    /// Whether the door could be opened as it is set, to people that it asks who they are or not; does not open it.
+    pub fn check(&self, protocol: Protocol, asks_who: bool) -> Result<(), DoorError> {
+        let tls = self.certificate.config(protocol.settled())?;
+        address(&self.listen, tls.is_some(), asks_who).map(drop)
+    }
+
+    /// Takes the port.
+    pub async fn open(&self, protocol: Protocol, asks_who: bool) -> Result<Open, DoorError> {
+        let tls = self.certificate.config(protocol.settled())?.map(TlsAcceptor::from);
+        let address = address(&self.listen, tls.is_some(), asks_who)?;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|source| DoorError::Bind { listen: address.to_string(), source })?;
+        Ok(Open {
+            address: listener.local_addr().map_err(DoorError::Taken)?,
+            listener,
+            tls,
+            connections: self.connections.max(1),
+            asks_certificates: !self.certificate.clients.as_os_str().is_empty(),
+        })
+    }
+}
+
 /// The address of a door. Beyond this machine it must have a certificate and ask who comes.
 pub fn address(listen: &str, has_certificate: bool, asks_who: bool) -> Result<SocketAddr, DoorError> {
     let address: SocketAddr = listen.parse().map_err(|_| DoorError::Address(listen.to_owned()))?;
@@ -93,11 +172,6 @@ pub fn address(listen: &str, has_certificate: bool, asks_who: bool) -> Result<So
         false if !asks_who => open("users"),
         _ => Ok(address),
     }
-}
-
-/// Takes the port.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, DoorError> {
-    TcpListener::bind(address).await.map_err(|source| DoorError::Bind { listen: address.to_string(), source })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ mod users;
 mod watch;
 
 pub use directory::{Credential, Directory, Refused, Standing};
-pub use door::{Certificate, DoorError, address, bind};
+pub use door::{Certificate, DoorError, Doorway, Open, Protocol, address};
 pub use gate::{Asker, Bounds, Gate, Refusal, Reply};
 pub use scram::{ScramError, Verifier};
 pub use users::{Person, Role, User, Users, UsersError, token_hash};

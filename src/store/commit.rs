@@ -13,7 +13,7 @@ use super::lake::{now_micros, random_hex};
 use super::log::{self, Active};
 use super::place::Place;
 use super::{Committed, Rows, StoreError, arrow_schema, parquet, stats};
-use crate::model::Date;
+use crate::model::{Date, random_guid};
 use crate::schema::{DataFile, FileSet, Table, Value};
 
 /// Days in one commit; a backfill over more is committed in parts.
@@ -413,6 +413,5 @@ fn stamped(
 
 /// A random GUID, as Delta wants for a table's id.
 fn uuid() -> String {
-    let hex = random_hex(16);
-    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    random_guid(u128::from_str_radix(&random_hex(16), 16).unwrap_or_default())
 }

@@ -149,7 +149,16 @@ fn check_is_honest_and_offline() {
     assert_eq!(open.status.code(), Some(4));
     let config = scratch.file("agentrail.toml", "[webhook]\nlisten_on = \"x\"\n");
     let unknown = scratch.run(&["check", "--config", config.to_str().unwrap()]);
-    assert!(says(&unknown).contains("did you mean"), "{}", says(&unknown));
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&unknown.stdout).contains("did you mean"), "{unknown:?}");
+    let doors = "[webhook]\nenabled = false\n[serve]\nhttp = \"127.0.0.1:8080\"\nflight = \"127.0.0.1:8080\"\nrows = 0\n";
+    let config = scratch.file("agentrail.toml", doors);
+    let doors = scratch.run(&["check", "--config", config.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&doors.stdout);
+    assert!(
+        told.contains("the flight door has `127.0.0.1:8080` already") && told.contains("`rows = 0`"),
+        "{told}"
+    );
     assert!(scratch.ok(&["check", "--defaults"]).contains("retention_days = 0"));
 }
 

@@ -48,7 +48,6 @@ fn nobody() -> Status {
 
 fn turned_away(why: Refused) -> Status {
     let code = match &why {
-        Refused::Token => return nobody(),
         Refused::Issuer(TokenError::NoRole { .. }) => Code::PermissionDenied,
         Refused::Issuer(TokenError::Unreachable(_)) => Code::Unavailable,
         _ => Code::Unauthenticated,

@@ -19,7 +19,7 @@ pub(super) async fn accept(
     tls: Option<TlsAcceptor>,
     router: Router,
     room: Arc<Semaphore>,
-    stopped: impl Future<Output = ()> + Send,
+    stopped: impl Future<Output = ()>,
 ) {
     let conversation = |accepted: accept::Accepted| {
         let (tls, router) = (tls.clone(), router.clone());

@@ -25,48 +25,12 @@ mod sign_in;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 
-use super::door::{self, Certificate, DoorError};
+use super::door::Open;
 use super::gate::Gate;
 use super::sessions::{Guesses, Sessions};
 pub use metrics::{Metric, MoreMetrics, Sample};
-
-/// How the door runs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where it listens, as `127.0.0.1:8080`.
-    pub listen: String,
-    /// What TLS is served with; beyond this machine there must be one.
-    pub certificate: Certificate,
-    /// Connections at once; the next ones are told to come back.
-    pub connections: usize,
-    /// What `/metrics` says besides its own.
-    pub metrics: MoreMetrics,
-}
-
-/// A door for HTTP that cannot open.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    #[error(transparent)]
-    Door(#[from] DoorError),
-    #[error("find the address of the listener")]
-    Address(#[source] std::io::Error),
-}
-
-impl Settings {
-    /// Whether the door could open as it is set, without opening it.
-    pub fn check(&self, asks_who: bool) -> Result<(), HttpError> {
-        let tls = self.certificate.config(&PROTOCOLS)?;
-        door::address(&self.listen, tls.is_some(), asks_who)?;
-        Ok(())
-    }
-}
-
-/// What is spoken, by the names that TLS settles on.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// What the handlers share.
 struct Desk {
@@ -81,47 +45,18 @@ struct Desk {
     metrics: MoreMetrics,
 }
 
-/// Takes the port; answers nothing yet.
-pub async fn bind(settings: &Settings, gate: &Gate) -> Result<TcpListener, HttpError> {
-    let tls = settings.certificate.config(&PROTOCOLS)?;
-    let address = door::address(&settings.listen, tls.is_some(), !gate.directory().is_open())?;
-    Ok(door::bind(address).await?)
-}
-
-/// Serves until `stopped` ends; answers under way are finished within a moment.
-pub async fn serve(
-    settings: Settings,
-    gate: Arc<Gate>,
-    stopped: impl Future<Output = ()> + Send,
-) -> Result<(), HttpError> {
-    let listener = bind(&settings, &gate).await?;
-    serve_on(listener, settings, gate, stopped).await
-}
-
-/// Serves on a port that [`bind`] took.
-pub async fn serve_on(
-    listener: TcpListener,
-    settings: Settings,
-    gate: Arc<Gate>,
-    stopped: impl Future<Output = ()> + Send,
-) -> Result<(), HttpError> {
-    let tls = settings.certificate.config(&PROTOCOLS)?;
-    let address = listener.local_addr().map_err(HttpError::Address)?;
-    // The port can have been taken by other means than `bind`.
-    door::address(&address.to_string(), tls.is_some(), !gate.directory().is_open())?;
-    let most = settings.connections.max(1);
-    let room = Arc::new(Semaphore::new(most));
+/// Serves until `stopped` ends; answers under way are finished within a moment. `/metrics` says `metrics`
+/// besides its own.
+pub async fn serve(open: Open, gate: Arc<Gate>, metrics: MoreMetrics, stopped: impl Future<Output = ()>) {
+    let room = Arc::new(Semaphore::new(open.connections));
     let desk = Arc::new(Desk {
         gate,
         sessions: Sessions::default(),
         guesses: Guesses::default(),
-        is_secure: tls.is_some(),
+        is_secure: open.tls.is_some(),
         room: room.clone(),
-        most_connections: most,
-        metrics: settings.metrics,
+        most_connections: open.connections,
+        metrics,
     });
-    tracing::info!(%address, tls = tls.is_some(), "the HTTP door is open");
-    let tls = tls.map(TlsAcceptor::from);
-    listener::accept(listener, tls, routes::router(desk), room, stopped).await;
-    Ok(())
+    listener::accept(open.listener, open.tls, routes::router(desk), room, stopped).await;
 }

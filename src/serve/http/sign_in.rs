@@ -90,16 +90,13 @@ async fn who(desk: &Desk, headers: &HeaderMap, client: &str) -> Result<Person, P
         let (scheme, rest) = said.split_once(' ').ok_or_else(nobody)?;
         let rest = rest.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
-            return directory.admit(Credential::Token(rest)).await.map_err(|refused| match refused {
-                Refused::Token => nobody(),
-                refused => refused.into(),
-            });
+            return Ok(directory.admit(Credential::Token(rest)).await?);
         }
         if scheme.eq_ignore_ascii_case("basic") {
             let pair = STANDARD.decode(rest).ok().and_then(|pair| String::from_utf8(pair).ok());
             let pair = pair.ok_or_else(nobody)?;
             let (name, password) = pair.split_once(':').ok_or_else(nobody)?;
-            return prove(desk, name, password, client).await?.ok_or_else(nobody);
+            return prove(desk, name, password, client).await?.ok_or_else(|| Refused::Password.into());
         }
         return Err(nobody());
     }

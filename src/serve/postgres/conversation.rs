@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::sql::parser::Statement as Parsed;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{DataType, Statement};
 use futures::{StreamExt as _, stream};
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
@@ -14,15 +14,17 @@ use tokio::sync::OnceCell;
 
 use super::cancel::Running;
 use super::refused::{self, error};
-use super::statement::Asked;
+use super::statement::{Asked, filled};
 use super::variables::Variables;
 use super::{catalogue, rows};
-use crate::query::{Answer, Prepared, QueryError, Session};
+use crate::query::{Answer, Prepared, QueryError, Session, check_parsed};
 use crate::serve::{Asker, Gate, Person, Reply};
 use datafusion::scalar::ScalarValue;
 
 /// So many cursors of one connection are open at once: each holds a query of its person.
 const MOST_CURSORS: usize = 16;
+/// So many statements are prepared by name: each may be as large as a statement can be.
+const MOST_PREPARED: usize = 100;
 
 /// A connection that has signed in.
 pub(super) struct Conversation {
@@ -32,6 +34,8 @@ pub(super) struct Conversation {
     pub running: Arc<Running>,
     variables: Mutex<Variables>,
     cursors: tokio::sync::Mutex<HashMap<String, Cursor>>,
+    /// What `PREPARE` named.
+    prepared: Mutex<HashMap<String, (Statement, Vec<DataType>)>>,
     /// The session in which pg_catalog is read.
     catalogue: OnceCell<Arc<Session>>,
 }
@@ -56,8 +60,14 @@ impl Conversation {
             running,
             variables: Mutex::default(),
             cursors: tokio::sync::Mutex::default(),
+            prepared: Mutex::default(),
             catalogue: OnceCell::new(),
         }
+    }
+
+    /// Takes the settings that a client sends as it connects.
+    pub fn begin<'a>(&self, said: impl Iterator<Item = (&'a str, &'a str)>) {
+        locked(&self.variables).begin(said);
     }
 
     fn asker(&self) -> Asker {
@@ -118,6 +128,38 @@ impl Conversation {
         self.gate.ask(&self.asker(), &text, answer).await.map_err(refused::refusal)
     }
 
+    /// What was asked, with the query of what is executed in its place.
+    fn resolved(&self, asked: Asked) -> PgWireResult<Asked> {
+        let Asked::Execute(name, values) = asked else { return Ok(asked) };
+        let prepared = locked(&self.prepared).get(&name).cloned();
+        let (query, types) = prepared.ok_or_else(|| no_statement(&name))?;
+        let query = filled(query, &types, &values)?;
+        check_parsed(&query).map_err(refused::query)?;
+        Ok(Asked::Rows(Box::new(query)))
+    }
+
+    /// Keeps a query under a name, if it can be planned.
+    async fn keep(
+        self: &Arc<Conversation>,
+        name: String,
+        query: Statement,
+        types: Vec<DataType>,
+    ) -> PgWireResult<()> {
+        self.prepare(&query).await?;
+        let mut prepared = locked(&self.prepared);
+        if prepared.contains_key(&name) {
+            return Err(error(
+                "42P05",
+                format!("failed to prepare `{name}`: there is one; deallocate it first"),
+            ));
+        }
+        if prepared.len() >= MOST_PREPARED {
+            return Err(error("53400", "failed to prepare another statement: deallocate one first"));
+        }
+        prepared.insert(name, (query, types));
+        Ok(())
+    }
+
     /// Answers what was asked, in these formats.
     pub async fn answer(
         self: &Arc<Conversation>,
@@ -126,7 +168,7 @@ impl Conversation {
         format: &Format,
     ) -> PgWireResult<Response> {
         let done = |tag: &str| Ok(Response::Execution(Tag::new(tag)));
-        match asked {
+        match self.resolved(asked)? {
             Asked::Rows(statement) => {
                 let reply = self.ask(*statement, values).await?;
                 Ok(Response::Query(rows::response(reply, format)?))
@@ -142,6 +184,7 @@ impl Conversation {
             Asked::Reset(name) => {
                 locked(&self.variables).reset(name.as_deref());
                 if name.is_none() {
+                    locked(&self.prepared).clear();
                     self.cursors.lock().await.clear();
                 }
                 done("RESET")
@@ -159,6 +202,10 @@ impl Conversation {
                 Ok(Response::TransactionEnd(Tag::new(tag)))
             }
             Asked::Declare(name, hold, query) => {
+                if self.cursors.lock().await.contains_key(&name) {
+                    let says = format!("failed to declare the cursor `{name}`: there is one; close it first");
+                    return Err(error("42P03", says));
+                }
                 if self.cursors.lock().await.len() >= MOST_CURSORS {
                     return Err(error("53400", "failed to declare another cursor: close one first"));
                 }
@@ -176,6 +223,20 @@ impl Conversation {
                     None => cursors.clear(),
                 }
                 done("CLOSE CURSOR")
+            }
+            Asked::Prepare(name, query, types) => {
+                self.keep(name, *query, types).await?;
+                done("PREPARE")
+            }
+            Asked::Execute(name, _) => Err(no_statement(&name)),
+            Asked::Deallocate(Some(name)) => {
+                // Drivers deallocate what they prepared by the protocol, which is let go of with its portal.
+                locked(&self.prepared).remove(&name);
+                done("DEALLOCATE")
+            }
+            Asked::Deallocate(None) => {
+                locked(&self.prepared).clear();
+                done("DEALLOCATE ALL")
             }
             Asked::Nothing(tag) => done(tag),
         }
@@ -203,7 +264,7 @@ impl Conversation {
         asked: &Asked,
         format: &Format,
     ) -> PgWireResult<Vec<FieldInfo>> {
-        match asked {
+        match &self.resolved(asked.clone())? {
             Asked::Rows(statement) => {
                 let prepared = self.prepare(statement).await?;
                 rows::fields(&prepared.schema(), format)
@@ -217,6 +278,10 @@ impl Conversation {
             _ => Ok(Vec::new()),
         }
     }
+}
+
+fn no_statement(name: &str) -> pgwire::error::PgWireError {
+    error("26000", format!("failed to find the statement `{name}`: prepare it first, on this connection"))
 }
 
 fn no_cursor(name: &str) -> pgwire::error::PgWireError {

@@ -142,14 +142,7 @@ impl QueryParser for Parser {
         if let Asked::Rows(statement) | Asked::Copy(statement, _) = &asked {
             let conversation = self.0.as_ref().ok_or_else(not_signed_in)?;
             let prepared = conversation.prepare(statement).await?;
-            let types = prepared.parameters().map_err(super::refused::query)?;
-            let number = |name: &str| name.trim_start_matches('$').parse::<usize>().ok();
-            let count = types.keys().filter_map(|name| number(name)).max().unwrap_or(0);
-            if count > usize::from(u16::MAX) {
-                return Err(error("42P02", "failed to prepare: it has too many parameters"));
-            }
-            let of = |n: usize| types.get(&format!("${n}")).cloned().flatten();
-            parameters = (1..=count).map(of).collect();
+            parameters = prepared.places(usize::from(u16::MAX)).map_err(super::refused::query)?;
         }
         Ok(Some(Stored { asked, parameters }))
     }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use arrow_pg::encoder::encode_value;
 use arrow_pg::row_encoder::RowEncoder;
-use bytes::BufMut as _;
+use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use futures::{Stream, StreamExt as _, stream};
+use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::api::results::{
-    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldInfo, QueryResponse,
+    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldFormat, FieldInfo, QueryResponse,
 };
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::copy::CopyData;
 use pgwire::messages::data::DataRow;
 
+use super::names::told;
 use super::refused;
 use crate::query::{as_text, is_nested};
 use crate::serve::Reply;
@@ -25,8 +27,8 @@ use crate::serve::Reply;
 /// JSON text: drivers have no form for them.
 pub(super) fn fields(schema: &Schema, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
     let plain = |field: &Arc<Field>| match is_nested(field.data_type()) {
-        true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-        false => field.clone(),
+        true => Arc::new(Field::new(told(field.name()), DataType::Utf8, true)),
+        false => Arc::new(field.as_ref().clone().with_name(told(field.name()))),
     };
     let schema = Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>());
     if let Format::Individual(codes) = format
@@ -82,14 +84,7 @@ pub(super) fn copy(reply: Reply, copy: Copy) -> PgWireResult<CopyResponse> {
         let (fields, copy) = (fields.clone(), copy.clone());
         move || encoder(&fields, &copy)
     };
-    let separator = copy.delimiter.map_or_else(|| if copy.csv { "," } else { "\t" }.to_owned(), String::from);
-    let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
-    let mut header = bytes::BytesMut::new();
-    if copy.header {
-        header.put_slice(names.join(&separator).as_bytes());
-        header.put_u8(b'\n');
-    }
-    let header = (!header.is_empty()).then(|| Ok(CopyData::new(header.freeze())));
+    let header = copy.header.then(|| header(&fields, &copy)).transpose()?;
     let rows = each_row(reply, move |batch| {
         let batch = as_text(batch, is_nested).map_err(|e| PgWireError::ApiError(Box::new(e)))?;
         let mut encoder = encoder();
@@ -102,7 +97,34 @@ pub(super) fn copy(reply: Reply, copy: Copy) -> PgWireResult<CopyResponse> {
         };
         (0..batch.num_rows()).map(one).collect()
     });
-    Ok(CopyResponse::new(0, columns, stream::iter(header).chain(rows)))
+    Ok(CopyResponse::new(0, columns, behind(header, rows)))
+}
+
+/// The names of the columns as a row of a copy.
+fn header(fields: &[FieldInfo], copy: &Copy) -> PgWireResult<Bytes> {
+    let text = |field: &FieldInfo| {
+        FieldInfo::new(field.name().to_owned(), None, None, Type::TEXT, FieldFormat::Text)
+    };
+    let texts = Arc::new(fields.iter().map(text).collect());
+    let mut encoder = encoder(&texts, copy);
+    fields.iter().try_for_each(|field| encoder.encode_field(&field.name()))?;
+    Ok(encoder.take_copy().data)
+}
+
+/// Rows behind a header, in one piece with the first: clients are told how many rows they got by the number of
+/// pieces.
+fn behind(
+    header: Option<Bytes>,
+    rows: impl Stream<Item = PgWireResult<CopyData>> + Send + 'static,
+) -> impl Stream<Item = PgWireResult<CopyData>> + Send + 'static {
+    stream::unfold((header, rows.fuse().boxed()), async |(mut header, mut rows)| {
+        let row = match (header.take(), rows.next().await) {
+            (Some(header), Some(Ok(row))) => Ok(CopyData::new([header, row.data].concat().into())),
+            (Some(header), None) => Ok(CopyData::new(header)),
+            (_, row) => row?,
+        };
+        Some((row, (None, rows)))
+    })
 }
 
 fn encoder(fields: &Arc<Vec<FieldInfo>>, copy: &Copy) -> CopyEncoder {

@@ -15,13 +15,14 @@ use pgwire::tokio::server::{
     MaybeTls, PgWireMessageServerCodec, negotiate_tls, process_error, process_message,
 };
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::{Decoder as _, Framed};
 
+use super::guids::Guids;
 use super::handlers::{Handlers, Stored};
 use super::refused::{error, fatal};
+use crate::serve::accept::Accepted;
 
 /// From the first byte to the end of the sign-in.
 const SIGN_IN_TIME: Duration = Duration::from_secs(20);
@@ -32,15 +33,16 @@ const MOST_KEPT: usize = 4 << 20;
 
 type Socket = Framed<MaybeTls, PgWireMessageServerCodec<Stored>>;
 
-/// Answers one connection until it ends.
+/// Answers one connection until it ends, or the door closes while nothing is asked.
 ///
 /// The protocol's own loop would take messages of a gigabyte into memory, and leave a minute for the sign-in.
 pub(super) async fn converse(
-    stream: TcpStream,
+    accepted: Accepted,
     tls: Option<TlsAcceptor>,
     handlers: Arc<Handlers>,
 ) -> io::Result<()> {
-    let mut kept = Kept::default();
+    let Accepted { stream, stop, .. } = accepted;
+    let (mut kept, mut guids) = (Kept::default(), Guids::default());
     let begin = async {
         let Some(mut socket) = negotiate_tls::<Stored>(stream, tls).await? else { return Ok(None) };
         while is_starting(&socket) {
@@ -51,14 +53,28 @@ pub(super) async fn converse(
         }
         io::Result::Ok(Some(socket))
     };
-    let Ok(begun) = timeout(SIGN_IN_TIME, begin).await else { return Ok(()) };
+    let begun = tokio::select! {
+        begun = timeout(SIGN_IN_TIME, begin) => begun,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let Ok(begun) = begun else { return Ok(()) };
     let Some(mut socket) = begun? else { return Ok(()) };
-    while let Some(message) = next(&mut socket).await? {
+    loop {
+        let message = tokio::select! {
+            // What was sent already is answered to its end.
+            biased;
+            message = next(&mut socket) => message?,
+            () = stop.cancelled() => {
+                let says = "failed to go on: the server is stopped; connect again when it is back";
+                return process_error(&mut socket, fatal("57P01", says), false).await;
+            }
+        };
+        let Some(mut message) = message else { return Ok(()) };
+        guids.in_text(&mut message);
         if !answer(&mut socket, message, &handlers, &mut kept).await? {
             return Ok(());
         }
     }
-    Ok(())
 }
 
 fn is_starting(socket: &Socket) -> bool {

@@ -86,6 +86,7 @@ impl Handlers {
         self.connections.enter(self.pid, secret, self.running.clone());
         let address = client.socket_addr().to_string();
         let conversation = Conversation::new(self.gate.clone(), person, address, self.running.clone());
+        conversation.begin(client.metadata().iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let _ = self.conversation.set(Arc::new(conversation));
         let mut told = DefaultServerParameterProvider::default();
         told.server_version = SERVER_VERSION.to_owned();

@@ -1,10 +1,12 @@
 //! What a statement asks: rows, or something of the connection itself. Everything else is refused by name.
 
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget, Expr,
-    FetchDirection, Query, Set, Statement, Value, ValueWithSpan,
+    CastKind, CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget,
+    DataType, Expr, FetchDirection, Ident, ObjectNamePart, Query, Set, Statement, Value, ValueWithSpan,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -34,6 +36,12 @@ pub(super) enum Asked {
     Fetch(String, Option<usize>),
     /// `None` means all cursors.
     Close(Option<String>),
+    /// A statement under a name, and the types of its parameters as far as they are said.
+    Prepare(String, Box<Statement>, Vec<DataType>),
+    /// What was prepared, with these for its parameters.
+    Execute(String, Vec<Expr>),
+    /// `None` means all that was prepared.
+    Deallocate(Option<String>),
     /// Something that changes nothing here.
     Nothing(&'static str),
 }
@@ -46,7 +54,7 @@ pub(super) fn parse(text: &str) -> PgWireResult<Vec<Statement>> {
     let parsed = PARSER.parse(&put(text));
     let parsed = parsed.map_err(|e| error("42601", format!("failed to understand the statement: {e}")))?;
     parsed.iter().try_for_each(check_parsed).map_err(query)?;
-    Ok(parsed.into_iter().map(adapted).collect())
+    parsed.into_iter().map(adapted).collect()
 }
 
 /// What a statement asks.
@@ -127,16 +135,64 @@ pub(super) fn understand(statement: Statement) -> PgWireResult<Asked> {
             CloseCursor::Specific { name } => Some(name.value),
         }),
         Statement::Discard { .. } => Asked::Reset(None),
-        Statement::Deallocate { .. } => Asked::Nothing("DEALLOCATE"),
+        Statement::Deallocate { name, .. } => {
+            let is_all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
+            Asked::Deallocate((!is_all).then(|| named(&name)))
+        }
         Statement::UNLISTEN { .. } => Asked::Nothing("UNLISTEN"),
-        Statement::Prepare { .. } | Statement::Execute { .. } => {
-            return Err(error("0A000", "failed to run PREPARE: prepare statements by the protocol"));
+        Statement::Prepare { name, data_types, statement } => {
+            if !matches!(*statement, Statement::Query(_)) {
+                return Err(only_reads("PREPARE of anything but a query"));
+            }
+            Asked::Prepare(named(&name), statement, data_types)
+        }
+        Statement::Execute { name: Some(name), parameters, immediate: false, .. } => {
+            match name.0.as_slice() {
+                [ObjectNamePart::Identifier(name)] => Asked::Execute(named(name), parameters),
+                _ => return Err(error("42601", format!("failed to execute `{name}`: it is no name"))),
+            }
         }
         other => {
             let text = other.to_string();
             return Err(only_reads(text.split_whitespace().next().unwrap_or("this")));
         }
     })
+}
+
+/// A name as it is kept: in lower case, unless it is quoted.
+fn named(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// A query with these in place of `$1`, `$2`, ..., of these types as far as they are said.
+pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) -> PgWireResult<Statement> {
+    let mut last = types.len();
+    let _ = visit_expressions_mut(&mut query, |expr| {
+        let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr else {
+            return ControlFlow::<()>::Continue(());
+        };
+        let place: usize = place.trim_start_matches('$').parse().unwrap_or(usize::MAX);
+        last = last.max(place);
+        if let Some(value) = place.checked_sub(1).and_then(|n| values.get(n)) {
+            let value = Box::new(Expr::Nested(Box::new(value.clone())));
+            *expr = match types.get(place - 1) {
+                Some(kind) => Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: value,
+                    data_type: kind.clone(),
+                    array: false,
+                    format: None,
+                },
+                None => *value,
+            };
+        }
+        ControlFlow::Continue(())
+    });
+    if values.len() != last {
+        let says = format!("failed to execute: the statement takes {last} values, and {} came", values.len());
+        return Err(error("42601", says));
+    }
+    Ok(query)
 }
 
 fn only_reads(what: &str) -> pgwire::error::PgWireError {
@@ -235,10 +291,40 @@ mod tests {
         ] {
             assert!(says(text).contains("this server only reads"), "{text}: {}", says(text));
         }
-        assert!(says("prepare p as select 1").contains("by the protocol"));
-        for text in ["select 1", "explain select 1", "copy t to stdout", "begin", "fetch 1 from c"] {
+        assert!(says("prepare p as delete from t").contains("only reads"));
+        for text in [
+            "prepare p as select 1",
+            "execute p(1)",
+            "deallocate p",
+            "select 1",
+            "explain select 1",
+            "copy t to stdout",
+            "begin",
+            "fetch 1 from c",
+        ] {
             assert_eq!(says(text), "", "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_prepared_is_filled_with_as_many_values_as_it_takes() {
+        let filled = |text: &str, values: &str| {
+            let mut statements = parse(&format!("{text}; execute p{values}")).unwrap();
+            let Ok(Asked::Execute(_, values)) = understand(statements.remove(1)) else { unreachable!() };
+            let Ok(Asked::Prepare(name, query, types)) = understand(statements.remove(0)) else {
+                unreachable!()
+            };
+            assert_eq!(name, "p");
+            super::filled(*query, &types, &values).map(|query| query.to_string()).map_err(|e| e.to_string())
+        };
+        assert_eq!(filled("prepare p as select a", "").unwrap(), "SELECT a");
+        let query = "prepare P (int) as select a from t where b = $1 and c = $2";
+        assert_eq!(
+            filled(query, "(1 + 1, 'x')").unwrap(),
+            "SELECT a FROM t WHERE b = CAST((1 + 1) AS INT) AND c = ('x')"
+        );
+        assert!(filled(query, "(1)").unwrap_err().contains("takes 2 values, and 1 came"));
+        assert!(filled("prepare p as select 1", "(1)").unwrap_err().contains("takes 0 values"));
     }
 
     #[test]

@@ -86,6 +86,12 @@ impl Variables {
                 return refused("this server only reads");
             }
             "standard_conforming_strings" if !is_on => return refused("strings follow the standard here"),
+            "search_path" if !is_public_first(value) => {
+                return refused("names alone are those of `public`; write `lake.` before those of `lake`");
+            }
+            "timezone" if !is_utc(value) => {
+                return refused("times are given in UTC; write `occurred at time zone 'Europe/Berlin'`");
+            }
             "client_encoding" if !is_utf8(value) => return refused("only UTF8 is spoken"),
             "statement_timeout" if span(value).is_none() => {
                 return refused("write milliseconds, or a number with ms, s or min");
@@ -94,6 +100,26 @@ impl Variables {
         }
         self.0.insert(name.to_owned(), value.to_owned());
         Ok(())
+    }
+
+    /// Takes what a client says as it connects: what is not here, or would be otherwise, stays as it is, for
+    /// drivers send the zone of their machine unasked.
+    pub fn begin<'a>(&mut self, said: impl Iterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in said {
+            if name == "options" {
+                // `-c name=value`, or `--name=value`; a backslash keeps a space.
+                let options = value.replace("\\ ", "\u{0}");
+                let options = options.split_whitespace().filter_map(|option| {
+                    let option = option.strip_prefix("--").or(option.strip_prefix("-c")).unwrap_or(option);
+                    option.split_once('=')
+                });
+                for (name, value) in options {
+                    let _ = self.set(&name.replace('-', "_").to_lowercase(), &value.replace('\u{0}', " "));
+                }
+            } else {
+                let _ = self.set(&name.to_lowercase(), value);
+            }
+        }
     }
 
     /// Back to what it was; `None` means all.
@@ -108,6 +134,19 @@ impl Variables {
     pub fn timeout(&self) -> Option<Duration> {
         self.0.get("statement_timeout").and_then(|text| span(text)).filter(|span| !span.is_zero())
     }
+}
+
+/// Whether names alone would be those of `public`, as they are.
+fn is_public_first(path: &str) -> bool {
+    let mut schemas =
+        path.split(',').map(|name| name.trim().trim_matches(['"', '\''])).map(str::to_lowercase);
+    schemas.find(|name| name == "public" || name == "lake").is_none_or(|name| name == "public")
+}
+
+fn is_utc(zone: &str) -> bool {
+    let zone = zone.trim_matches('\'').to_lowercase();
+    ["utc", "gmt", "etc/utc", "etc/gmt", "zulu", "z", "0", "+00", "+00:00", "greenwich", "uct"]
+        .contains(&zone.as_str())
 }
 
 fn unknown(name: &str) -> pgwire::error::PgWireError {
@@ -149,8 +188,13 @@ mod tests {
             ("server_version", "9.1"),
             ("datafusion.execution.batch_size", "1"),
             ("allow_system_table_mods", "on"),
+            ("search_path", "lake, public"),
+            ("timezone", "Europe/Berlin"),
         ] {
             assert!(own.set(name, value).is_err(), "{name}");
+        }
+        for (name, value) in [("search_path", "\"$user\", public, lake"), ("timezone", "UTC")] {
+            own.set(name, value).unwrap();
         }
         own.set("application_name", "psql").unwrap();
         assert_eq!(own.show("application_name").unwrap(), "psql");
@@ -158,5 +202,10 @@ mod tests {
         assert_eq!(own.show("application_name").unwrap(), "");
         assert_eq!(own.show("time_zone").unwrap(), "UTC");
         assert!(own.show("shared_buffers").is_err());
+        let options = "-c statement_timeout=500ms --application-name=a\\ b -c nothing=1";
+        own.begin([("options", options), ("TimeZone", "Asia/Tokyo"), ("user", "ada")].into_iter());
+        assert_eq!(own.timeout(), Some(Duration::from_millis(500)));
+        assert_eq!(own.show("application_name").unwrap(), "a b");
+        assert_eq!(own.show("timezone").unwrap(), "UTC");
     }
 }

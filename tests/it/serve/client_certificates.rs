@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use agentrail::serve::postgres::{self, Settings};
-use agentrail::serve::{Certificate, Role};
+use agentrail::serve::postgres;
+use agentrail::serve::{Certificate, Protocol, Role};
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use tokio::sync::oneshot;
 
-use super::open::{Door, bounds, demo, directory, plain, user};
+use super::open::{Door, bounds, demo, directory, doorway, user};
 use crate::lake::Scratch;
 use crate::readers::python;
 
@@ -82,12 +82,11 @@ async fn psql_needs_the_right_certificate_and_then_signs_in() {
     let scratch = demo();
     let directory = directory(&scratch, Some(vec![user("ada", Role::Admin, &[], &[])]));
     let gate = super::open::gate(&scratch, bounds(), directory).await;
-    let settings =
-        Settings { listen: "127.0.0.1:0".to_owned(), certificate: all.certificate.clone(), connections: 20 };
-    let open = postgres::bind(&settings, &gate).await.unwrap();
-    let port = open.address().unwrap().port();
+    let settings = doorway(all.certificate.clone(), 20);
+    let open = settings.open(Protocol::Postgres, true).await.unwrap();
+    let port = open.address.port();
     let (_stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(open.serve(gate.clone(), async { _ = stopped.await }));
+    tokio::spawn(postgres::serve(open, gate.clone(), async { _ = stopped.await }));
     let ask = async |client: Option<&(PathBuf, PathBuf)>, mode: &str, password: &str| -> Output {
         let mut dsn = format!(
             "host=localhost hostaddr=127.0.0.1 port={port} user=ada dbname=agentrail sslmode={mode} sslrootcert={}",
@@ -130,7 +129,7 @@ async fn python_needs_the_right_certificate_and_then_signs_in() {
     let all = files();
     let scratch = demo();
     let directory = directory(&scratch, Some(vec![user("ada", Role::Admin, &[], &[])]));
-    let door = Door::of(scratch, bounds(), directory, plain(all.certificate.clone())).await;
+    let door = Door::of(scratch, bounds(), directory, doorway(all.certificate.clone(), 100)).await;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peer/certificate.py");
     let mut command = Command::new(python);
     command.arg(script).arg(door.address.port().to_string()).arg("bearer of ada").arg(&all.root);

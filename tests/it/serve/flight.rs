@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentrail::serve::flight::{self, Settings};
+use agentrail::serve::flight;
 use agentrail::serve::oidc::Issuer;
-use agentrail::serve::{Bounds, Certificate, Gate, Role, Users, Verifier};
+use agentrail::serve::{Bounds, Certificate, Doorway, Gate, Protocol, Role, Users, Verifier};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::issuer::{Double, grant, seconds};
-use super::open::{bounds, demo, directory, gate, user};
+use super::open::{bounds, demo, directory, doorway, gate, user};
 use crate::lake::Scratch;
 use crate::readers::python;
 
@@ -55,11 +55,11 @@ impl Door {
             }
             false => Certificate::default(),
         };
-        let settings = Settings { listen: "127.0.0.1:0".to_owned(), certificate, connections };
-        let open = flight::bind(&settings, &gate).await.unwrap();
-        let port = open.address().unwrap().port();
+        let settings = doorway(certificate, connections);
+        let open = settings.open(Protocol::Flight, true).await.unwrap();
+        let port = open.address.port();
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(open.serve(gate.clone(), async { _ = stopped.await }));
+        tokio::spawn(flight::serve(open, gate.clone(), async { _ = stopped.await }));
         let uri = match tls {
             true => format!("grpc+tls://localhost:{port}"),
             false => format!("grpc://127.0.0.1:{port}"),
@@ -299,8 +299,8 @@ async fn garbage_and_silence_hold_no_place() {
 fn a_door_to_others_needs_a_certificate_and_people() {
     let says = |listen: &str, asks: bool| {
         let settings =
-            Settings { listen: listen.to_owned(), certificate: Certificate::default(), connections: 1 };
-        settings.check(asks).err().map(|e| e.to_string()).unwrap_or_default()
+            Doorway { listen: listen.to_owned(), certificate: Certificate::default(), connections: 1 };
+        settings.check(Protocol::Flight, asks).err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert_eq!(says("127.0.0.1:32010", false), "");
     assert!(says("0.0.0.0:32010", true).contains("set `certificate`"));

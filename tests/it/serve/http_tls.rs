@@ -1,19 +1,13 @@
 //! The door over TLS, and that none opens to others without it.
 
-use agentrail::serve::http::{self, MoreMetrics};
-use agentrail::serve::{Certificate, Role};
+use agentrail::serve::{Certificate, Doorway, Protocol, Role};
 use reqwest::{Client, StatusCode, Version};
 
 use super::open::{Door, bounds, demo, user};
 use crate::lake::Scratch;
 
-fn settings(listen: &str, certificate: Certificate) -> http::Settings {
-    http::Settings {
-        listen: listen.to_owned(),
-        certificate,
-        connections: 20,
-        metrics: MoreMetrics::default(),
-    }
+fn settings(listen: &str, certificate: Certificate) -> Doorway {
+    Doorway { listen: listen.to_owned(), certificate, connections: 20 }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +54,8 @@ async fn over_tls_both_versions_are_spoken_and_the_cookie_is_secure() {
 #[test]
 fn a_door_to_others_needs_a_certificate_and_people() {
     let says = |listen: &str, asks: bool| {
-        settings(listen, Certificate::default()).check(asks).err().map(|e| e.to_string()).unwrap_or_default()
+        let checked = settings(listen, Certificate::default()).check(Protocol::Http, asks);
+        checked.err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert_eq!(says("127.0.0.1:8080", false), "");
     assert!(says("0.0.0.0:8080", true).contains("set `certificate`"));

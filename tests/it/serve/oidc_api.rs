@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::issuer::{CLIENT, Double, Key, TENANT, grant, seconds};
-use super::open::{Door, bounds, demo, directory, plain, user};
+use super::open::{Door, bounds, demo, directory, doorway, user};
 
 const SHOP: &str = "5b000000-0000-4000-8000-000000001001";
 
@@ -20,7 +20,7 @@ async fn open(issuer: Arc<Issuer>) -> Door {
     let scratch = demo();
     let users = vec![user("ada", Role::Admin, &[], &[]), user("ada@contoso.com", Role::Admin, &[], &[])];
     let directory = directory(&scratch, Some(users)).trusting(Some(issuer));
-    Door::of(scratch, bounds(), directory, plain(Default::default())).await
+    Door::of(scratch, bounds(), directory, doorway(Default::default(), 100)).await
 }
 
 async fn ask(door: &Door, token: &str, sql: &str) -> (StatusCode, Value) {
@@ -240,7 +240,7 @@ async fn with_an_issuer_alone_a_door_asks_who_comes() {
     let issuer = double.trusted(vec![grant("audit.analyst", Role::Analyst, &[], &[])]);
     let directory = directory(&scratch, None).trusting(Some(issuer));
     assert!(!directory.is_open());
-    let door = Door::of(scratch, bounds(), directory, plain(Default::default())).await;
+    let door = Door::of(scratch, bounds(), directory, doorway(Default::default(), 100)).await;
     assert_eq!(door.get("/api/sql?q=select%201").await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&door, &double.token(json!({})), "select 1").await.0, StatusCode::OK);
     let (_, page) = door.text("/sign-in").await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::{Double, Key, PAGE, grant};
-use super::open::{Door, bounds, demo, directory, plain, user};
+use super::open::{Door, bounds, demo, directory, doorway, user};
 
 /// A browser: it keeps the cookies of a door and follows what it is told.
 struct Browser<'d> {
@@ -59,7 +59,7 @@ async fn open(issuer: Arc<Issuer>) -> Door {
     let scratch = demo();
     let directory =
         directory(&scratch, Some(vec![user("ada", Role::Admin, &[], &[])])).trusting(Some(issuer));
-    Door::of(scratch, bounds(), directory, plain(Default::default())).await
+    Door::of(scratch, bounds(), directory, doorway(Default::default(), 100)).await
 }
 
 fn grants() -> Vec<agentrail::serve::oidc::Grant> {

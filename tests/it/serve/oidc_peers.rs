@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::issuer::{CLIENT, Double, PAGE, grant};
-use super::open::{Door, bounds, demo, directory, plain};
+use super::open::{Door, bounds, demo, directory, doorway};
 use crate::readers::python;
 
 /// A process that ends with the test.
@@ -26,7 +26,7 @@ impl Drop for Running {
 async fn open(issuer: Arc<Issuer>) -> Door {
     let scratch = demo();
     let directory = directory(&scratch, None).trusting(Some(issuer));
-    Door::of(scratch, bounds(), directory, plain(Default::default())).await
+    Door::of(scratch, bounds(), directory, doorway(Default::default(), 100)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentrail::serve::oidc::Issuer;
-use agentrail::serve::postgres::{self, Settings};
-use agentrail::serve::{Certificate, Gate, Role};
+use agentrail::serve::postgres;
+use agentrail::serve::{Certificate, Gate, Protocol, Role};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::issuer::{CLIENT, Double, TENANT, grant, seconds};
-use super::open::{bounds, demo, directory, gate, user};
+use super::open::{bounds, demo, directory, doorway, gate, user};
 use crate::lake::Scratch;
 use crate::readers::python;
 
@@ -31,12 +31,11 @@ async fn open(issuer: Arc<Issuer>, has_users: bool) -> Door {
     let scratch = demo();
     let users = has_users.then(|| vec![user("ada", Role::Admin, &[], &[])]);
     let gate = gate(&scratch, bounds(), directory(&scratch, users).trusting(Some(issuer))).await;
-    let settings =
-        Settings { listen: "127.0.0.1:0".to_owned(), certificate: Certificate::default(), connections: 20 };
-    let open = postgres::bind(&settings, &gate).await.unwrap();
-    let port = open.address().unwrap().port();
+    let settings = doorway(Certificate::default(), 20);
+    let open = settings.open(Protocol::Postgres, true).await.unwrap();
+    let port = open.address.port();
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(open.serve(gate.clone(), async { _ = stopped.await }));
+    tokio::spawn(postgres::serve(open, gate.clone(), async { _ = stopped.await }));
     Door { port, gate, _scratch: scratch, _stop: stop }
 }
 

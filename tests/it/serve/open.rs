@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use agentrail::serve::http::{self, MoreMetrics};
-use agentrail::serve::{Bounds, Certificate, Directory, Gate, Role, User, Users, Verifier, token_hash};
+use agentrail::serve::{
+    Bounds, Certificate, Directory, Doorway, Gate, Protocol, Role, User, Users, Verifier, token_hash,
+};
 use agentrail::store::{Lake, Settings};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::sync::oneshot;
@@ -98,13 +100,8 @@ pub async fn gate(scratch: &Scratch, bounds: Bounds, directory: Directory) -> Ar
 }
 
 /// How a door on this machine is opened.
-pub fn plain(certificate: Certificate) -> http::Settings {
-    http::Settings {
-        listen: "127.0.0.1:0".to_owned(),
-        certificate,
-        connections: 100,
-        metrics: MoreMetrics::default(),
-    }
+pub fn doorway(certificate: Certificate, connections: usize) -> Doorway {
+    Doorway { listen: "127.0.0.1:0".to_owned(), certificate, connections }
 }
 
 impl Door {
@@ -119,40 +116,29 @@ impl Door {
         users: Option<Vec<(String, User)>>,
         connections: usize,
     ) -> Door {
-        let settings = http::Settings {
-            listen: "127.0.0.1:0".to_owned(),
-            certificate: Certificate::default(),
-            connections,
-            metrics: MoreMetrics::default(),
-        };
-        Door::set(scratch, bounds, users, settings).await
+        Door::set(scratch, bounds, users, doorway(Certificate::default(), connections)).await
     }
 
     pub async fn set(
         scratch: Scratch,
         bounds: Bounds,
         users: Option<Vec<(String, User)>>,
-        settings: http::Settings,
+        settings: Doorway,
     ) -> Door {
         let directory = directory(&scratch, users);
         Door::of(scratch, bounds, directory, settings).await
     }
 
     /// A door that asks this directory who comes.
-    pub async fn of(
-        scratch: Scratch,
-        bounds: Bounds,
-        directory: Directory,
-        settings: http::Settings,
-    ) -> Door {
+    pub async fn of(scratch: Scratch, bounds: Bounds, directory: Directory, settings: Doorway) -> Door {
         let gate = gate(&scratch, bounds, directory).await;
-        let listener = http::bind(&settings, &gate).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let open = settings.open(Protocol::Http, !gate.directory().is_open()).await.unwrap();
+        let address = open.address;
         let (stop, stopped) = oneshot::channel::<()>();
         let own = gate.clone();
         tokio::spawn(async move {
             let stopped = async { _ = stopped.await };
-            http::serve_on(listener, settings, own, stopped).await.unwrap();
+            http::serve(open, own, MoreMetrics::default(), stopped).await;
         });
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Door { scratch, address, gate, client, token: None, stop: Some(stop) }

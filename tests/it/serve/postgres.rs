@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use agentrail::serve::postgres::{self, Settings};
-use agentrail::serve::{Certificate, Directory, Gate, Role, Users};
+use agentrail::serve::postgres;
+use agentrail::serve::{Certificate, Directory, Gate, Protocol, Role, Users};
 use agentrail::store::Lake;
 use tokio::sync::oneshot;
 
-use super::open::{bounds, demo, user};
+use super::open::{bounds, demo, doorway, user};
 use crate::lake::Scratch;
 use crate::readers::python;
 
@@ -45,11 +45,11 @@ impl Door {
             }
             false => Certificate::default(),
         };
-        let settings = Settings { listen: "127.0.0.1:0".to_owned(), certificate, connections };
-        let open = postgres::bind(&settings, &gate).await.unwrap();
-        let port = open.address().unwrap().port();
+        let settings = doorway(certificate, connections);
+        let open = settings.open(Protocol::Postgres, true).await.unwrap();
+        let port = open.address.port();
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(open.serve(gate.clone(), async { _ = stopped.await }));
+        tokio::spawn(postgres::serve(open, gate.clone(), async { _ = stopped.await }));
         Door { scratch, port, gate, _stop: stop }
     }
 
@@ -118,7 +118,8 @@ async fn psql_is_refused_in_words_and_the_door_stays_open() {
         ("select * from '/etc/passwd'", "not found"),
         ("set datafusion.execution.batch_size = 1", "does not have it"),
         ("set transaction_read_only = off", "this server only reads"),
-        ("prepare p as select 1", "by the protocol"),
+        ("prepare p as delete from actions", "this server only reads"),
+        ("execute p", "prepare it first"),
         ("select repeat('x', 2000000000)", "at most 10000"),
         ("select range(1, 10000000000)", "at most 4000000 are made"),
         ("select 1/0", "Divide by zero"),
