@@ -167,10 +167,16 @@ fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, u
         case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));
         return false;
     }
+    // One that was seen at work only is over once it is tried again.
+    let again = |own: &Job| {
+        let later =
+            timeline.iter().filter(|told| told.job.job_id == own.job_id && told.job.attempt > own.attempt);
+        later.map(|told| told.job.received.unwrap_or(told.source.known)).min()
+    };
     let agentless = timeline.iter().map(|told| &told.job).any(|job| {
         job.agent_name.is_none()
             && job.received.is_some_and(|start| start <= until + slack)
-            && job.finished.is_none_or(|end| end + slack >= from)
+            && job.finished.or_else(|| again(job)).is_none_or(|end| end + slack >= from)
     });
     // Earlier attempts of a job on the server are in the timelines of then.
     let is_told = |own: &Job, attempt: i64| {

@@ -83,14 +83,15 @@ fn partition(name: &str) -> String {
     format!("export.{name}")
 }
 
-/// Where wishes are left, the first to be done first: one of a kind does not take another's place.
-fn wishes(name: &str) -> [String; 2] {
-    ["rewind", "replay"].map(|kind| format!("export.{name}.{kind}"))
+/// Where wishes are left, the first to be done first: one of a kind does not take another's place. The last is
+/// where an earlier version left them.
+fn wishes(name: &str) -> [String; 3] {
+    ["rewind", "replay", "wish"].map(|kind| format!("export.{name}.{kind}"))
 }
 
 /// Leaves a wish for whoever sends to a destination, in place of an earlier one of its kind.
 pub async fn wish(lake: &Lake, name: &str, wish: Wish) -> Result<(), StoreError> {
-    let [rewind, replay] = wishes(name);
+    let [rewind, replay, _] = wishes(name);
     let place = if wish == Wish::Replay { replay } else { rewind };
     lake.save_position(&place, &serde_json::to_string(&wish).unwrap_or_default()).await
 }
@@ -186,6 +187,9 @@ impl Relay {
 
     /// Notes that a pass failed before anything could be sent.
     pub async fn failed(&mut self, says: &str) {
+        if !self.is_alone() {
+            return;
+        }
         Noted { lake: &self.lake, name: &self.order.name, cursor: &mut self.cursor }
             .told(Told::Failed(&SendError::later(says)))
             .await;

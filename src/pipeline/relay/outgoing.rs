@@ -92,8 +92,9 @@ pub(super) async fn portion(
     let Some(shape) = shape else { return Ok(Portion { items: Vec::new(), end: from.clone(), more: false }) };
     let ids = behind(session, (table, id, key), from).await?;
     let mut portion = Portion { items: Vec::new(), end: ids.end, more: ids.more };
-    // Part of the commit at the mark may have gone out.
-    let then = Time::from_unix_micros((from.known - 1).max(sent.until.known).max(0));
+    // Before the first of these revisions, or when its event was sent.
+    let first = ids.marks.first().map_or(0, |mark| mark.known - 1);
+    let then = [first, sent.until.known].map(|micros| Time::from_unix_micros(micros.max(0)));
     let only = (kind == Kind::Updates).then(|| Only { sent: sent.condition(), then });
     let Some(rows) = rows(session, order, kind, &ids.ids, ids.span, only).await? else { return Ok(portion) };
     let rows = match kind == Kind::Events && order.settle > Ticks(0) {
@@ -155,8 +156,8 @@ pub(super) async fn plan(session: &Session, order: &Order, kind: Kind) -> Result
 struct Only {
     /// Those of events that were sent.
     sent: String,
-    /// What was believed at this moment is what the receiver has.
-    then: Time,
+    /// What was believed at one of these moments the receiver may have.
+    then: [Time; 2],
 }
 
 async fn behind(
@@ -249,11 +250,15 @@ fn asked(
     conditions.extend(only.as_ref().map(|only| only.sent.clone()));
     conditions.extend(match (&passes, &only) {
         // A verdict that passes no longer replaces one that did: the receiver has that one.
-        (Some(passes), Some(only)) => Some(format!(
-            "({passes} or a.{id} in (select a.{id} from actions_as_known(timestamp '{}') a \
-             where {rows} and {passes}))",
-            only.then
-        )),
+        (Some(passes), Some(only)) => {
+            let then = only.then.map(|then| {
+                format!(
+                    " or a.{id} in (select a.{id} from actions_as_known(timestamp '{then}') a \
+                     where {rows} and {passes})"
+                )
+            });
+            Some(format!("({passes}{})", then.concat()))
+        }
         (passes, _) => passes.clone(),
     });
     let sql = format!(

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
     SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut as _, VisitorMut, visit_expressions,
-    visit_expressions_mut,
+    visit_expressions_mut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -51,6 +51,7 @@ pub(super) fn adapted(statement: Statement) -> PgWireResult<Statement> {
         return Ok(types().unwrap_or(statement));
     }
     if NOT_HERE.iter().any(|part| text.contains(part))
+        && asks_for_keys(&statement)
         && let Some(nothing) = nothing(&statement)
     {
         return Ok(nothing);
@@ -63,8 +64,33 @@ pub(super) fn adapted(statement: Statement) -> PgWireResult<Statement> {
     Ok(statement)
 }
 
-/// What only questions for keys, indexes and privileges have: there are none of them here.
-const NOT_HERE: [&str; 4] = ["_pg_expandarray", "conkey", "indkey", "relacl"];
+/// What only questions for keys and indexes have: there are none of them here.
+const NOT_HERE: [&str; 3] = ["_pg_expandarray", "conkey", "indkey"];
+
+/// Whether a statement reads nothing but the catalogue, and what keys are made of.
+fn asks_for_keys(statement: &Statement) -> bool {
+    let (mut has_catalogue, mut has_own) = (false, false);
+    let _ = visit_relations(statement, |relation| {
+        let name = relation.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
+        let name = name.unwrap_or_default();
+        has_catalogue |= name.starts_with("pg_");
+        has_own |= tables().iter().any(|table| table.name == name)
+            || Catalogue::embedded().views().iter().any(|view| view.name == name);
+        ControlFlow::<()>::Continue(())
+    });
+    let mut has_keys = false;
+    let _ = visit_expressions(statement, |expr| {
+        let name = match expr {
+            Expr::Identifier(name) => Some(name.value.to_lowercase()),
+            Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.to_lowercase()),
+            Expr::Function(function) => Some(function.name.to_string().to_lowercase()),
+            _ => None,
+        };
+        has_keys |= name.is_some_and(|name| NOT_HERE.iter().any(|part| name.ends_with(part)));
+        ControlFlow::<()>::Continue(())
+    });
+    has_catalogue && !has_own && has_keys
+}
 
 /// An answer without rows, in the columns of a statement.
 fn nothing(statement: &Statement) -> Option<Statement> {
@@ -380,6 +406,8 @@ mod tests {
         let none = put(&format!("select c.conname as \"FK\", unnest(conkey), a.x from {keys}"));
         assert!(none.ends_with("WHERE false AND $1 IS NULL AND $2 IS NULL"), "{none}");
         assert!(none.contains("AS \"FK\"") && none.contains("AS \"unnest\"") && none.contains("AS \"x\""));
+        assert!(!put("select count(*) from actions where details like '%indkey%'").contains("WHERE false"));
+        assert!(!put("select relname, 'indkey' from pg_catalog.pg_class").contains("WHERE false"));
         let visible = put("select 1 from pg_catalog.pg_class c where pg_catalog.pg_table_is_visible(c.oid)");
         assert!(visible.contains("c.oid NOT IN (SELECT c.oid") && visible.contains("'jobs'"), "{visible}");
         assert!(!visible.contains("'events'"), "{visible}");

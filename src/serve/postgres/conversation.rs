@@ -24,7 +24,7 @@ use datafusion::scalar::ScalarValue;
 /// So many cursors of one connection are open at once: each holds a query of its person.
 const MOST_CURSORS: usize = 16;
 /// So many statements are prepared by name: each may be as large as a statement can be.
-const MOST_PREPARED: usize = 100;
+const MOST_PREPARED: usize = 20;
 
 /// A connection that has signed in.
 pub(super) struct Conversation {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, Query, Select, SelectItem, SetExpr, TypedString, Value, ValueWithSpan, VisitorMut,
+    DataType, Distinct, Expr, Ident, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    TypedString, Value, ValueWithSpan, VisitorMut,
 };
 
 /// Ends a name. What follows it tells columns of one name apart, which the engine needs and nobody sees.
@@ -22,27 +23,39 @@ impl VisitorMut for Names {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        name(&mut query.body);
+        // By a name alone PostgreSQL sorts as by the column that is shown; within an expression it is the table's.
+        let is_bare = |key: &OrderByExpr| matches!(key.expr, Expr::Identifier(_) | Expr::Value(_));
+        let sorts = match query.order_by.as_ref().map(|order| &order.kind) {
+            Some(OrderByKind::Expressions(keys)) => !keys.iter().all(is_bare),
+            _ => false,
+        };
+        name(&mut query.body, sorts);
         ControlFlow::Continue(())
     }
 }
 
-fn name(body: &mut SetExpr) {
+fn name(body: &mut SetExpr, sorts: bool) {
     match body {
-        SetExpr::Select(select) => name_columns(select),
+        SetExpr::Select(select) => name_columns(select, sorts),
         SetExpr::SetOperation { left, right, .. } => {
-            name(left);
-            name(right);
+            name(left, sorts);
+            name(right, sorts);
         }
         _ => {}
     }
 }
 
-fn name_columns(select: &mut Select) {
+/// `sorts` by expressions over what the table has.
+fn name_columns(select: &mut Select, sorts: bool) {
     let is_wild =
         |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
     // Which names a wildcard stands for is not known here.
     let is_open = select.projection.iter().any(is_wild);
+    // Where names of the table are asked for beside those shown, a cast does not take the column's place.
+    let is_asked = sorts
+        || select.having.is_some()
+        || select.qualify.is_some()
+        || matches!(select.distinct, Some(Distinct::On(_)));
     let mut seen: HashSet<String> = HashSet::new();
     for item in &mut select.projection {
         let (expr, given) = match item {
@@ -60,13 +73,26 @@ fn name_columns(select: &mut Select) {
         let alias = match (given, is_column) {
             (Some(_), _) if is_new => continue,
             (None, true) if is_new => continue,
-            (None, false) if is_new && !is_open => name,
+            (None, false) if is_new && !is_open && !(is_asked && is_of_column(expr)) => name,
             _ => {
                 seen.insert(apart.clone());
                 apart
             }
         };
         *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
+    }
+}
+
+/// Whether an expression has the name of a column that it is made of.
+fn is_of_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } | Expr::Cast { expr: inner, .. } => {
+            is_of_column(inner)
+        }
+        Expr::CompoundFieldAccess { root, .. } => is_of_column(root),
+        Expr::Case { else_result, .. } => else_result.as_ref().is_some_and(|other| is_of_column(other)),
+        _ => false,
     }
 }
 
@@ -186,12 +212,18 @@ mod tests {
             ("select a::text, a", &["a", "a"]),
             ("select 1 as x, 2 as X", &["x", "X"]),
             ("select *, count(*) over ()", &["*", "count"]),
+            ("select a::date, max(a) from t group by 1 having max(a) > 1", &["a", "max"]),
+            ("select a::date, b from t order by date_trunc('hour', a)", &["a", "b"]),
         ] {
             let found = names(text);
             let unlike: HashSet<&String> = found.iter().collect();
             assert_eq!(unlike.len(), expected.len(), "{text}: {found:?}");
             assert_eq!(found.iter().map(|name| told(name)).collect::<Vec<_>>(), expected, "{text}");
         }
+        let plain = |text: &str| names(text).iter().all(|name| !name.contains(END));
+        assert!(plain("select a::date, b from t order by a, 2"));
+        assert!(!plain("select a::date, max(a) from t group by 1 having max(a) > 1"));
+        assert!(!plain("select a::date, b from t order by date_trunc('hour', a)"));
         // What a client names in another place it finds.
         assert_eq!(names("select max(a), b from t"), ["max", "b"]);
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use datafusion::sql::sqlparser::ast::{
     CastKind, CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget,
     DataType, Expr, FetchDirection, Ident, ObjectNamePart, Query, Set, Statement, Value, ValueWithSpan,
-    visit_expressions_mut,
+    visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -15,7 +15,7 @@ use pgwire::error::PgWireResult;
 use super::clients::{adapted, put};
 use super::refused::{error, query};
 use super::rows::Copy;
-use crate::query::{check_parsed, check_text};
+use crate::query::{LONGEST_STATEMENT, check_parsed, check_text};
 
 /// One statement, understood.
 #[derive(Debug, Clone)]
@@ -166,6 +166,25 @@ fn named(name: &Ident) -> String {
 
 /// A query with these in place of `$1`, `$2`, ..., of these types as far as they are said.
 pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) -> PgWireResult<Statement> {
+    if !values.iter().all(|value| is_constant(value, 3)) {
+        return Err(error("0A000", "failed to execute: values are constants here; write them out"));
+    }
+    // A value stands as often as its place does.
+    let sizes: Vec<usize> = values.iter().map(|value| value.to_string().len()).collect();
+    let mut size = 0;
+    let _ = visit_expressions(&query, |expr| {
+        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr {
+            let place: usize = place.trim_start_matches('$').parse().unwrap_or(0);
+            size += place.checked_sub(1).and_then(|n| sizes.get(n)).copied().unwrap_or(0);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    if size > LONGEST_STATEMENT {
+        let says = format!(
+            "failed to execute: with its values the statement has {size} bytes, at most {LONGEST_STATEMENT} are read"
+        );
+        return Err(error("54001", says));
+    }
     let mut last = types.len();
     let _ = visit_expressions_mut(&mut query, |expr| {
         let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr else {
@@ -193,6 +212,18 @@ pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) 
         return Err(error("42601", says));
     }
     Ok(query)
+}
+
+/// Whether an expression is a constant, or a list of such.
+fn is_constant(expr: &Expr, depth: usize) -> bool {
+    let inner = |expr: &Expr| depth > 0 && is_constant(expr, depth - 1);
+    match expr {
+        Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
+        Expr::TypedString(_) => true,
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => inner(expr),
+        Expr::Array(list) => list.elem.iter().all(inner),
+        _ => false,
+    }
 }
 
 fn only_reads(what: &str) -> pgwire::error::PgWireError {
@@ -320,9 +351,14 @@ mod tests {
         assert_eq!(filled("prepare p as select a", "").unwrap(), "SELECT a");
         let query = "prepare P (int) as select a from t where b = $1 and c = $2";
         assert_eq!(
-            filled(query, "(1 + 1, 'x')").unwrap(),
-            "SELECT a FROM t WHERE b = CAST((1 + 1) AS INT) AND c = ('x')"
+            filled(query, "(-2, 'x')").unwrap(),
+            "SELECT a FROM t WHERE b = CAST((-2) AS INT) AND c = ('x')"
         );
+        for value in ["1 + 1", "(select 1)", "now()"] {
+            assert!(filled(query, &format!("({value}, 'x')")).unwrap_err().contains("constants"));
+        }
+        let often = format!("prepare p as select a from t where a in ({})", vec!["$1"; 200].join(","));
+        assert!(filled(&often, &format!("('{}')", "x".repeat(1000))).unwrap_err().contains("at most"));
         assert!(filled(query, "(1)").unwrap_err().contains("takes 2 values, and 1 came"));
         assert!(filled("prepare p as select 1", "(1)").unwrap_err().contains("takes 0 values"));
     }
