@@ -139,8 +139,8 @@ async fn a_token_is_believed_or_refused_for_what_is_wrong_with_it() {
         (double.token(json!({ "name": "x".repeat(20_000) })), "at most"),
         ("a.b.c".to_owned(), "understand the token"),
         ("..".to_owned(), "understand the token"),
-        (format!("{good}.x"), "send `Authorization"),
-        (good.replace('.', ""), "send `Authorization"),
+        (format!("{good}.x"), "nobody bears this token"),
+        (good.replace('.', ""), "nobody bears this token"),
     ] {
         let (status, said) = ask(&door, &wrong, "select 1").await;
         let says = said["detail"].as_str().unwrap_or_default();
