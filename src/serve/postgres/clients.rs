@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
-    SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut as _, VisitorMut, visit_expressions,
+    SetExpr, Statement, TableFactor, Value, VisitMut as _, VisitorMut, visit_expressions,
     visit_expressions_mut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -16,6 +16,7 @@ use pgwire::error::{PgWireError, PgWireResult};
 
 use super::names::{self, Names};
 use super::refused::error;
+use super::statement::place;
 use crate::query::{Catalogue, quoted};
 use crate::schema::{Table, tables};
 
@@ -107,12 +108,11 @@ fn nothing(statement: &Statement) -> Option<Statement> {
     // It takes as many values as the statement does.
     let mut places = 0;
     let _ = visit_expressions(statement, |expr| {
-        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr {
-            places = places.max(place.trim_start_matches('$').parse().unwrap_or(0));
-        }
+        let own = place(expr).and_then(|own| u16::try_from(own).ok());
+        places = places.max(own.unwrap_or(0));
         ControlFlow::<()>::Continue(())
     });
-    let taken: String = (1..=places).map(|place: u16| format!(" and ${place} is null")).collect();
+    let taken: String = (1..=places).map(|own| format!(" and ${own} is null")).collect();
     let sql = format!("select {} where false{taken}", columns.join(", "));
     Parser::parse_sql(&PostgreSqlDialect {}, &sql).ok()?.pop()
 }

@@ -164,6 +164,16 @@ fn named(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
+/// The number of a parameter; one that is no number is beyond all.
+pub(super) fn place(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) => {
+            Some(place.trim_start_matches('$').parse().unwrap_or(usize::MAX))
+        }
+        _ => None,
+    }
+}
+
 /// A query with these in place of `$1`, `$2`, ..., of these types as far as they are said.
 pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) -> PgWireResult<Statement> {
     if !values.iter().all(|value| is_constant(value, 3)) {
@@ -173,10 +183,8 @@ pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) 
     let sizes: Vec<usize> = values.iter().map(|value| value.to_string().len()).collect();
     let mut size = 0;
     let _ = visit_expressions(&query, |expr| {
-        if let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr {
-            let place: usize = place.trim_start_matches('$').parse().unwrap_or(0);
-            size += place.checked_sub(1).and_then(|n| sizes.get(n)).copied().unwrap_or(0);
-        }
+        let value = place(expr).and_then(|place| sizes.get(place.checked_sub(1)?));
+        size += value.copied().unwrap_or(0);
         ControlFlow::<()>::Continue(())
     });
     if size > LONGEST_STATEMENT {
@@ -187,10 +195,7 @@ pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) 
     }
     let mut last = types.len();
     let _ = visit_expressions_mut(&mut query, |expr| {
-        let Expr::Value(ValueWithSpan { value: Value::Placeholder(place), .. }) = expr else {
-            return ControlFlow::<()>::Continue(());
-        };
-        let place: usize = place.trim_start_matches('$').parse().unwrap_or(usize::MAX);
+        let Some(place) = place(expr) else { return ControlFlow::<()>::Continue(()) };
         last = last.max(place);
         if let Some(value) = place.checked_sub(1).and_then(|n| values.get(n)) {
             let value = Box::new(Expr::Nested(Box::new(value.clone())));
