@@ -134,6 +134,11 @@ impl Agents {
         left.map(|(_, (agent, _))| *agent).collect()
     }
 
+    /// Whether an agent was ever seen in a pool of a known id.
+    pub fn is_placed(&self, agent: i64) -> bool {
+        self.versions.get(&agent).is_some_and(|all| all.values().any(|agent| agent.pool_id.is_some()))
+    }
+
     /// Whether an agent was ever seen.
     pub fn is_listed(&self, agent: i64) -> bool {
         self.versions.contains_key(&agent)

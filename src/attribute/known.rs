@@ -8,7 +8,7 @@ use super::bindings::{bindings_of_event, token_of_event};
 use super::jobs::Jobs;
 use super::listings::Listings;
 use super::newest::{Newest, Source, fold, newest};
-use super::pools::Pools;
+use super::pools::{PoolSaid, Pools};
 use super::tokens::Tokens;
 use crate::model::{
     Body, Connection, ConnectionUse, Event, Fact, Heard, Identity, Job, Key, RecordHash, SignIn, Statement,
@@ -71,6 +71,7 @@ impl Known {
             Body::Job(job) => {
                 if let Some(pool) = job.pool_id {
                     self.pools.named(pool, None, source);
+                    self.pools.bears(job.pool_name.as_deref());
                 }
                 let is_hook = fact.kind.starts_with("hook.");
                 self.jobs.learn(job, fact.project_id.as_deref(), source, is_hook);
@@ -176,9 +177,7 @@ impl Known {
             self.project(name, event.occurred, id);
         }
         let source = Source { known: event.observed, hash: event.hash };
-        if let Some(pool) = event.hints.pool_id {
-            self.pool_event(event, pool, source);
-        }
+        self.pool_event(event, source);
         let (token, bindings) = (token_of_event(event), bindings_of_event(event));
         let request = event.hints.request_id.zip(event.correlation_id.as_deref());
         let tells = token.is_some() || !bindings.is_empty() || request.is_some();
@@ -200,14 +199,38 @@ impl Known {
     }
 
     /// A pool that the audit log names may be one that no list shows.
-    fn pool_event(&mut self, event: &Event<'_>, pool: i64, source: Source) {
-        match event.action.as_ref() {
-            "Library.AgentPoolCreated" => self.pools.made(pool, event.occurred),
-            "Library.AgentPoolDeleted" => self.pools.deleted(pool, event.occurred),
-            "Library.AgentAdded" => {}
+    fn pool_event(&mut self, event: &Event<'_>, source: Source) {
+        let said = match event.action.as_ref() {
+            "Library.AgentPoolCreated" => PoolSaid::Made,
+            "Library.AgentPoolDeleted" => PoolSaid::Deleted,
+            "Library.AgentAdded" => PoolSaid::There,
             _ => return,
+        };
+        let hints = &event.hints;
+        let pool = (hints.pool_id, hints.pool_name.as_deref());
+        self.pool_said(pool, hints.agent_id, said, event.occurred, source);
+    }
+
+    /// Takes in what a record says of a pool that it calls by its id, its name or both, and the agent it is about.
+    pub fn pool_said(
+        &mut self,
+        pool: (Option<i64>, Option<&str>),
+        agent: Option<i64>,
+        said: PoolSaid,
+        at: Time,
+        source: Source,
+    ) {
+        let (id, name) = match pool {
+            (Some(id), name) => (id, name),
+            (None, Some(name)) => return self.pools.called(name, agent, said, at),
+            (None, None) => return,
+        };
+        match said {
+            PoolSaid::Made => self.pools.made(id, at),
+            PoolSaid::Deleted => self.pools.deleted(id, at),
+            PoolSaid::There => {}
         }
-        self.pools.named(pool, event.hints.pool_name.as_deref(), source);
+        self.pools.named(id, name, source);
     }
 
     /// Adds what another event of a correlation names.
@@ -288,8 +311,9 @@ impl Known {
 
     /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
     /// even known which pools there are.
-    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<i64>> {
-        self.pools.unheard(from, until, |pool| self.jobs.lost(pool, from, until))
+    pub fn unheard(&self, from: Time, until: Time) -> Option<Vec<String>> {
+        let lost = |pool| self.jobs.lost(pool, from, until);
+        self.pools.unheard(from, until, lost, |agent| self.agents.is_placed(agent))
     }
 
     /// Takes over everything another body of knowledge holds.

@@ -30,6 +30,7 @@ pub use touch::{EVER, PoolsHeard, Standing, Touched};
 
 use crate::model::{Agent, Body, Event, Fact, Heard, Identity, Org, RecordHash, Ticks, Time, Verdict};
 use organizations::Organizations;
+use pools::PoolSaid;
 use std::sync::Arc;
 
 /// How far times of different services are trusted, and how far back jobs matter.
@@ -71,16 +72,22 @@ impl Engine {
     /// Takes in who registered an agent, as it was stored.
     pub fn binding(&mut self, binding: Binding) {
         let known = self.organizations.of_fact(&binding.organization.clone());
-        if let Some(pool) = binding.pool_id {
+        if binding.role == "registrant" {
             let source = newest::Source { known: binding.known, hash: binding.record };
-            known.pools.named(pool, binding.pool_name.as_deref(), source);
+            let pool = (binding.pool_id, binding.pool_name.as_deref());
+            known.pool_said(pool, binding.agent_id, PoolSaid::There, binding.from, source);
         }
         known.agents.binding(binding);
     }
 
-    /// Takes in that the audit log has a pool deleted, as it was kept.
-    pub fn pool_deleted(&mut self, organization: &Org, pool: i64, at: Time) {
-        self.organizations.of_fact(organization).pools.deleted(pool, at);
+    /// Takes in that the audit log has a pool deleted, by its id, its name or both, as it was kept.
+    pub fn pool_deleted(&mut self, organization: &Org, pool: (Option<i64>, Option<&str>), at: Time) {
+        let known = self.organizations.of_fact(organization);
+        match pool {
+            (Some(id), _) => known.pools.deleted(id, at),
+            (None, Some(name)) => known.pools.called(name, None, PoolSaid::Deleted, at),
+            (None, None) => {}
+        }
     }
 
     /// Takes in an identity as it was stored, and the record it is from.

@@ -1,15 +1,69 @@
 //! The pools of one organisation over time, and when their job requests were heard.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::coverage::Spans;
 use super::newest::Source;
 use crate::model::{Pool, Time};
 
+/// What an audit record says of a pool that it calls by its name alone: its id is not always in there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolSaid {
+    Made,
+    /// An agent was added to it.
+    There,
+    Deleted,
+}
+
+/// When a pool was there that is called by its name alone; a name is used again.
+#[derive(Default)]
+struct Called {
+    made: Option<Time>,
+    first: Option<Time>,
+    last: Option<Time>,
+    deleted: Option<Time>,
+    /// Agents that were added to it.
+    agents: BTreeSet<i64>,
+}
+
+impl Called {
+    fn say(&mut self, said: PoolSaid, at: Time) {
+        let least = |slot: &mut Option<Time>| *slot = Some(slot.map_or(at, |own| own.min(at)));
+        let most = |slot: &mut Option<Time>| *slot = Some(slot.map_or(at, |own| own.max(at)));
+        match said {
+            PoolSaid::Made => least(&mut self.made),
+            PoolSaid::There => least(&mut self.first),
+            PoolSaid::Deleted => return most(&mut self.deleted),
+        }
+        most(&mut self.last);
+    }
+
+    fn was_there(&self, from: Time, until: Time) -> bool {
+        let made = self.made.filter(|made| self.first.is_none_or(|first| *made <= first));
+        let deleted = self.deleted.filter(|at| self.last.is_none_or(|last| last <= *at));
+        made.is_none_or(|made| made <= until) && deleted.is_none_or(|at| from <= at)
+    }
+
+    fn absorb(&mut self, other: Called) {
+        let all = [
+            (other.made, PoolSaid::Made),
+            (other.first, PoolSaid::There),
+            (other.last, PoolSaid::There),
+            (other.deleted, PoolSaid::Deleted),
+        ];
+        all.into_iter().filter_map(|(at, said)| Some((at?, said))).for_each(|(at, said)| self.say(said, at));
+        self.agents.extend(other.agents);
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Pools {
     /// Name, and the record that gave it.
     names: BTreeMap<i64, (Option<String>, Source)>,
+    /// Every name that a pool of a known id has borne, in lower case.
+    borne: HashSet<String>,
+    /// Pools that a record calls by a name alone, by that in lower case.
+    called: BTreeMap<String, Called>,
     /// When a pool was made, where a record says so.
     made: HashMap<i64, Time>,
     /// When the audit log has it deleted; ids are not used again.
@@ -35,6 +89,7 @@ impl Pools {
         if let Some(made) = pool.created {
             self.made(pool.pool_id, made);
         }
+        self.bears(pool.name.as_deref());
         let slot = self.names.entry(pool.pool_id).or_insert((None, source));
         if pool.name.is_some() && (slot.0.is_none() || slot.1 <= source) {
             *slot = (pool.name.clone(), source);
@@ -43,10 +98,24 @@ impl Pools {
 
     /// Takes in that some record names a pool.
     pub fn named(&mut self, pool: i64, name: Option<&str>, source: Source) {
+        self.bears(name);
         let slot = self.names.entry(pool).or_insert((None, source));
         if slot.0.is_none() && name.is_some() {
             *slot = (name.map(str::to_owned), source);
         }
+    }
+
+    /// Takes in a name that a pool of a known id has borne.
+    pub fn bears(&mut self, name: Option<&str>) {
+        let fresh = name.map(str::to_lowercase).filter(|name| !self.borne.contains(name));
+        self.borne.extend(fresh);
+    }
+
+    /// Takes in what a record says of a pool that it calls by its name alone, and the agent it is about.
+    pub fn called(&mut self, name: &str, agent: Option<i64>, said: PoolSaid, at: Time) {
+        let called = self.called.entry(name.to_lowercase()).or_default();
+        called.say(said, at);
+        called.agents.extend(agent);
     }
 
     pub fn made(&mut self, pool: i64, at: Time) {
@@ -81,15 +150,17 @@ impl Pools {
         self.names.get(&pool)?.0.as_deref()
     }
 
-    /// Pools whose job requests were not heard over all of `from..=until`; `None` when it is not
-    /// even known which pools there are. `lost` gives the lists between which one lost a request: if they
-    /// claim all the time between them, their claim is not to be trusted.
+    /// Pools whose job requests were not heard over all of `from..=until`, as a reader knows them; `None` when
+    /// it is not even known which pools there are. `lost` gives the lists between which one lost a request: if they
+    /// claim all the time between them, their claim is not to be trusted. `is_placed` is whether an agent was seen
+    /// in a pool of a known id.
     pub fn unheard(
         &self,
         from: Time,
         until: Time,
         lost: impl Fn(i64) -> Option<(Time, Time)>,
-    ) -> Option<Vec<i64>> {
+        is_placed: impl Fn(i64) -> bool,
+    ) -> Option<Vec<String>> {
         if self.heard.last().is_none_or(|last| last < from) {
             return None;
         }
@@ -103,7 +174,18 @@ impl Pools {
         let mut unheard: Vec<i64> =
             known.copied().filter(|pool| deaf(pool) && self.was_there(*pool, from, until)).collect();
         unheard.sort_unstable();
-        Some(unheard)
+        let titles = unheard.into_iter().map(|pool| match self.name(pool) {
+            Some(name) => format!("{name} ({pool})"),
+            None => pool.to_string(),
+        });
+        // One that no list shows, unless its name, or the place of an agent of it, tells which it is.
+        let strange = self.called.iter().filter(|(name, called)| {
+            let is_one_of_these =
+                || self.borne.contains(*name) || called.agents.iter().any(|agent| is_placed(*agent));
+            called.was_there(from, until) && !is_one_of_these()
+        });
+        let strange = strange.map(|(name, _)| format!("{name} (of which no list tells the id)"));
+        Some(titles.chain(strange).collect())
     }
 
     /// Whether a pool may have been there in a span: it was made by then, not deleted before, and not away
@@ -122,6 +204,10 @@ impl Pools {
     pub fn absorb(&mut self, other: Pools) {
         for (pool, (name, source)) in other.names {
             self.named(pool, name.as_deref(), source);
+        }
+        self.borne.extend(other.borne);
+        for (name, called) in other.called {
+            self.called.entry(name).or_default().absorb(called);
         }
         other.made.into_iter().for_each(|(pool, at)| self.made(pool, at));
         other.deleted.into_iter().for_each(|(pool, at)| self.deleted(pool, at));

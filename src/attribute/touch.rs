@@ -243,6 +243,12 @@ impl Touched {
         self.moments.add(since - self.tolerance.clock, LAST, by);
     }
 
+    /// Takes in that what was not known of the pools is: that may settle what is open, whenever it occurred.
+    pub fn settles(&mut self, stamp: Stamp<'_>) {
+        let by = self.tellers.by(stamp);
+        self.heard.add(EVER, LAST, by);
+    }
+
     /// Takes in that a record of this correlation names a job request.
     pub fn correlation(&mut self, correlation: &str, stamp: Stamp<'_>) {
         let by = self.tellers.by(stamp);

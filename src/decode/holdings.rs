@@ -19,7 +19,15 @@ pub fn holdings(event: &Event<'_>) -> Vec<Holding> {
         ("Security", _) => permissions(what, &fields()),
         ("Pipelines", _) if what.starts_with("Resource") => resource(what, &fields()),
         ("Library", "AgentPoolDeleted") => {
-            gone("pool_role", "pool", id(&fields(), &["AgentPoolId", "PoolId"]))
+            let fields = fields();
+            let (pool, name) = (id(&fields, &["AgentPoolId", "PoolId"]), words(&fields, &["AgentPoolName"]));
+            match (gone("pool_role", "pool", pool), name) {
+                // Its id is not always in there.
+                (none, Some(name)) if none.is_empty() => {
+                    vec![Holding { resource_name: Some(name), ..deleted("pool_role", "pool") }]
+                }
+                (all, _) => all,
+            }
         }
         ("Library", "ServiceConnectionDeleted") => {
             let connection = id(&fields(), &["ConnectionId"]);
@@ -32,14 +40,18 @@ pub fn holdings(event: &Event<'_>) -> Vec<Holding> {
 
 /// What was held is there no longer.
 fn gone(kind: &str, resource_kind: &str, resource: Option<String>) -> Vec<Holding> {
-    let one = |resource| Holding {
+    let one = |resource| Holding { resource_id: Some(resource), ..deleted(kind, resource_kind) };
+    resource.map(one).into_iter().collect()
+}
+
+/// A word that a resource is there no longer, without the resource.
+fn deleted(kind: &str, resource_kind: &str) -> Holding {
+    Holding {
         kind: kind.to_owned(),
         resource_kind: Some(resource_kind.to_owned()),
-        resource_id: Some(resource),
         says: "deleted".to_owned(),
         ..Holding::default()
-    };
-    resource.map(one).into_iter().collect()
+    }
 }
 
 fn memberships(what: &str, data: &Fields<'_>) -> Vec<Holding> {

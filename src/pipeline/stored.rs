@@ -188,8 +188,9 @@ fn capabilities(batch: &RecordBatch, row: usize) -> Option<Vec<(String, Option<S
 /// Tells the engine which pools the audit log has deleted.
 pub(super) fn deleted_pools(batch: &RecordBatch, engine: &mut Engine) {
     for row in 0..batch.num_rows() {
-        let pool = text(batch, row, "resource_id").and_then(|id| id.parse().ok());
-        if let (Some(pool), Some(at)) = (pool, time(batch, row, "occurred")) {
+        let (id, name) = (text(batch, row, "resource_id"), text(batch, row, "resource_name"));
+        if let Some(at) = time(batch, row, "occurred") {
+            let pool = (id.and_then(|id| id.parse().ok()), name.as_deref());
             engine.pool_deleted(&organization(batch, row), pool, at);
         }
     }

@@ -10,7 +10,7 @@ mod parse;
 
 pub use files::{ColumnRange, DataFile, FileSet, Value};
 pub use parse::SchemaError;
-#[cfg(test)]
+#[cfg(all(test, feature = "io"))]
 pub(crate) use parse::parse;
 
 use std::sync::LazyLock;

@@ -421,18 +421,10 @@ impl<'e, 'k> Case<'e, 'k> {
             }
             Some(pools) if pools.is_empty() => false,
             Some(pools) => {
-                let names: Vec<String> = pools
-                    .iter()
-                    .take(5)
-                    .map(|p| match self.known.pools.name(*p) {
-                        Some(name) => format!("{name} ({p})"),
-                        None => p.to_string(),
-                    })
-                    .collect();
-                let more = if pools.len() > 5 { ", ..." } else { "" };
+                let (first, more) = pools.split_at(pools.len().min(5));
+                let (names, more) = (first.join(", "), if more.is_empty() { "" } else { ", ..." });
                 self.missing(format!(
-                    "job requests were not heard around the event for pool {}{more}: other jobs may have run there",
-                    names.join(", ")
+                    "job requests were not heard around the event for pool {names}{more}: other jobs may have run there"
                 ));
                 true
             }

@@ -75,6 +75,39 @@ fn a_pool_that_only_the_audit_log_names_may_have_run_another_job() {
 }
 
 #[test]
+fn a_pool_that_is_called_by_its_name_alone_is_one_of_these_or_may_have_run_another_job() {
+    let said = |action: &str, at: &str, name: &str| {
+        let data = format!(r#"{{"AgentPoolName":"{name}","AgentId":5,"AgentName":"a"}}"#);
+        other(at.as_bytes()[1] ^ action.len() as u8, &event(action, "person", at, &data))
+    };
+    let told = |more: &[String]| {
+        let asked = event("X.Y", "build", "10:05:00", "{}");
+        let v = verdict(&[&running()[..], more, std::slice::from_ref(&asked)].concat());
+        let turned: Vec<String> = more.iter().rev().cloned().chain(running()).chain([asked]).collect();
+        assert_eq!(verdict(&turned).grade, v.grade, "in another order");
+        let says = v.missing.iter().any(|m| m.contains("pool hidden (of which no list tells the id)"));
+        (v.grade, says, v.provisional)
+    };
+    let (open, sure) = ((Grade::Narrowed, true, true), (Grade::Sole, false, false));
+    let [added, created, deleted] = ["AgentAdded", "AgentPoolCreated", "AgentPoolDeleted"]
+        .map(|what| move |at: &str, name: &str| said(&format!("Library.{what}"), at, name));
+    for at in ["09:00:00", "11:00:00"] {
+        assert_eq!(told(&[added(at, "hidden")]), open, "an agent added at {at}");
+        assert_eq!(told(&[added(at, "Linux")]), sure, "of the pool that is known");
+    }
+    assert_eq!(told(&[created("09:00:00", "hidden")]), open);
+    assert_eq!(told(&[created("11:00:00", "hidden")]), sure, "made later");
+    // Deleted before, after, and made again.
+    assert_eq!(told(&[added("08:00:00", "hidden"), deleted("09:00:00", "hidden")]), sure);
+    assert_eq!(told(&[added("08:00:00", "hidden"), deleted("11:00:00", "hidden")]), open);
+    let twice = [deleted("08:00:00", "hidden"), created("09:00:00", "hidden")];
+    assert_eq!(told(&twice), open);
+    // It was called so before: an agent of it is in a pool of the list.
+    let seen = r#"{"url":"https://dev.azure.com/contoso/_apis/distributedtask/pools/11/agents","observed":"2026-03-05T22:00:00Z","status":200,"body":{"value":[{"id":5,"name":"a","version":"4","osDescription":"Linux"}]}}"#;
+    assert_eq!(told(&[added("09:00:00", "hidden"), seen.to_owned()]), sure);
+}
+
+#[test]
 fn a_pool_that_left_the_lists_need_not_be_heard() {
     let list = |at: &str, ids: &[i64]| {
         let all: Vec<String> =

@@ -81,19 +81,38 @@ pub(super) async fn projects(
 }
 
 /// Takes in the pools of agents whose registration became known after `seen`, where no record named the pool
-/// before: it may have been there at any time.
+/// before: it may have been there at any time. What tells first which pool one is that is called by its name
+/// alone, settles what that left open.
 pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -> Result<(), ReviseError> {
-    let sql = format!(
+    let (seen_at, called) =
+        (at(seen), "select {} from lake.bindings where role = 'registrant' and pool_id is null");
+    let strange = format!(
         "with named as (
-           select coalesce(organization_id, organization) as org, pool_id, known, writer, seq \
-           from lake.bindings where role = 'registrant' and pool_id is not null
-         ), fresh as (select org, pool_id from named group by org, pool_id having min(known) > {})
-         select n.writer, n.seq, n.known from named n join fresh f on n.org = f.org and n.pool_id = f.pool_id
-         where n.pool_id not in (select pool_id from lake.pools where pool_id is not null and queue_id is null)",
-        at(seen)
+           select coalesce(organization_id, organization) as org, \
+           coalesce(cast(pool_id as varchar), 'called ' || lower(pool_name)) as pool, known, writer, seq \
+           from lake.bindings where role = 'registrant'
+         ), fresh as (select org, pool from named group by org, pool having min(known) > {seen_at})
+         select n.writer, n.seq, n.known from named n join fresh f on n.org = f.org and n.pool = f.pool
+         where n.pool not in ( \
+           select cast(pool_id as varchar) from lake.pools where pool_id is not null and queue_id is null \
+           union all select 'called ' || lower(name) from lake.pools where name is not null and queue_id is null)"
     );
-    for batch in rows(session, &sql).await? {
+    for batch in rows(session, &strange).await? {
         (0..batch.num_rows()).for_each(|row| touched.pool(EVER, stamp(&batch, row, seen)));
+    }
+    // Of those the first word alone counts; few are called so, so who told which is not worth asking.
+    for (table, of_pool, known_by, name) in [
+        ("pools", "queue_id is null", "lower(name)", "lower(pool_name)"),
+        ("agents", "pool_id is not null", "agent_id", "agent_id"),
+    ] {
+        let called = called.replace("{}", name);
+        let sql = format!(
+            "select 1 from lake.{table} where {of_pool} and {known_by} in ({called}) \
+             group by coalesce(organization_id, organization), {known_by} having min(known) > {seen_at} limit 1"
+        );
+        if rows(session, &sql).await?.iter().any(|batch| batch.num_rows() > 0) {
+            touched.settles(Stamp { writer: "", seq: i64::MAX, news: true });
+        }
     }
     Ok(())
 }
