@@ -5,7 +5,9 @@
 //! are events a second until they are committed, and the memory at each quarter.
 //!
 //! `-- --minutes N` is a long run: `agentrail run` as a process of its own reads 300 events a second for so many
-//! minutes, and what it holds is told each minute. It needs no optimised program:
+//! minutes, and what it holds is told each ten minutes: at the least, in the middle and at the most of its seconds.
+//! The index of keys grows to a bound that is a setting; here that is reached within ten minutes, so that what grows
+//! besides is seen. It needs no optimised program:
 //! `cargo test --bench hubs -- --bench --minutes 15`.
 
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ async fn main() -> Outcome<()> {
     let bytes = bodies.iter().map(Vec::len).sum::<usize>() / bodies.len().max(1);
     println!("{} events of {bytes} bytes, {PARTITIONS} partitions; {} MiB before", bodies.len(), memory()?);
     let folder = tempfile::tempdir()?;
-    let (hubs, config) = hub(folder.path()).await?;
+    let (hubs, config) = hub(folder.path(), "").await?;
     let settings = Settings::load(Some(&config), std::iter::empty())?;
     let (old, new) = bodies.split_at(bodies.len() / 2);
     let hour_ago =
@@ -77,15 +79,15 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// A hub, and the configuration of who reads it into a lake beside it.
-async fn hub(folder: &Path) -> Outcome<(Hubs, PathBuf)> {
+/// A hub, and the configuration of who reads it into a lake beside it, with more of `[lake]`.
+async fn hub(folder: &Path, lake: &str) -> Outcome<(Hubs, PathBuf)> {
     let hubs = Hubs::start(Options::default()).await?;
     hubs.create("h", PARTITIONS as u16, &[])?;
     let key = folder.join("key");
     std::fs::write(&key, hubs.connection_string())?;
     let config = folder.join("agentrail.toml");
     let text = format!(
-        "[lake]\npath = \"{}\"\nfree_floor = 0\n[webhook]\nenabled = false\n[event_hubs]\nevery = 1\nexpiry = 10\n[[event_hubs.hubs]]\nhub = \"h\"\nendpoint = \"{}\"\nconnection_string = \"file:{}\"\n",
+        "[lake]\npath = \"{}\"\nfree_floor = 0\n{lake}[webhook]\nenabled = false\n[event_hubs]\nevery = 1\nexpiry = 10\n[[event_hubs.hubs]]\nhub = \"h\"\nendpoint = \"{}\"\nconnection_string = \"file:{}\"\n",
         folder.join("lake").display(),
         hubs.endpoint(),
         key.display()
@@ -96,10 +98,14 @@ async fn hub(folder: &Path) -> Outcome<(Hubs, PathBuf)> {
 
 /// Events a second of a long run.
 const STEADY: u64 = 300;
+/// Bytes of a long run's index of keys: those of about six minutes.
+const INDEX: usize = 5_000_000;
+/// Minutes of a long run that are told of as one.
+const TOLD: u64 = 10;
 
 async fn long(minutes: u64) -> Outcome<()> {
     let folder = tempfile::tempdir()?;
-    let (hubs, config) = hub(folder.path()).await?;
+    let (hubs, config) = hub(folder.path(), &format!("index_memory = {INDEX}\n")).await?;
     // As many runs as there is time for: runs that came again would only grow.
     let runs = (minutes * 60 * STEADY) as usize / 19 + 1;
     let world = World::build(&Plan { runs, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
@@ -107,10 +113,10 @@ async fn long(minutes: u64) -> Outcome<()> {
     let mut own = Command::new(env!("CARGO_BIN_EXE_agentrail"));
     let mut own = own.args(["run", "--log", "warn", "--config"]).arg(&config).spawn()?;
     let since = Instant::now();
-    let (mut sent, mut minute) = (0_u64, 0);
-    while minute < minutes {
+    let (mut sent, mut seconds, mut all) = (0_u64, 0, Vec::new());
+    while seconds < minutes * 60 {
         // A machine with too little to spare sends fewer, and says so all the same.
-        while sent < since.elapsed().as_secs() * STEADY && since.elapsed().as_secs() / 60 <= minute {
+        while sent < since.elapsed().as_secs() * STEADY && since.elapsed().as_secs() <= seconds {
             let (event, round) = (events[sent as usize % events.len()], sent as usize / events.len());
             let mut body = Vec::new();
             event.write(Spelling::EventGrid, &mut body);
@@ -120,9 +126,18 @@ async fn long(minutes: u64) -> Outcome<()> {
             sent += 1;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        if since.elapsed().as_secs() / 60 > minute {
-            minute += 1;
-            println!("minute {minute}: {sent} sent, {} MiB held by the reader", held(&own.id().to_string())?);
+        if since.elapsed().as_secs() > seconds {
+            seconds += 1;
+            all.push(held(&own.id().to_string())?);
+        }
+        if !all.is_empty() && (seconds % (TOLD * 60) == 0 || seconds == minutes * 60) {
+            all.sort_unstable();
+            let [least, middle, most] = [all[0], all[all.len() / 2], all[all.len() - 1]];
+            println!(
+                "minute {}: {sent} sent, held {least} to {most} MiB, {middle} in the middle",
+                seconds / 60
+            );
+            all.clear();
         }
         if let Some(status) = own.try_wait()? {
             return Err(format!("the reader ended: {status}").into());
