@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 
+use super::information;
 use super::variables::KNOWN;
 use crate::query::{QueryError, Session};
 use crate::serve::Person;
@@ -23,7 +24,8 @@ use crate::serve::described::{DATABASE, Described};
 
 /// Whether a statement needs the functions of PostgreSQL; to lay them out takes a moment.
 pub(super) fn is_needed(statement: &str) -> bool {
-    const SIGNS: [&str; 12] = [
+    const SIGNS: [&str; 13] = [
+        information::NAME,
         "pg_",
         "reg",
         "current_",
@@ -41,9 +43,11 @@ pub(super) fn is_needed(statement: &str) -> bool {
     SIGNS.iter().any(|sign| statement.contains(sign))
 }
 
-/// Whether it reads a table of pg_catalog: numbers of tables hold for as long as one session.
+/// Whether it reads a table of pg_catalog, whose numbers of tables hold for as long as one session, or of
+/// information_schema, which takes as long to lay out.
 pub(super) fn is_read(statement: &str) -> bool {
-    statement.to_lowercase().contains("pg_catalog.")
+    let statement = statement.to_lowercase();
+    statement.contains("pg_catalog.") || statement.contains(information::NAME)
 }
 
 /// Adds pg_catalog and its functions to a session of a person, with what tables and columns are where that
@@ -77,6 +81,9 @@ pub(super) async fn add(session: &Session, person: &Person, is_read: bool) -> Re
         Arc::new(|_| Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(false))))),
     ));
     let docs = if is_read { docs(session).await? } else { Docs::new() };
+    if is_read {
+        information::add(session).await?;
+    }
     let (columns, sources) = (docs.clone(), docs.clone());
     let source = move |oid: i64| sources.get(&oid)?.2.clone();
     context.register_udf(of_oid("pg_get_viewdef", Arc::new(source)));

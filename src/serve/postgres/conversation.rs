@@ -183,11 +183,13 @@ impl Conversation {
             }
             Asked::Reset(name) => {
                 locked(&self.variables).reset(name.as_deref());
-                if name.is_none() {
-                    locked(&self.prepared).clear();
-                    self.cursors.lock().await.clear();
-                }
                 done("RESET")
+            }
+            Asked::Discard => {
+                locked(&self.variables).reset(None);
+                locked(&self.prepared).clear();
+                self.cursors.lock().await.clear();
+                done("DISCARD ALL")
             }
             Asked::Show(name) if name == "all" => {
                 Err(error("0A000", "failed to show all settings: ask for one by its name"))

@@ -14,6 +14,7 @@ mod clients;
 mod conversation;
 mod guids;
 mod handlers;
+mod information;
 mod names;
 mod refused;
 mod rows;

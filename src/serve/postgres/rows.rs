@@ -6,7 +6,7 @@ use arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use arrow_pg::encoder::encode_value;
 use arrow_pg::row_encoder::RowEncoder;
 use bytes::Bytes;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use futures::{Stream, StreamExt as _, stream};
 use pgwire::api::Type;
@@ -82,16 +82,20 @@ pub(super) fn copy(reply: Reply, copy: Copy) -> PgWireResult<CopyResponse> {
     let columns = fields.len();
     let encoder = {
         let (fields, copy) = (fields.clone(), copy.clone());
-        move || encoder(&fields, &copy)
+        move |quoted: Vec<usize>| encoder(&fields, &copy, quoted)
     };
     let header = copy.header.then(|| header(&fields, &copy)).transpose()?;
     let rows = each_row(reply, move |batch| {
         let batch = as_text(batch, is_nested).map_err(|e| PgWireError::ApiError(Box::new(e)))?;
-        let mut encoder = encoder();
-        let schema = batch.schema();
+        let (mut plain, schema) = (encoder(Vec::new()), batch.schema());
         let one = |row: usize| {
+            // Unquoted, nothing is NULL.
+            let empty = |at: &usize| is_empty_text(batch.column(*at), row);
+            let quoted: Vec<usize> = (0..batch.num_columns()).filter(empty).collect();
+            let mut own = (!quoted.is_empty()).then(|| encoder(quoted));
+            let encoder = own.as_mut().unwrap_or(&mut plain);
             for ((array, field), shown) in batch.columns().iter().zip(schema.fields()).zip(fields.iter()) {
-                encode_value(&mut encoder, array, row, field, shown)?;
+                encode_value(encoder, array, row, field, shown)?;
             }
             Ok(encoder.take_copy())
         };
@@ -106,7 +110,7 @@ fn header(fields: &[FieldInfo], copy: &Copy) -> PgWireResult<Bytes> {
         FieldInfo::new(field.name().to_owned(), None, None, Type::TEXT, FieldFormat::Text)
     };
     let texts = Arc::new(fields.iter().map(text).collect());
-    let mut encoder = encoder(&texts, copy);
+    let mut encoder = encoder(&texts, copy, Vec::new());
     fields.iter().try_for_each(|field| encoder.encode_field(&field.name()))?;
     Ok(encoder.take_copy().data)
 }
@@ -127,9 +131,21 @@ fn behind(
     })
 }
 
-fn encoder(fields: &Arc<Vec<FieldInfo>>, copy: &Copy) -> CopyEncoder {
+/// Whether a value is a text of no characters.
+fn is_empty_text(array: &ArrayRef, row: usize) -> bool {
+    let text = match array.data_type() {
+        DataType::Utf8 => array.as_string::<i32>().value(row),
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row),
+        DataType::Utf8View => array.as_string_view().value(row),
+        _ => return false,
+    };
+    text.is_empty() && array.is_valid(row)
+}
+
+/// `quoted` are columns whose values are quoted whatever they are, in csv.
+fn encoder(fields: &Arc<Vec<FieldInfo>>, copy: &Copy, quoted: Vec<usize>) -> CopyEncoder {
     if copy.csv {
-        let mut options = CopyCsvOptions::default();
+        let mut options = CopyCsvOptions { force_quote: quoted, ..CopyCsvOptions::default() };
         if let Some(delimiter) = copy.delimiter {
             options.delimiter = delimiter.to_string().into();
         }

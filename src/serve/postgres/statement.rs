@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, CloseCursor, CopyLegacyCsvOption, CopyLegacyOption, CopyOption, CopySource, CopyTarget,
-    DataType, Expr, FetchDirection, Ident, ObjectNamePart, Query, Set, Statement, Value, ValueWithSpan,
-    visit_expressions, visit_expressions_mut,
+    DataType, DiscardObject, Expr, FetchDirection, Ident, ObjectNamePart, Query, Set, Statement, Value,
+    ValueWithSpan, visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -27,6 +27,8 @@ pub(super) enum Asked {
     /// A setting of the connection, its value, and the tag to answer with.
     Set(String, String),
     Reset(Option<String>),
+    /// The connection as it was when it began.
+    Discard,
     Show(String),
     Begin,
     /// The tag: COMMIT or ROLLBACK.
@@ -134,7 +136,9 @@ pub(super) fn understand(statement: Statement) -> PgWireResult<Asked> {
             CloseCursor::All => None,
             CloseCursor::Specific { name } => Some(name.value),
         }),
-        Statement::Discard { .. } => Asked::Reset(None),
+        Statement::Discard { object_type: DiscardObject::ALL } => Asked::Discard,
+        // Plans, sequences and temporary tables: of those there are none.
+        Statement::Discard { .. } => Asked::Nothing("DISCARD"),
         Statement::Deallocate { name, .. } => {
             let is_all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
             Asked::Deallocate((!is_all).then(|| named(&name)))

@@ -78,7 +78,12 @@ async fn psql_asks_and_looks_around() {
         ["\\dt", "\\dv+ public.actions", "\\d+ agents_now", "\\df", "\\du", "\\l", "\\dn", "\\conninfo"];
     let asks = [
         "select current_user as who, count(*) > 0 as some from actions",
-        "copy (select 1 as one, 'a,b' as two) to stdout with (format csv, header)",
+        "copy (select 1 as one, 'a,b' as two, '' as three, null::text as four) to stdout with (format csv, header)",
+        // What was prepared outlives the settings.
+        "prepare kept as select 11 as eleven",
+        "reset all",
+        "execute kept",
+        "discard all",
     ];
     let all: Vec<&str> = looks.iter().chain(&asks).copied().collect();
     let Some(out) = door.psql("ada", "password of ada", "prefer", &all).await else { return };
@@ -93,7 +98,9 @@ async fn psql_asks_and_looks_around() {
         "agentrail | agentrail",
         "as user \"ada\"",
         " ada | t",
-        "one,two\n1,\"a,b\"\n",
+        "one,two,three,four\n1,\"a,b\",\"\",\n",
+        " eleven \n--------\n     11\n",
+        "DISCARD ALL\n",
     ] {
         assert!(out.contains(part), "{part} is not in\n{out}");
     }
@@ -163,6 +170,6 @@ async fn psycopg_and_sqlalchemy_work_and_tools_find_what_they_look_up() {
     command.args([script, &door.port.to_string(), "ada", "password of ada"]);
     let out = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(out.status.success(), "{}\n{}", text(&out.stdout), text(&out.stderr));
-    assert_eq!(text(&out.stdout).lines().count(), 40, "{}", text(&out.stdout));
+    assert_eq!(text(&out.stdout).lines().count(), 45, "{}", text(&out.stdout));
     assert!(door.scratch.lake().exists());
 }
