@@ -40,7 +40,7 @@ pub use session::{Answer, Limits, Prepared, Session, Share};
 pub use sigma::compile as compile_sigma;
 pub use size::{LONGEST_STATEMENT, check_parsed, check_text};
 pub use trace::Trace;
-pub use write::{Format, Object, WriteError, as_text, flat, is_nested, objects_of, write};
+pub use write::{Format, Object, WriteError, as_text, flat, is_nested, named, objects_of, told_apart, write};
 
 use std::sync::Arc;
 

@@ -318,14 +318,17 @@ impl Session {
         }
         let mut values = Vec::new();
         for (name, param) in &report.params {
-            let text = given.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v).or(param.default.as_ref());
-            let text = text.ok_or_else(|| QueryError::Param {
-                name: name.clone(),
-                says: format!("it must be given: --param {name}=<{}>", param.kind),
-            })?;
-            let value = typed(&ScalarValue::Utf8(Some(text.clone())), &param.kind).map_err(|_| {
-                QueryError::Param { name: name.clone(), says: format!("`{text}` is no {}", param.kind) }
-            })?;
+            let refused = |says: String| QueryError::Param { name: name.clone(), says };
+            let mut of_name = given.iter().filter(|(n, _)| n == name).map(|(_, value)| value);
+            let first = of_name.next();
+            if of_name.next().is_some() {
+                return Err(refused("it is given more than once; give one value".to_owned()));
+            }
+            let text = first.or(param.default.as_ref());
+            let text =
+                text.ok_or_else(|| refused(format!("it must be given, as {name}=<{}>", param.kind)))?;
+            let value = typed(&ScalarValue::Utf8(Some(text.clone())), &param.kind)
+                .map_err(|_| refused(format!("`{text}` is no {}", param.kind)))?;
             values.push((name.as_str(), value));
         }
         if values.is_empty() { self.sql(&report.sql).await } else { self.sql_with(&report.sql, values).await }

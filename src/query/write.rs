@@ -1,11 +1,12 @@
 //! Answers as text: a table for people, JSON, NDJSON or CSV for programs.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::csv::WriterBuilder;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::display::FormatOptions;
@@ -53,10 +54,11 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
     let mut rows = 0;
     let mut kept = Vec::new();
     let mut first = true;
+    let apart = told_apart(&answer.schema);
     let mut json = JsonBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut *out);
     if format == Format::Json {
         while let Some(batch) = answer.stream.next().await {
-            let batch = batch.map_err(QueryError::from)?;
+            let batch = named(batch.map_err(QueryError::from)?, apart.as_ref())?;
             rows += batch.num_rows() as u64;
             json.write(&batch)?;
         }
@@ -77,7 +79,7 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
             Format::Ndjson => {
                 let mut lines =
                     JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut *out);
-                lines.write(&batch)?;
+                lines.write(&named(batch, apart.as_ref())?)?;
                 lines.finish()?;
             }
             Format::Csv => {
@@ -103,6 +105,33 @@ pub async fn write(mut answer: Answer, format: Format, out: &mut impl Write) -> 
     }
     out.flush()?;
     Ok(rows)
+}
+
+/// Columns of one name told apart, the second as `name_2`: an object has a name once. `None` where no name comes
+/// twice.
+pub fn told_apart(schema: &SchemaRef) -> Option<SchemaRef> {
+    let names: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    if names.len() == schema.fields().len() {
+        return None;
+    }
+    let (mut taken, mut fields) = (HashSet::new(), Vec::new());
+    for field in schema.fields() {
+        let own = field.name();
+        // A further one must not take the name of a column that is called so itself.
+        let is_free = |name: &String| !taken.contains(name) && (name == own || !names.contains(name));
+        let further = (2..).map(|nth| format!("{own}_{nth}"));
+        let name = std::iter::once(own.clone()).chain(further).find(is_free).unwrap_or_default();
+        fields.push(field.as_ref().clone().with_name(&name));
+        taken.insert(name);
+    }
+    Some(Arc::new(Schema::new(fields)))
+}
+
+/// The batch with its columns called as in a schema, where there is one.
+pub fn named(batch: RecordBatch, schema: Option<&SchemaRef>) -> Result<RecordBatch, ArrowError> {
+    let Some(schema) = schema else { return Ok(batch) };
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &rows)
 }
 
 /// The batch with its lists and structs as JSON text, which is what a cell can hold.
@@ -135,7 +164,7 @@ pub fn as_text(batch: &RecordBatch, is_some: impl Fn(&DataType) -> bool) -> Resu
     RecordBatch::try_new_with_options(
         Arc::new(Schema::new(fields)),
         columns,
-        &datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+        &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
     )
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::question::Form;
-use crate::query::flat;
+use crate::query::{flat, named, told_apart};
 use crate::serve::columns::{in_plain, plain};
 use crate::serve::gate::Reply;
 
@@ -24,6 +24,8 @@ use crate::serve::gate::Reply;
 struct Encoder {
     form: Form,
     schema: SchemaRef,
+    /// The names of columns in an object, where they are not the columns' own.
+    apart: Option<SchemaRef>,
     ipc: Option<StreamWriter<Vec<u8>>>,
     rows: u64,
 }
@@ -31,11 +33,15 @@ struct Encoder {
 impl Encoder {
     /// With the bytes before the first row.
     fn begin(form: Form, schema: &SchemaRef) -> Result<(Encoder, Vec<u8>), ArrowError> {
-        let mut encoder = Encoder { form, schema: schema.clone(), ipc: None, rows: 0 };
+        let apart = told_apart(schema).filter(|_| matches!(form, Form::Json | Form::Ndjson));
+        let mut encoder = Encoder { form, schema: schema.clone(), apart, ipc: None, rows: 0 };
         let head = match form {
             Form::Ndjson => Vec::new(),
             Form::Json => {
-                let columns: Vec<_> = schema
+                let columns: Vec<_> = encoder
+                    .apart
+                    .as_ref()
+                    .unwrap_or(schema)
                     .fields()
                     .iter()
                     .map(|field| json!({ "name": field.name(), "type": field.data_type().to_string() }))
@@ -68,7 +74,7 @@ impl Encoder {
             Form::Ndjson | Form::Json => {
                 let mut lines =
                     JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut out);
-                lines.write(batch)?;
+                lines.write(&named(batch.clone(), self.apart.as_ref())?)?;
                 lines.finish()?;
                 drop(lines);
                 if self.form == Form::Json {

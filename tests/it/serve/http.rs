@@ -153,6 +153,15 @@ async fn the_document_names_what_there_is_and_health_needs_no_sign_in() {
         let (status, told) = door.sql(sql).await;
         assert!(status.is_success() && told["rows"][0][name].is_string(), "{sql}: {told}");
     }
+    // An object has a name once.
+    let twice = "select a.event_id, b.event_id, a.grade as event_id_2 from actions a \
+        join actions b on a.event_id = b.event_id where a.grade = 'sole' limit 1";
+    let (_, told) = door.sql(twice).await;
+    let row = &told["rows"][0];
+    assert!(row["event_id"].is_string() && row["event_id"] == row["event_id_3"], "{told}");
+    assert_eq!((&row["event_id_2"], &told["columns"][1]["name"]), (&"sole".into(), &"event_id_3".into()));
+    let (status, says) = door.text("/api/reports/agent_actions?agent=a&agent=b").await;
+    assert!(status == 400 && says.contains("`agent`") && says.contains("more than once"), "{says}");
     door.gate.written().await;
     let asked =
         door.scratch.sql("select person, door, client, outcome from queries_log where query = 'select 1'");
