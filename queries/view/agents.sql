@@ -1,5 +1,5 @@
 --! title = "All versions of agents, each with the span in which it held, and `replaced` as event where it has another key"
---! reads = ["agents", "coverage"]
+--! reads = ["agents", "pools", "coverage"]
 with told as (
   -- What a listing saw is kept when it changed, and once a day; what follows the `@` of a key is the hour.
   select *,
@@ -25,7 +25,7 @@ with told as (
   select coalesce(organization, organization_id) as org, pool_id, max(until) as until
   from lake.coverage where source = 'agents' group by 1, 2
 )
-select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", v."pool_name", v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v.group_id as "deployment_group_id", v."capabilities",
+select v."key", v."organization_id", v."organization", v."agent_id", v."name", v."pool_id", coalesce(v.pool_name, p.name) as pool_name, v."version", v."os", v."enabled", v."status", v."provisioning_state", v."created", v."status_changed", v."max_parallelism", v."client_id", v."key_fingerprint", v."machine", v.group_id as "deployment_group_id", v."capabilities",
   -- Another key under the same id and name: somebody registered the agent anew in its place.
   case when v.key_fingerprint <> v.key_before and v.name = v.name_before then 'replaced' end as "event",
   v."observed", v."record_hash", v."known", v."writer", v."seq",
@@ -38,4 +38,5 @@ select v."key", v."organization_id", v."organization", v."agent_id", v."name", v
   ) as until
 from changes v
 left join listed l on l.org = v.org and l.pool_id = v.pool_id
+left join pools p on p.queue_id is null and p.pool_id = v.pool_id and coalesce(p.organization, p.organization_id) = v.org
 where v.event is null

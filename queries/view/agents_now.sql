@@ -26,10 +26,7 @@ select a."key", a."organization_id", a."organization", a."agent_id", a."name", a
   case when a.left_pool is not null then least(a.left_pool, r.occurred) when l.until is null or l.until <= r.occurred then r.occurred end as gone,
   case when a.left_pool is not null or l.until is null or l.until <= r.occurred then r.actor_name end as deleted_by
 from places a
-left join (
-  select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as name
-  from lake.pools where queue_id is null and name is not null group by 1, 2
-) p on p.pool_id = a.pool_id and p.org = a.org
+left join pools p on p.queue_id is null and p.pool_id = a.pool_id and coalesce(p.organization, p.organization_id) = a.org
 left join listed l on l.org = a.org and l.pool_id = a.pool_id
 left join removed r on r.org = a.org and r.agent_id = a.agent_id and r.nth = 1 and r.occurred >= a.last_sight
 where a.place = 1

@@ -1,6 +1,7 @@
 //! What surrounds an action in its trace: its job, run and agent, what was believed and not heard, approvals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use datafusion::common::ScalarValue;
 use serde_json::{Value as Json, json};
@@ -80,8 +81,8 @@ impl Session {
     /// not there any more, and `removal`, the row of `removals` that says so; `namesakes`, other agents that bore its name; `approvals` of a deployment's run
     /// or, for an approval, the run as `approved_run`; `history`, what was believed before, with the
     /// `records` that changed it; `blind_windows`, what was not heard then.
-    pub(super) async fn surround(&self, action: &mut Object) -> Result<(), QueryError> {
-        let around = Around { session: self, action };
+    pub(super) async fn surround(&self, action: &mut Object, asked: &Asked) -> Result<(), QueryError> {
+        let around = Around { session: self, action, asked };
         let job = around.job().await?;
         let run = around.run().await?;
         let action_name = around.text("action").to_ascii_lowercase();
@@ -111,9 +112,14 @@ impl Session {
     }
 }
 
+/// What was asked about one action of a trace: the next is often of the same job and agent.
+#[derive(Default)]
+pub(super) struct Asked(Mutex<HashMap<String, Vec<Object>>>);
+
 struct Around<'a> {
     session: &'a Session,
     action: &'a Object,
+    asked: &'a Asked,
 }
 
 impl Around<'_> {
@@ -128,11 +134,23 @@ impl Around<'_> {
         }
     }
 
+    /// The rows of a statement.
+    async fn rows(&self, sql: &str, values: Vec<(&str, ScalarValue)>) -> Result<Vec<Object>, QueryError> {
+        let key = format!("{sql} {values:?}");
+        let known = || self.asked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = known().get(&key) {
+            return Ok(rows.clone());
+        }
+        let rows = self.session.rows(sql, values).await?;
+        known().insert(key, rows.clone());
+        Ok(rows)
+    }
+
     /// The rows of a statement about the organisation of the action.
     async fn own(&self, sql: &str, mut values: Vec<(&str, ScalarValue)>) -> Result<Vec<Object>, QueryError> {
         values.push(("id", self.value("organization_id")));
         values.push(("organization", self.value("organization")));
-        self.session.rows(sql, values).await
+        self.rows(sql, values).await
     }
 
     /// The first row of a selection in which these columns are what the action says; none where the action
@@ -158,7 +176,7 @@ impl Around<'_> {
             let sql = "select project from lake.events where project_id = $project and project is not null \
                 and date between cast(cast($at as timestamp) - interval '1 day' as date) and cast(cast($at as timestamp) + interval '1 day' as date) limit 1";
             let values = vec![("project", ScalarValue::from(id.as_str())), ("at", self.value("occurred"))];
-            let row = self.session.rows(sql, values).await?.pop();
+            let row = self.rows(sql, values).await?.pop();
             row.and_then(|mut row| row.remove("project")).unwrap_or_default()
         };
         job["project"] = name;
@@ -223,10 +241,8 @@ impl Around<'_> {
         if self.action.get("revision").and_then(Json::as_i64).is_none_or(|n| n == 0) {
             return Ok(Vec::new());
         }
-        let mut all = self
-            .session
-            .rows(HISTORY, vec![("event", self.value("event_id")), ("at", self.value("occurred"))])
-            .await?;
+        let event = vec![("event", self.value("event_id")), ("at", self.value("occurred"))];
+        let mut all = self.rows(HISTORY, event).await?;
         let cited: Vec<Vec<String>> = all.iter_mut().map(records).collect();
         for (n, row) in all.iter_mut().enumerate().skip(1) {
             let fresh = cited[n].iter().filter(|record| !cited[n - 1].contains(record));
@@ -248,7 +264,7 @@ impl Around<'_> {
         let Some(name) = run_names(self.action).next() else { return Ok(Json::Null) };
         let values = vec![("name", ScalarValue::from(name)), ("project", self.value("project_id"))];
         let sql = "select * from runs where name = $name and project_id = $project limit 100";
-        let mut runs = self.session.rows(sql, values).await?;
+        let mut runs = self.rows(sql, values).await?;
         // Runs of several pipelines have the same names each day.
         if let Some(pipeline) = subjects(self.action, "pipeline").next() {
             runs.retain(|run| run["pipeline_name"].as_str().is_none_or(|own| own == pipeline));
@@ -264,7 +280,7 @@ impl Around<'_> {
         };
         let values = vec![("project", self.value("project_id")), ("at", self.value("occurred"))];
         let mut out = Vec::new();
-        for row in self.session.rows(APPROVALS, values).await? {
+        for row in self.rows(APPROVALS, values).await? {
             let told = match row.get("raw").and_then(Json::as_str) {
                 Some(raw) => approvers(raw, name),
                 None if run_names(&row).any(|own| own == name) => {

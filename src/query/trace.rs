@@ -3,6 +3,7 @@
 use datafusion::common::ScalarValue;
 use serde::Serialize;
 
+use super::around::Asked;
 use super::write::{Object, objects};
 use super::{QueryError, Session};
 
@@ -153,8 +154,9 @@ impl Session {
 
     /// Adds to each action what surrounds it.
     async fn complete(&self, mut trace: Trace) -> Result<Trace, QueryError> {
+        let asked = Asked::default();
         for action in &mut trace.actions {
-            self.surround(action).await?;
+            self.surround(action, &asked).await?;
         }
         Ok(trace)
     }

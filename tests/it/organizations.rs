@@ -272,8 +272,8 @@ fn a_trace_of_an_agents_name_has_its_versions_and_end_and_one_of_a_token_what_it
     let expected = [
         "  three, id 3, pool linux (11), machine evil, version 4.1",
         "    registered by Ada (pat) at 2026-03-02T10:01:00Z",
-        "    from 2026-03-18T10:00:00Z to 2026-03-18T10:20:00Z: three, pool 11, on vm3, key ",
-        "    from 2026-03-18T10:20:00Z to 2026-03-18T10:35:00Z: three, pool 11, on evil, key ",
+        "    from 2026-03-18T10:00:00Z to 2026-03-18T10:20:00Z: three, pool linux (11), on vm3, key ",
+        "    from 2026-03-18T10:20:00Z to 2026-03-18T10:35:00Z: three, pool linux (11), on evil, key ",
         "    not there any more since 2026-03-18T10:35:00Z, deleted by Ada",
     ];
     has(&agent, &expected);
