@@ -85,10 +85,7 @@ pub(super) async fn deliver(
             let says = format!("{}; it refuses every record so", unfit[0].2);
             account.told(Told::Failed(&SendError::later(says))).await;
             waiting.push_back(unfit.drain(..).map(|(number, item, _)| (number, item)).collect());
-            tokio::select! {
-                () = tokio::time::sleep(backoff(rounds)) => {}
-                _ = stopped.wait_for(|stop| *stop) => return Err(Stopped),
-            }
+            pause(backoff(rounds), stopped).await?;
             continue;
         };
         let (numbers, items): (Vec<usize>, Vec<Item>) = part.into_iter().unzip();
@@ -137,10 +134,15 @@ pub(super) async fn deliver(
                 after.map_or_else(|| backoff(failures), |asked| asked.min(LONGEST_ASKED))
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = stopped.wait_for(|stop| *stop) => return Err(Stopped),
-        }
+        pause(wait, stopped).await?;
+    }
+}
+
+/// Waits, unless told to stop.
+async fn pause(wait: Duration, stopped: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => Ok(()),
+        _ = stopped.wait_for(|stop| *stop) => Err(Stopped),
     }
 }
 
