@@ -20,8 +20,16 @@ with used as (
   from actions
   where agent_id is not null and ip is not null
     and occurred >= $from - cast(concat($days, ' days') as interval) and occurred < $until
+), known as (
+  -- Of what was before, the last time from each address is all that counts.
+  select org, agent_id, ip, max(occurred) as occurred from used where occurred < $from group by org, agent_id, ip
 ), before as (
-  select *, lag(occurred) over (partition by org, agent_id, ip order by occurred, event_id) as last, lag(occurred) over (partition by org, agent_id order by occurred, event_id) as earlier from used
+  select *, lag(occurred) over (partition by org, agent_id, ip order by occurred, event_id) as last, lag(occurred) over (partition by org, agent_id order by occurred, event_id) as earlier
+  from (
+    select * from used where occurred >= $from
+    union all
+    select null, occurred, null, null, org, null, null, ip, agent_id, null from known
+  )
 )
 select
   concat('agent ', agent_id) as subject,

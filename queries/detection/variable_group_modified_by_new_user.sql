@@ -20,8 +20,16 @@ with done as (
   from actions
   where action in ('Library.VariableGroupModified', 'Library.VariableGroupModifiedForProjects')
     and occurred >= $from - cast(concat($days, ' days') as interval) and occurred < $until
+), known as (
+  -- Of what was before, the last time of each is all that counts.
+  select org, actor, thing, max(occurred) as occurred from done where occurred < $from group by org, actor, thing
 ), before as (
-  select *, lag(occurred) over (partition by org, actor, thing order by occurred, event_id) as last from done
+  select *, lag(occurred) over (partition by org, actor, thing order by occurred, event_id) as last
+  from (
+    select * from done where occurred >= $from
+    union all
+    select null, occurred, null, null, org, null, null, null, actor, null, thing, null, null, null from known
+  )
 ), heard as (
   select coalesce(organization_id, organization) as org, min(occurred) as since from lake.events where occurred < $until group by 1
 ), new as (

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{ScalarValue, ToDFSchema as _};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics, ToDFSchema as _};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -137,7 +138,12 @@ impl TableProvider for PinnedTable {
         for (i, file) in files.iter().enumerate() {
             groups[i % count].push(self.partitioned_file(file)?);
         }
+        // Of the sides of a join the one with fewer rows is held in memory; of two that tell nothing it is the left
+        // one, which has the events.
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(files.iter().map(|file| file.rows as usize).sum());
         let config = FileScanConfigBuilder::new(store_url(set)?, Arc::new(source))
+            .with_statistics(statistics)
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

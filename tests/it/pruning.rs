@@ -54,4 +54,9 @@ fn a_question_reads_only_what_can_match() {
     // A day is its partition, and nothing is read for one that is not there.
     assert_eq!(files(&plan("date = '2026-03-07'")).len(), 1);
     assert!(files(&plan("date = '2026-03-09'")).is_empty());
+
+    // Of events and what revises them, the fewer are held in memory while the others are read: a join of the engine
+    // holds its left side.
+    let joined = scratch.ok(&["sql", "--format", "json", "explain select grade from actions"]);
+    assert!(joined.contains("join_type=Right"), "{joined}");
 }
