@@ -424,7 +424,7 @@ fn the_simulated_truth_is_never_contradicted() {
 
 /// The invariants of the design, each under its name, over worlds of many seeds. A2 (every event
 /// leaves once), A4 (spans of a key never overlap) and A6 (memory is bounded by the window) are
-/// properties of the whole program: tests/it holds them.
+/// properties of the whole program: tests/it/invariants.rs holds them.
 mod invariants {
     use super::*;
     use crate::decode::Decoded;

@@ -26,6 +26,8 @@ mod hard_cases;
 #[cfg(feature = "io")]
 mod hubs;
 #[cfg(feature = "io")]
+mod invariants;
+#[cfg(feature = "io")]
 mod lake;
 #[cfg(feature = "io")]
 mod organizations;
