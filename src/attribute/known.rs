@@ -220,17 +220,10 @@ impl Known {
         at: Time,
         source: Source,
     ) {
-        let (id, name) = match pool {
-            (Some(id), name) => (id, name),
-            (None, Some(name)) => return self.pools.called(name, agent, said, at),
-            (None, None) => return,
-        };
-        match said {
-            PoolSaid::Made => self.pools.made(id, at),
-            PoolSaid::Deleted => self.pools.deleted(id, at),
-            PoolSaid::There => {}
+        self.pools.said(pool, agent, said, at);
+        if let (Some(id), name) = pool {
+            self.pools.named(id, name, source);
         }
-        self.pools.named(id, name, source);
     }
 
     /// Adds what another event of a correlation names.

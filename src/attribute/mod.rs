@@ -82,12 +82,7 @@ impl Engine {
 
     /// Takes in that the audit log has a pool deleted, by its id, its name or both, as it was kept.
     pub fn pool_deleted(&mut self, organization: &Org, pool: (Option<i64>, Option<&str>), at: Time) {
-        let known = self.organizations.of_fact(organization);
-        match pool {
-            (Some(id), _) => known.pools.deleted(id, at),
-            (None, Some(name)) => known.pools.called(name, None, PoolSaid::Deleted, at),
-            (None, None) => {}
-        }
+        self.organizations.of_fact(organization).pools.said(pool, None, PoolSaid::Deleted, at);
     }
 
     /// Takes in an identity as it was stored, and the record it is from.

@@ -111,19 +111,29 @@ impl Pools {
         self.borne.extend(fresh);
     }
 
-    /// Takes in what a record says of a pool that it calls by its name alone, and the agent it is about.
-    pub fn called(&mut self, name: &str, agent: Option<i64>, said: PoolSaid, at: Time) {
+    /// Takes in what a record says of a pool that it calls by its id, its name or both, and the agent it is about.
+    pub fn said(&mut self, pool: (Option<i64>, Option<&str>), agent: Option<i64>, said: PoolSaid, at: Time) {
+        match (pool, said) {
+            ((Some(id), _), PoolSaid::Made) => self.made(id, at),
+            ((Some(id), _), PoolSaid::Deleted) => self.deleted(id, at),
+            ((None, Some(name)), said) => self.called(name, agent, said, at),
+            ((Some(_), _), PoolSaid::There) | ((None, None), _) => {}
+        }
+    }
+
+    /// The same of one that is called by its name alone.
+    fn called(&mut self, name: &str, agent: Option<i64>, said: PoolSaid, at: Time) {
         let called = self.called.entry(name.to_lowercase()).or_default();
         called.say(said, at);
         called.agents.extend(agent);
     }
 
-    pub fn made(&mut self, pool: i64, at: Time) {
+    fn made(&mut self, pool: i64, at: Time) {
         let slot = self.made.entry(pool).or_insert(at);
         *slot = at.min(*slot);
     }
 
-    pub fn deleted(&mut self, pool: i64, at: Time) {
+    fn deleted(&mut self, pool: i64, at: Time) {
         let slot = self.deleted.entry(pool).or_insert(at);
         *slot = at.min(*slot);
     }

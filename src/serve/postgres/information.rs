@@ -19,6 +19,8 @@ use crate::query::{QueryError, Session};
 use crate::serve::described::{DATABASE, Described, VIEWS};
 
 pub(super) const NAME: &str = "information_schema";
+/// The schema of the tables behind the views.
+const LAKE: &str = "lake";
 
 /// Its tables with their columns; those with a `#` are numbers. What is not listed below has no rows here.
 const TABLES: [(&str, &str); 12] = [
@@ -101,14 +103,10 @@ struct Listed {
 pub(super) async fn add(session: &Session) -> Result<(), QueryError> {
     let context = session.context();
     let listed = listed(session).await?;
-    let schemas: Vec<&str> = listed.iter().map(|own| own.schema.as_str()).collect();
-    let mut schemas: Vec<&str> = schemas.into_iter().chain(["pg_catalog", NAME]).collect();
-    schemas.sort_unstable();
-    schemas.dedup();
     let provider = MemorySchemaProvider::new();
     for (name, columns) in TABLES {
         let rows = match name {
-            "schemata" => schemas.iter().map(|schema| schemata(schema)).collect(),
+            "schemata" => [NAME, LAKE, "pg_catalog", VIEWS].map(schemata).to_vec(),
             "tables" => listed.iter().map(tables).collect(),
             "columns" => listed.iter().flat_map(columns_of).collect(),
             "views" => listed.iter().filter(|own| own.schema == VIEWS).map(views).collect(),
@@ -127,7 +125,7 @@ pub(super) async fn add(session: &Session) -> Result<(), QueryError> {
 async fn listed(session: &Session) -> Result<Vec<Listed>, QueryError> {
     let context = session.context();
     let mut all = Vec::new();
-    for schema in [VIEWS, "lake"] {
+    for schema in [VIEWS, LAKE] {
         let provider = context.catalog(DATABASE).and_then(|catalogue| catalogue.schema(schema));
         let Some(provider) = provider else { continue };
         let mut names = provider.table_names();
