@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 mod allowed;
+mod gaps;
 
 use super::{Failure, ask, open_existing, session};
 use crate::cli;
@@ -85,13 +86,17 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
     };
     let allowed = Rows {
         jobs: rows("select * from lake.jobs").await?,
-        runs: rows("select run_kind, run_id, max(name) as name from runs group by run_kind, run_id").await?,
+        runs: rows(
+            "select run_kind, run_id, name, project_id, started, finished, result, observed from lake.runs \
+             order by name nulls first",
+        )
+        .await?,
         pools: rows("select distinct pool_id from pools where queue_id is null and pool_id is not null")
             .await?,
         pool_events: rows("select occurred, action, data from actions where action like 'Library.Agent%'")
             .await?,
         projects: rows("select distinct project, project_id from actions where project is not null").await?,
-        heard: rows("select raw from facts where kind = 'heard.jobs'").await?,
+        heard: rows("select kind, raw from facts where kind in ('heard.jobs', 'heard.runs')").await?,
     };
     let actions = rows(
         "select event_id, occurred, action, project_id, actor_name, actor_kind, executor, grade, agent_name, run_id, \

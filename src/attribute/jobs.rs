@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::coverage::Spans;
 use super::ends::{Ends, Ran};
 use super::job::{JobKnown, Timed, is_release};
 use super::newest::{Newest, Source, newest};
@@ -35,8 +36,10 @@ pub(super) struct Jobs {
     /// Jobs as timelines tell of them, by run, job id and attempt: they count where no request does.
     told: HashMap<(i64, String, Option<i64>), usize>,
     pub runs: Newest<(bool, i64), Run>,
-    /// Runs that started, as what was at work where no job of theirs is known.
+    /// Runs that started, as what was at work where no job of theirs is known to have been.
     bare_runs: HashMap<(bool, i64), usize>,
+    /// Until when the timelines of all runs were read.
+    runs_heard: Spans,
     /// Runs of a name, which is not unique.
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
 }
@@ -192,12 +195,8 @@ impl Jobs {
         if job.job.request_id.is_some() {
             return true;
         }
-        let Some(run) = job.job.run_id else { return false };
-        let Some(id) = job.job.job_id.clone() else {
-            let release = is_release(job.job.plan_type.as_deref());
-            return !self.by_run.contains_key(&(release, run)) && !self.timeline_of.contains_key(&run);
-        };
-        let requests = self.by_job.get(&(run, id)).into_iter().flatten();
+        let Some(key) = job.job.run_id.zip(job.job.job_id.clone()) else { return false };
+        let requests = self.by_job.get(&key).into_iter().flatten();
         !requests.map(|index| &self.all[*index]).any(|request| request.is(&job.job))
     }
 
@@ -227,7 +226,7 @@ impl Jobs {
 
     /// A request, once for each agent that it was given to.
     pub fn by_request(&self, request: i64) -> Vec<&JobKnown> {
-        self.had(request).into_iter().map(|index| &*self.all[index]).collect()
+        self.in_order(&self.had(request), |_| true)
     }
 
     /// Jobs that the timeline of its run has under the id of a request, and that no request is.
@@ -258,8 +257,13 @@ impl Jobs {
     }
 
     fn select(&self, indexes: Option<&Vec<usize>>) -> Vec<&JobKnown> {
-        let all = indexes.into_iter().flatten().map(|i| &*self.all[*i]);
-        let mut out: Vec<&JobKnown> = all.filter(|job| self.counts(job)).collect();
+        self.in_order(indexes.map_or(&[], Vec::as_slice), |job| self.counts(job))
+    }
+
+    /// Some of these jobs, in an order that does not depend on when each was learnt.
+    fn in_order(&self, indexes: &[usize], keep: impl Fn(&JobKnown) -> bool) -> Vec<&JobKnown> {
+        let all = indexes.iter().map(|index| &*self.all[*index]);
+        let mut out: Vec<&JobKnown> = all.filter(|job| keep(job)).collect();
         out.sort_by_key(|j| (j.job.request_id, j.source));
         out
     }
@@ -350,13 +354,46 @@ impl Jobs {
             let told = self.told_of(job).iter();
             told.filter(|told| !told.is_hook && job.is(&told.job)).any(|told| told.job.agent_name.is_some())
         };
+        let is_bare = |job: &JobKnown| match job.job.job_id {
+            Some(_) => self.counts(job) && !named(job),
+            None => self.is_bare(job, at, slack),
+        };
         // When it ran excludes the most, and costs the least.
         let bare = all
             .filter(|job| job.job.agent_name.is_none() && self.ran(job, at, at, slack) != Ran::Not)
-            .filter(|job| self.counts(job) && !named(job) && is_in(job));
+            .filter(|job| is_in(job) && is_bare(job));
         let mut out: Vec<&JobKnown> = bare.collect();
         out.sort_by_key(|job| job.source);
         out
+    }
+
+    /// Whether a run that was under way may have been at something that no record tells: what runs on the
+    /// server is in its timeline alone. So it may where nobody read that since, and no job of it that is known
+    /// was at work or waited for an agent.
+    fn is_bare(&self, run: &JobKnown, at: Time, slack: Ticks) -> bool {
+        let Some(id) = run.job.run_id else { return false };
+        let release = is_release(run.job.plan_type.as_deref());
+        let (from, until) = (at - slack, at + slack);
+        let waited = |job: &JobKnown| {
+            let over = job.began().or(job.job.finished);
+            job.job.queued.is_some_and(|since| since <= until) && over.is_none_or(|over| over >= from)
+        };
+        let explains = |job: &&JobKnown| waited(job) || self.ran(job, at, at, slack) != Ran::Not;
+        !self.runs_heard.hold(from, until)
+            && (release || !self.is_read(id, until))
+            && !self.by_run(release, id).iter().any(explains)
+    }
+
+    /// Takes in that the timelines of all runs that were under way in a span were read after it.
+    pub fn runs_heard(&mut self, from: Time, until: Time) {
+        self.runs_heard.add(from, until);
+    }
+
+    /// Whether the timeline of a build was read at a moment or later.
+    fn is_read(&self, run: i64, at: Time) -> bool {
+        let ids = self.timeline_of.get(&run).into_iter().flatten();
+        let mut told = ids.filter_map(|id| self.timelines.get(&(run, id.clone()))).flatten();
+        told.any(|told| !told.is_hook && told.source.known >= at)
     }
 
     /// Whether a timeline has a job, and not a hook alone.
@@ -412,6 +449,7 @@ impl Jobs {
             self.timeline_record(&known.job, known.project_id.as_deref(), known.source, false);
         }
         self.ends.absorb(other.ends);
+        self.runs_heard.absorb(other.runs_heard);
         for (key, (run, source)) in other.runs {
             let project = projects.get(&key).cloned().flatten();
             self.run(&run, project.as_deref(), source);

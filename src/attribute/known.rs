@@ -167,6 +167,7 @@ impl Known {
                 self.jobs.ends.listed(pool, until, listed);
             }
             ("pools", _) => self.pools.heard(from, until, listed),
+            ("runs", _) => self.jobs.runs_heard(from, until),
             _ => {}
         }
     }

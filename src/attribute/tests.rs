@@ -445,6 +445,7 @@ mod invariants {
             agents: 3,
             days: 2,
             outages: seed.is_multiple_of(2),
+            varied: true,
             seed,
             ..Plan::quiet()
         });
@@ -454,7 +455,7 @@ mod invariants {
             events.push(b'\n');
         }
         Case {
-            facts: world.captures().join("\n"),
+            facts: [world.captures(), world.hooks()].concat().join("\n"),
             events: String::from_utf8(events).unwrap(),
             truth: world.events().iter().map(|e| e.truth.clone()).collect(),
         }

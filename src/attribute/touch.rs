@@ -139,7 +139,10 @@ impl Touched {
                 // No job of it runs on; and it was at work, though no job of it may be known.
                 if let Some(end) = run.finished {
                     self.heard.add(end - clock, LAST, by);
-                    self.moments.add(run.started.unwrap_or(end) - clock, end + clock, by);
+                }
+                let seen = run.finished.unwrap_or(fact.observed);
+                if let Some(from) = run.started.or(run.finished) {
+                    self.moments.add(from - clock, seen.max(from) + clock, by);
                 }
                 if let Some(id) = run.run_id {
                     self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported", by);
@@ -249,6 +252,12 @@ impl Touched {
         self.heard.add(EVER, LAST, by);
     }
 
+    /// Takes in that the timeline of a run that started at a moment was read: what was open since may settle.
+    pub fn read(&mut self, started: Time, read: Time, stamp: Stamp<'_>) {
+        let (by, clock) = (self.tellers.by(stamp), self.tolerance.clock);
+        self.heard.add(started - clock, read + clock, by);
+    }
+
     /// Takes in that a record of this correlation names a job request.
     pub fn correlation(&mut self, correlation: &str, stamp: Stamp<'_>) {
         let by = self.tellers.by(stamp);
@@ -270,9 +279,13 @@ impl Touched {
         let start = job.received.or(job.assigned).or(job.queued);
         // A job without an end may run at any later moment.
         let end = job.finished.unwrap_or(LAST);
-        if let Some(from) = [job.assigned, job.received].into_iter().flatten().min() {
+        let times = [job.assigned, job.received].into_iter().flatten();
+        if let Some(from) = times.clone().min() {
             self.moments.add(from - clock, end.max(from) + clock, by);
-            // What its agent did before was over then, though no record may say so.
+        }
+        // What its agent did before was over then, though no record may say so; and what its run was at while
+        // it waited is known.
+        if let Some(from) = times.chain(job.queued).min() {
             self.heard.add(from - clock, LAST, by);
         }
         if let Some(request) = job.request_id {

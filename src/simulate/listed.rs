@@ -199,8 +199,7 @@ impl Builder {
             let path = format!("{}/_apis/build/builds/{}/timeline", project(own.home).0, own.id);
             out.push(self.capture(at, &path, self.other_timeline(run, at)));
         }
-        let ended = self.others.iter().filter(|job| job.run == run).map(|job| job.finished).max();
-        if let (true, Some(ended)) = (own.release, ended) {
+        if let (true, Some(ended)) = (own.release, self.other_end(run)) {
             let path = format!("{}/_apis/release/releases/{}", project(own.home).0, own.id);
             let body = self.other_build(run, ended).unwrap_or_default();
             let line = self.capture(ended, &path, body);
@@ -220,7 +219,7 @@ impl Builder {
     pub(super) fn other_hooks(&self) -> impl Iterator<Item = String> {
         let told = (0..self.other_runs.len()).filter(|run| self.other_runs[*run].told);
         told.filter_map(|run| {
-            let ended = self.others.iter().filter(|job| job.run == run).map(|job| job.finished).max()?;
+            let ended = self.other_end(run)?;
             let body = json!({
                 "id": guid(9, run), "eventType": "build.complete", "publisherId": "tfs", "resource": self.other_build(run, ended)?,
                 "resourceVersion": "2.0",

@@ -38,7 +38,7 @@ pub(super) struct OtherRun {
     pub name: String,
     pub home: usize,
     pub pipeline: (i64, String),
-    /// When a job of it without an agent ran, which no pool lists.
+    /// When a job of it without an agent ran, which no pool lists: beside its other jobs or after them.
     pub agentless: Option<(Time, Time)>,
     /// When its timeline was recorded; `None` where nobody asked.
     pub looked: Option<Time>,
@@ -273,10 +273,16 @@ impl Builder {
         json!({"id": self.other_plan(run), "records": records})
     }
 
+    /// When a run was over, if it had any job.
+    pub(super) fn other_end(&self, run: usize) -> Option<Time> {
+        let last = self.others.iter().filter(|job| job.run == run).map(|job| job.finished).max()?;
+        Some(self.other_runs[run].agentless.map_or(last, |(_, until)| until.max(last)))
+    }
+
     /// A run as its service has it; also what its hook says.
     pub(super) fn other_build(&self, run: usize, at: Time) -> Option<Json> {
         let jobs = || self.others.iter().filter(|job| job.run == run);
-        let (queued, finished) = (jobs().map(|j| j.queued).min()?, jobs().map(|j| j.finished).max()?);
+        let (queued, finished) = (jobs().map(|j| j.queued).min()?, self.other_end(run)?);
         let own = &self.other_runs[run];
         let definition = json!({"id": own.pipeline.0, "name": own.pipeline.1});
         let mut out = if own.release {

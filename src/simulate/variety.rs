@@ -10,7 +10,7 @@ use super::world::{Builder, CONNECTION, POOLS, REGISTRAR, agent_data, project};
 use crate::model::{Ticks, Time};
 
 /// Kinds of what happens, one after the other.
-const KINDS: usize = 14;
+const KINDS: usize = 15;
 /// A lock is renewed every minute and holds for so long.
 const LOCK: i64 = 600;
 /// Where a stolen token is used from.
@@ -100,6 +100,7 @@ impl Builder {
             10 => self.agentless(home, at, length, true),
             11 => self.agentless(home, at, length, false),
             12 => self.single(home, self.passing(at), "nightly", at, length),
+            13 => self.unread(home, at, length),
             _ => self.at_the_edges(home, at, length),
         }
     }
@@ -456,6 +457,33 @@ impl Builder {
                 event.truth = None;
             }
         }
+        Some(())
+    }
+
+    /// A run that goes on on the server after its job, as only its timeline would tell, and nobody read that:
+    /// its token is used while the job of another run is at work, from an address of Azure like that of hosted agents.
+    fn unread(&mut self, home: usize, at: Time, length: i64) -> Option<()> {
+        let run = self.new_run(false, home, "staged");
+        let job = self.new_job(run, HOSTED, ("Build", "Compile"), at, length / 3)?;
+        let (from, until) = (job.finished + Ticks::seconds(1), at + Ticks::seconds(length));
+        (self.other_runs[run].agentless, self.other_runs[run].looked) = (Some((from, until)), None);
+        let other = self.new_run(false, home, "beside");
+        let beside = self.new_job(other, HOSTED, ("Build", "Compile"), from, length / 2)?;
+        self.works(&job);
+        self.works(&beside);
+        let actor = Actor { ip: Some("20.55.3.7".to_owned()), ..build_service(home) };
+        let details = "A gate on the server changed it with the token of its run".to_owned();
+        let middle = from + Ticks::seconds(length / 4);
+        self.event(
+            middle,
+            "Library.VariableGroupModified",
+            1,
+            actor,
+            Some(home),
+            json!({"VariableGroupId": 9}),
+            details,
+            None,
+        );
         Some(())
     }
 

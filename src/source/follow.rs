@@ -45,8 +45,8 @@ impl Look<'_> {
         let mut state = self.state();
         state.builds = Some(asked);
         if all {
-            let since = state.unsaid_builds.map_or(from, |(since, _)| since);
-            state.unsaid_builds = Some((since, asked));
+            state.unsaid_builds = state.unsaid_builds.or(Some(from));
+            state.runs.listed(asked);
         } else {
             state.unsaid_builds = None;
         }
@@ -71,22 +71,22 @@ impl Look<'_> {
     /// The runs that are due: what they say of themselves, and their timelines, which know the names and
     /// attempts of jobs, and those that ran on the server.
     pub(super) async fn runs(&self) -> Result<(), RestError> {
-        let listed = self.state().unsaid_builds;
         let due = self.state().runs.due(self.now());
-        let mut is_all = true;
         for run in due {
             let Some((project, listed)) = self.state().runs.begin(run) else { continue };
+            let asked = self.now();
             let told = match self.run(run, &project, listed).await {
                 Ok(told) => told,
                 Err(error @ RestError::Pipeline { .. }) => return Err(error),
                 // It may not be listed as news again, so it must not be forgotten.
                 Err(error) => {
                     tracing::debug!(%error, run, "a run is asked for again in the next round");
-                    is_all = false;
                     Told::Failed
                 }
             };
-            if !self.state().runs.end(run, told, self.now()) {
+            let now = self.now();
+            if !self.state().runs.end(run, told, asked, now) {
+                self.state().unsaid_builds = None;
                 let organization = self.organization;
                 tracing::warn!(
                     organization,
@@ -95,11 +95,14 @@ impl Look<'_> {
                 );
             }
         }
-        // What was listed before is told of to its end now.
-        if let Some((from, until)) = listed.filter(|_| is_all) {
+        // One that is under way is read seldomer the longer nothing is new.
+        let span = {
+            let state = self.state();
+            state.unsaid_builds.zip(state.runs.read())
+        };
+        if let Some((from, until)) = span.filter(|(from, until)| from < until) {
             self.say(heard("runs", self.organization, None, from, until)).await?;
-            let mut state = self.state();
-            state.unsaid_builds = state.unsaid_builds.map(|(_, later)| (until, later)).filter(|(f, u)| f < u);
+            self.state().unsaid_builds = Some(until);
         }
         Ok(())
     }

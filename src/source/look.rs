@@ -38,10 +38,9 @@ pub(super) struct State {
     /// By address, what was handed over last, when, and for how long that need not be repeated.
     pub sent: BTreeMap<String, (RecordHash, Time, Ticks)>,
     pub runs: Runs,
-    /// Up to when the builds of all projects are listed, and the span of that which is not said yet: the
-    /// timelines come later.
+    /// Up to when the builds of all projects are listed, and since when it is not said that they are read.
     pub builds: Option<Time>,
-    pub unsaid_builds: Option<(Time, Time)>,
+    pub unsaid_builds: Option<Time>,
     pub projects: Vec<String>,
     /// When the agents of a pool were last listed.
     pub agents: BTreeMap<i64, Time>,

@@ -31,6 +31,8 @@ pub(super) struct Runs {
     finished: BTreeSet<i64>,
     /// Builds that ended before are no news: an earlier process fetched them.
     known: Option<Time>,
+    /// When the builds of all projects were listed last.
+    listed: Option<Time>,
     /// Between two looks at a run under way.
     every: Ticks,
 }
@@ -43,6 +45,8 @@ struct Open {
     /// What a list says of it.
     told: Told,
     tries: u32,
+    /// Up to when it is known what it was at: it was read then, or not there yet.
+    read: Option<Time>,
 }
 
 /// What became of asking for a run.
@@ -62,7 +66,14 @@ impl Runs {
 
     /// Notes a run that is to be asked for at a moment, or before.
     pub fn note(&mut self, run: i64, project: &str, due: Time) {
-        let new = || Open { project: project.to_owned(), due, wait: self.every, told: Told::Runs, tries: 0 };
+        let new = || Open {
+            project: project.to_owned(),
+            due,
+            wait: self.every,
+            told: Told::Runs,
+            tries: 0,
+            read: self.listed,
+        };
         let open = self.open.entry(run).or_insert_with(new);
         // One that is being asked for may not show yet what is new.
         if due < open.due {
@@ -126,9 +137,24 @@ impl Runs {
         Some((open.project.clone(), open.told))
     }
 
-    /// Notes what became of it; false when the run is given up.
-    pub fn end(&mut self, run: i64, told: Told, now: Time) -> bool {
+    /// Notes that the builds of all projects were listed as they stood at a moment.
+    pub fn listed(&mut self, asked: Time) {
+        self.listed = Some(asked);
+    }
+
+    /// Up to when all that is under way was read, as far as lists showed it; `None` where that is not known of
+    /// some run.
+    pub fn read(&self) -> Option<Time> {
+        let listed = self.listed?;
+        self.open.values().try_fold(listed, |least, open| Some(least.min(open.read?)))
+    }
+
+    /// Notes what became of it since it was asked for; false when the run is given up.
+    pub fn end(&mut self, run: i64, told: Told, asked: Time, now: Time) -> bool {
         let Some(open) = self.open.get_mut(&run) else { return true };
+        if told != Told::Failed {
+            open.read = open.read.max(Some(asked));
+        }
         open.tries = if told == Told::Failed { open.tries + 1 } else { 0 };
         let is_given_up = open.tries > TRIES;
         // What was noted meanwhile is asked for anew.
@@ -200,16 +226,16 @@ mod tests {
         assert_eq!(runs.due(at(0)), [7]);
         assert_eq!(runs.begin(7), Some(("p".to_owned(), Told::Runs)));
         assert!(runs.due(at(9)).is_empty());
-        assert!(runs.end(7, Told::Runs, at(1)));
+        assert!(runs.end(7, Told::Runs, at(1), at(1)));
         assert_eq!((runs.due(at(1)), runs.due(at(2))), (vec![], vec![7]));
         // Seldomer when nothing happens, but at once when a list says that it ended.
         runs.begin(7);
-        runs.end(7, Told::Runs, at(2));
+        runs.end(7, Told::Runs, at(2), at(2));
         assert_eq!((runs.due(at(3)), runs.due(at(4))), (vec![], vec![7]));
         runs.builds(&[build(7, Some(at(3)))], "p", at(3));
         assert_eq!(runs.due(at(3)), [7]);
         assert_eq!(runs.begin(7), Some(("p".to_owned(), Told::Ended(Some(at(3))))));
-        runs.end(7, Told::Ended(Some(at(3))), at(3));
+        runs.end(7, Told::Ended(Some(at(3))), at(3), at(3));
         runs.builds(&[build(7, Some(at(3)))], "p", at(4));
         runs.requests(&[job(1, 7, Some(at(0)))], None, at(4));
         assert!(runs.due(at(99)).is_empty());
@@ -219,20 +245,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_is_known_up_to_the_run_that_was_read_least() {
+        let mut runs = Runs::new(EVERY, None);
+        assert_eq!(runs.read(), None);
+        // It was under way before anybody listed it.
+        runs.builds(&[build(7, None)], "p", at(0));
+        runs.listed(at(0));
+        assert_eq!(runs.read(), None);
+        runs.begin(7);
+        runs.end(7, Told::Runs, at(0), at(1));
+        assert_eq!(runs.read(), Some(at(0)));
+        // It is asked for seldomer than builds are listed; another was not there a minute ago.
+        runs.builds(&[build(8, None)], "p", at(1));
+        runs.listed(at(1));
+        assert_eq!(runs.read(), Some(at(0)));
+        for run in [7, 8] {
+            runs.begin(run);
+            runs.end(run, if run == 7 { Told::Failed } else { Told::Ended(None) }, at(2), at(2));
+        }
+        assert_eq!(runs.read(), Some(at(0)));
+        runs.begin(7);
+        runs.end(7, Told::Ended(None), at(3), at(3));
+        assert_eq!(runs.read(), Some(at(1)));
+    }
+
+    #[test]
     fn what_is_noted_while_a_run_is_asked_for_is_not_lost() {
         let mut runs = Runs::new(EVERY, None);
         runs.builds(&[build(7, None)], "p", at(0));
         runs.begin(7);
         runs.requests(&[job(1, 7, Some(at(0)))], None, at(0));
-        runs.end(7, Told::Ended(None), at(0));
+        runs.end(7, Told::Ended(None), at(0), at(0));
         assert_eq!(runs.due(at(0)), [7]);
         // One that never answers holds up nothing for ever.
         for _ in 0..TRIES {
             runs.begin(7);
-            assert!(runs.end(7, Told::Failed, at(0)));
+            assert!(runs.end(7, Told::Failed, at(0), at(0)));
         }
         runs.begin(7);
-        assert!(!runs.end(7, Told::Failed, at(0)) && runs.due(at(99)).is_empty());
+        assert!(!runs.end(7, Told::Failed, at(0), at(0)) && runs.due(at(99)).is_empty());
     }
 
     #[test]

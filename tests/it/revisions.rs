@@ -89,6 +89,41 @@ fn late_evidence_revises_and_the_past_stays() {
 }
 
 #[test]
+fn a_run_that_may_have_been_at_something_leaves_it_open_until_its_timeline_is_read() {
+    let capture = |path: &str, body: &str| {
+        format!(
+            r#"{{"url":"https://dev.azure.com/contoso/{SHOP}/_apis/build/builds/9{path}","observed":"2026-03-05T11:30:00Z","status":200,"body":{body}}}"#
+        )
+    };
+    let run = capture(
+        "",
+        r#"{"id":9,"buildNumber":"n.9","status":"completed","result":"succeeded","queueTime":"2026-03-05T09:00:00Z","startTime":"2026-03-05T09:00:00Z","finishTime":"2026-03-05T11:00:00Z"}"#,
+    );
+    // Its first job began after the event: only the beginning of the run says that the timeline speaks of it.
+    let timeline = capture(
+        "/timeline",
+        r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000009","parentId":null,"type":"Job","name":"Gate","workerName":null,"state":"completed","startTime":"2026-03-05T10:30:00Z","finishTime":"2026-03-05T10:50:00Z"}]}"#,
+    );
+    let sure = ("agent".to_owned(), "builder".to_owned(), false);
+    let open = ("unknown".to_owned(), "narrowed".to_owned(), true);
+    let base = [event(1, "10:05:00"), jobs(), pools()].join("\n");
+    for (steps, after) in [
+        ([&base, &run, &timeline], [&sure, &open, &sure]),
+        ([&run, &base, &timeline], [&open, &open, &sure]),
+        ([&base, &timeline, &run], [&sure, &sure, &sure]),
+    ] {
+        let scratch = Scratch::new();
+        for (n, (step, after)) in steps.into_iter().zip(after).enumerate() {
+            scratch.ingest(&scratch.file(&format!("{n}.ndjson"), step));
+            if scratch.count("select count(*) from actions") > 0 {
+                let (executor, who, _, provisional) = verdicts(&scratch).remove(0);
+                assert_eq!(&(executor, who, provisional), after, "step {n}");
+            }
+        }
+    }
+}
+
+#[test]
 fn any_order_of_arrival_ends_with_the_same_verdicts() {
     let parts = [event(1, "10:05:00"), jobs(), pools(), event(2, "12:00:00")];
     let mut pictures = Vec::new();

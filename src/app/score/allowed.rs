@@ -4,19 +4,20 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value as Json;
 
+use super::gaps::Gaps;
 use crate::model::{Ticks, Time};
 use crate::query::Object;
 
 /// A lock holds for so long after it was renewed last: an abandoned job may have stopped this long before.
 const LOCK: Ticks = Ticks::seconds(600);
 /// Later than everything.
-const NEVER: Time = Time(i64::MAX / 2);
+pub(super) const NEVER: Time = Time(i64::MAX / 2);
 
 /// The rows of the lake that `Allowed` walks over, as they come from its queries.
 pub(super) struct Rows {
     /// All states of all jobs.
     pub jobs: Vec<Object>,
-    /// Names of runs, by kind and id.
+    /// Names of runs, by kind and id, and what each record says of when they were under way.
     pub runs: Vec<Object>,
     /// Ids of pools that were listed.
     pub pools: Vec<Object>,
@@ -24,7 +25,7 @@ pub(super) struct Rows {
     pub pool_events: Vec<Object>,
     /// Ids of projects by name.
     pub projects: Vec<Object>,
-    /// Our own records of lists of job requests.
+    /// Our own records of lists of job requests, and of timelines read.
     pub heard: Vec<Object>,
 }
 
@@ -38,14 +39,15 @@ pub(super) struct Allowed {
     heard: Vec<List>,
     /// When the timeline of a build was seen last.
     timelines: HashMap<i64, Time>,
+    gaps: Gaps,
     slack: Ticks,
 }
 
 /// A job on an agent, or one of a timeline that ran on none.
-struct Job {
-    project: String,
-    release: bool,
-    run: i64,
+pub(super) struct Job {
+    pub project: String,
+    pub release: bool,
+    pub run: i64,
     run_name: String,
     plan: String,
     id: String,
@@ -57,9 +59,9 @@ struct Job {
     names: [String; 2],
     pool: Option<i64>,
     /// Empty for a job without one.
-    agent: String,
-    from: Time,
-    until: Time,
+    pub agent: String,
+    pub from: Time,
+    pub until: Time,
     /// Until when it certainly ran.
     sure: Time,
     /// When it was last seen at work.
@@ -82,11 +84,11 @@ pub(super) struct Found<'j> {
     pub is_determined: bool,
 }
 
-fn text(row: &Object, name: &str) -> String {
+pub(super) fn text(row: &Object, name: &str) -> String {
     row.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
-fn time(row: &Object, name: &str) -> Option<Time> {
+pub(super) fn time(row: &Object, name: &str) -> Option<Time> {
     Time::parse(row.get(name)?.as_str()?)
 }
 
@@ -100,7 +102,7 @@ fn said(data: &Object, names: &[&str]) -> Option<String> {
     }
 }
 
-fn object(row: &Object, name: &str) -> Object {
+pub(super) fn object(row: &Object, name: &str) -> Object {
     serde_json::from_str(row.get(name).and_then(Json::as_str).unwrap_or_default()).unwrap_or_default()
 }
 
@@ -137,7 +139,8 @@ impl Allowed {
             (job.from.date().0..=until.date().0 + 1)
                 .for_each(|day| by_day.entry(day).or_default().push(index));
         }
-        Allowed { jobs, by_day, projects, pools: pools(rows), heard, timelines, slack }
+        let gaps = Gaps::new(rows, &jobs, slack);
+        Allowed { jobs, by_day, projects, pools: pools(rows), heard, timelines, gaps, slack }
     }
 
     /// What is allowed for an event.
@@ -152,14 +155,17 @@ impl Allowed {
                 | "Release.DeploymentCompleted"
         );
         let days = self.by_day.get(&at.date().0).into_iter().flatten().map(|index| &self.jobs[*index]);
+        let seen = |run: i64, until: Time| self.timelines.get(&run).is_some_and(|seen| *seen >= until);
+        let mut is_told = true;
         let (fitting, span): (Vec<&Job>, (Time, Time)) = if is_work {
             self.reported(at, &data, word("project_id"), days)
         } else if word("actor_kind").ends_with("build_service") {
             let home = word("actor_name").split(" Build Service (").next().unwrap_or_default();
             let homes = self.projects.get(home).filter(|_| word("actor_kind") != "collection_build_service");
+            let in_scope = |project: &str| homes.is_none_or(|homes| homes.contains(project));
+            is_told = !self.gaps.any(at, in_scope, seen);
             let fits = |job: &&Job| {
-                let in_scope = homes.is_none_or(|homes| homes.contains(&job.project));
-                in_scope && job.from <= at + self.slack && job.until + self.slack >= at
+                in_scope(&job.project) && job.from <= at + self.slack && job.until + self.slack >= at
             };
             (days.filter(fits).collect(), (at - self.slack, at + self.slack))
         } else {
@@ -170,10 +176,9 @@ impl Allowed {
         agents.sort_unstable();
         agents.dedup();
         let names_job = said(&data, &["RequestId", "JobId"]).is_some();
-        let seen = |run: i64| self.timelines.get(&run).is_some_and(|seen| *seen >= span.1);
         // A job without an agent is in no list, only in the timeline of its run, and a release has none.
         let by_number = is_work && !names_job && said(&data, &["OwnerId"]).is_some();
-        let in_timeline = |job: &&Job| !job.release && seen(job.run);
+        let in_timeline = |job: &&Job| !job.release && seen(job.run, span.1);
         // Nor is one known that the record does not call by its own name.
         let plain = |text: &str| text.replace(' ', "_").to_lowercase();
         let name = said(&data, &["JobName"]).map(|name| plain(&name));
@@ -188,6 +193,7 @@ impl Allowed {
         let is_determined = fitting.len() == 1
             && agents.len() == 1
             && is_whole
+            && is_told
             && (names_job && is_work && fitting[0].request.is_some()
                 || sure && self.all_heard(span.0, span.1));
         Found { agents, is_determined }

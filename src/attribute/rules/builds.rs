@@ -112,8 +112,7 @@ impl<'k> AtWork<'k> {
 
     /// Whether it can have been none of these jobs, as far as is known.
     fn may_be_none(&self) -> bool {
-        self.ran.iter().all(|ran| *ran == Ran::Perhaps)
-            || self.jobs.len() == 1 && (self.unresolved || !self.bare.is_empty())
+        self.unresolved || !self.bare.is_empty() || self.ran.iter().all(|ran| *ran == Ran::Perhaps)
     }
 }
 
@@ -127,9 +126,12 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
         if case.known.jobs.is_in_timeline(job) {
             case.cite(job.source, format!("{title} ran on the server, without an agent"));
             case.missing(format!("whether it was {title}, which ran on the server and has a token as well"));
-        } else {
+        } else if job.job.job_id.is_some() {
             case.cite(job.source, format!("{title} was at work"));
             case.missing(format!("which agent {title} was at work on: no job request of it is known"));
+        } else {
+            case.cite(job.source, format!("{title} was under way"));
+            case.missing(format!("what {title} was at then: no job of it is known that ran or waited for an agent, and its timeline, which would tell of jobs without an agent, was not read since"));
         }
     }
     case.cite_event("the actor is a build identity, which all jobs of its scope share");

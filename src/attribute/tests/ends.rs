@@ -191,6 +191,62 @@ fn of_two_jobs_that_one_agent_had_one_after_the_other_the_agent_is_sure() {
     assert_eq!((v.grade, v.agent, v.candidates.len()), (Grade::Narrowed, None, 2));
 }
 
+/// A run of which only its list tells, as it was seen.
+fn build(run: i64, from: &str, until: Option<&str>, seen: &str) -> String {
+    let until = until.map_or_else(String::new, |at| {
+        format!(r#","finishTime":"2026-03-05T{at}Z","result":"succeeded","status":"completed""#)
+    });
+    let body = format!(
+        r#"{{"id":{run},"buildNumber":"n.{run}","queueTime":"2026-03-05T{from}Z","startTime":"2026-03-05T{from}Z"{until},"definition":{{"id":31,"name":"cd"}},"project":{{"id":"{SHOP}"}}}}"#
+    );
+    capture(&format!("build/builds/{run}"), seen, &body)
+}
+
+#[test]
+fn a_run_whose_jobs_did_not_run_may_have_been_at_something_on_the_server() {
+    let asked = |more: &[String], at: &str| {
+        let asked = event("X.Y", "build", at, "{}");
+        let v = verdict(&[&running()[..], more, std::slice::from_ref(&asked)].concat());
+        let turned: Vec<String> = more.iter().rev().cloned().chain(running()).chain([asked]).collect();
+        assert_eq!(verdict(&turned).grade, v.grade, "in another order");
+        (v.grade, v.provisional, v.missing.iter().any(|m| m.contains("what run 9 was at then")))
+    };
+    let (sure, open) = ((Grade::Sole, false, false), (Grade::Narrowed, true, true));
+    let run = build(9, "09:00:00", Some("11:00:00"), "11:00:05");
+    assert_eq!(asked(std::slice::from_ref(&run), "10:05:00"), open);
+    // Before and after it, no job ran either.
+    assert_eq!(asked(&[build(9, "09:00:00", Some("10:02:00"), "11:00:05")], "10:05:00"), sure);
+    assert_eq!(asked(&[build(9, "10:06:00", Some("11:00:00"), "11:00:05")], "10:05:00"), sure);
+    // It is known to have been under way as long as it was seen so.
+    assert_eq!(asked(&[build(9, "09:00:00", None, "10:30:00")], "10:05:00"), open);
+    assert_eq!(asked(&[build(9, "09:00:00", None, "10:02:00")], "10:05:00"), sure);
+    // Jobs of it before and after do not say what it was at between them, unless one waited for an agent.
+    let before = job(2, 9, 2, "09:10:00", Some("09:20:00"));
+    let before = before.replace("05T00:00:00", "05T09:10:00");
+    let after = job(3, 9, 2, "10:30:00", Some("10:40:00"));
+    let later = after.replace("05T00:00:00", "05T10:29:00");
+    assert_eq!(asked(&[run.clone(), before.clone(), later], "10:05:00"), open);
+    let waits = after.replace("05T00:00:00", "05T10:01:00");
+    assert_eq!(asked(&[run.clone(), before.clone(), waits], "10:05:00"), sure);
+    // Its timeline tells, once it was read after that moment, and so does who read those of all runs.
+    let record = r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000001","parentId":null,"type":"Job","name":"Compile","workerName":"agent-2","state":"completed","startTime":"2026-03-05T09:10:00Z","finishTime":"2026-03-05T09:20:00Z"}]}"#;
+    let timeline = |at: &str| {
+        capture(&format!("{SHOP}/_apis/build/builds/9/timeline"), at, record).replace("_apis/5b", "5b")
+    };
+    assert_eq!(asked(&[run.clone(), before.clone(), timeline("11:00:00")], "10:05:00"), sure);
+    assert_eq!(asked(&[run.clone(), before.clone(), timeline("09:30:00")], "10:05:00"), open);
+    let read = |until: &str| {
+        format!(
+            r#"{{"heard":"runs","organization":"contoso","from":"2026-03-05T08:00:00Z","until":"2026-03-05T{until}Z"}}"#
+        )
+    };
+    assert_eq!(asked(&[run.clone(), read("10:10:00")], "10:05:00"), sure);
+    assert_eq!(asked(&[run.clone(), read("10:05:00")], "10:05:00"), open);
+    // Without any job it is not said that the identity was used outside one.
+    let v = verdict(&[pools(), heard(), run, event("X.Y", "build", "10:05:00", "{}")]);
+    assert_eq!((v.executor, v.grade), (Executor::Unknown, Grade::None));
+}
+
 #[test]
 fn a_job_without_an_agent_has_a_token_as_well() {
     let record = r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000009","parentId":null,"type":"Job","name":"Call","workerName":null,"state":"completed","startTime":"2026-03-05T10:00:00Z","finishTime":"2026-03-05T10:20:00Z"}]}"#;

@@ -209,6 +209,7 @@ pub(super) async fn read(
     let mut touched = Touched::new(settings.tolerance, PoolsHeard::new());
     pairs::correlations(session, since.min(events), &mut touched).await?;
     pairs::pools(session, events, &mut touched).await?;
+    pairs::timelines(session, since.min(facts), &mut touched).await?;
     pairs::projects(session, since.min(events), events, &mut cursor.projects, &mut touched).await?;
     if !touched.is_empty() {
         asks.push(Ask::new(touched, events));

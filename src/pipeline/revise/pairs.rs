@@ -117,6 +117,32 @@ pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -
     Ok(())
 }
 
+/// Takes in the builds whose timelines became known after `since`: what they were at, from their beginning on.
+pub(super) async fn timelines(
+    session: &Session,
+    since: i64,
+    touched: &mut Touched,
+) -> Result<(), ReviseError> {
+    // Of all organisations that number a build so: one more look does no harm.
+    let sql = format!(
+        "with told as (
+           select run_id, max(observed) as observed from lake.jobs
+           where kind = 'timeline_record' and known > {} group by run_id
+         )
+         select min(r.started), max(t.observed) from lake.runs r join told t on r.run_id = t.run_id
+         where r.run_kind = 'build' and r.started is not null group by r.run_id",
+        at(since)
+    );
+    for batch in rows(session, &sql).await? {
+        let time = |column: usize, row: usize| {
+            Time::from_unix_micros(batch.column(column).as_primitive::<TimestampMicrosecondType>().value(row))
+        };
+        let told = Stamp { writer: "", seq: i64::MAX, news: true };
+        (0..batch.num_rows()).for_each(|row| touched.read(time(0, row), time(1, row), told));
+    }
+    Ok(())
+}
+
 /// Of the touched agents, since when their sightings stand: where none is before an event, the first after
 /// it counts. Sightings known after `since` are read again.
 pub(super) async fn sightings(
