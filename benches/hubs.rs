@@ -6,8 +6,9 @@
 //!
 //! `-- --minutes N` is a long run: `agentrail run` as a process of its own reads 300 events a second for so many
 //! minutes, and what it holds is told each ten minutes: at the least, in the middle and at the most of its seconds.
-//! The index of keys grows to a bound that is a setting; here that is reached within ten minutes, so that what grows
-//! besides is seen. It needs no optimised program:
+//! What grows to a bound is there within a quarter of an hour, so that what grows besides is seen: the index of keys,
+//! whose bound is a setting, and what detections look back on, at most two weeks, as a day goes by in each minute.
+//! It needs no optimised program:
 //! `cargo test --bench hubs -- --bench --minutes 15`.
 
 use std::path::{Path, PathBuf};
@@ -108,7 +109,8 @@ async fn long(minutes: u64) -> Outcome<()> {
     let (hubs, config) = hub(folder.path(), &format!("index_memory = {INDEX}\n")).await?;
     // As many runs as there is time for: runs that came again would only grow.
     let runs = (minutes * 60 * STEADY) as usize / 19 + 1;
-    let world = World::build(&Plan { runs, agents: 100, actions: 17, days: 10, ..Plan::quiet() });
+    let days = minutes as usize;
+    let world = World::build(&Plan { runs, agents: 100, actions: 17, days, ..Plan::quiet() });
     let events: Vec<_> = world.events().iter().collect();
     let mut own = Command::new(env!("CARGO_BIN_EXE_agentrail"));
     let mut own = own.args(["run", "--log", "warn", "--config"]).arg(&config).spawn()?;
