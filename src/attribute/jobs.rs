@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::coverage::Spans;
 use super::ends::{Ends, Ran};
-use super::job::{JobKnown, Timed, is_release};
+use super::job::{JobKnown, LONGEST, Timed, is_release};
 use super::newest::{Newest, Source, newest};
 use super::occupancy::Occupancy;
 use crate::model::{Job, Run, Ticks, Time};
@@ -59,23 +59,25 @@ impl Jobs {
         if let Some(name) = &run.name {
             self.runs_named.entry(name.clone()).or_default().insert(key);
         }
-        // One that started had jobs, though none may be known, however it ended; one that is under way had them
-        // until it was seen so.
-        let under_way = || Some(source.known).filter(|_| run.result.is_none());
-        if let (Some(started), Some(finished)) = (run.started, run.finished.or_else(under_way)) {
+        // One that started had jobs, though none may be known, however it ended.
+        if let Some(started) = run.started.filter(|_| run.finished.is_some() || run.result.is_none()) {
             let job = Job {
                 run_id: Some(id),
                 run_name: run.name.clone(),
                 plan_type: key.0.then(|| "Release".to_owned()),
                 received: Some(started),
-                finished: Some(finished.max(started)),
+                finished: run.finished.map(|finished| finished.max(started)),
                 ..Job::default()
             };
-            let index = *self.bare_runs.entry(key).or_insert(self.all.len());
-            self.tell(index, &job, project, source);
-            self.agentless.enter(index, &self.all[index], None);
+            self.bare_run(key, &job, project, source);
         }
         newest(&mut self.runs, key, run, source);
+    }
+
+    fn bare_run(&mut self, key: (bool, i64), job: &Job, project: Option<&str>, source: Source) {
+        let index = *self.bare_runs.entry(key).or_insert(self.all.len());
+        self.tell(index, job, project, source);
+        self.agentless.enter(index, &self.all[index], None);
     }
 
     fn request(&mut self, request: i64, job: &Job, project: Option<&str>, source: Source) {
@@ -369,19 +371,34 @@ impl Jobs {
 
     /// Whether a run that was under way may have been at something that no record tells: what runs on the
     /// server is in its timeline alone. So it may where nobody read that since, and no job of it that is known
-    /// was at work or waited for an agent.
+    /// was at work or waited for an agent. Of one whose end is not told it is not known for how long.
     fn is_bare(&self, run: &JobKnown, at: Time, slack: Ticks) -> bool {
         let Some(id) = run.job.run_id else { return false };
         let release = is_release(run.job.plan_type.as_deref());
         let (from, until) = (at - slack, at + slack);
         let waited = |job: &JobKnown| {
-            let over = job.began().or(job.job.finished);
-            job.job.queued.is_some_and(|since| since <= until) && over.is_none_or(|over| over >= from)
+            let over = job.began().or(job.job.finished).unwrap_or(job.source.known);
+            job.job.queued.is_some_and(|since| since <= until) && over >= from
         };
-        let explains = |job: &&JobKnown| waited(job) || self.ran(job, at, at, slack) != Ran::Not;
-        !self.runs_heard.hold(from, until)
-            && (release || !self.is_read(id, until))
+        let ran = |job: &JobKnown| job.span().is_some() && self.ran(job, at, at, slack) != Ran::Not;
+        let explains = |job: &&JobKnown| waited(job) || ran(job);
+        let is_long_ago =
+            run.job.finished.is_none() && run.job.received.is_some_and(|start| start + LONGEST < from);
+        let is_read = self.runs_heard.hold(from, until) || !release && self.is_read(id, until);
+        !is_long_ago
+            && (!is_read || self.lacks_attempts(id))
             && !self.by_run(release, id).iter().any(explains)
+    }
+
+    /// Whether the timeline of a build has a job without an agent that was tried before, and no timeline tells
+    /// of that: they show the last attempt alone.
+    pub fn lacks_attempts(&self, run: i64) -> bool {
+        let timeline = self.timeline(run);
+        let is_told = |own: &Job, attempt: i64| {
+            timeline.iter().any(|told| told.job.job_id == own.job_id && told.job.attempt == Some(attempt))
+        };
+        let lacks = |job: &Job| (1..job.attempt.unwrap_or(1)).any(|attempt| !is_told(job, attempt));
+        timeline.iter().map(|told| &told.job).any(|job| job.agent_name.is_none() && lacks(job))
     }
 
     /// Takes in that the timelines of all runs that were under way in a span were read after it.
@@ -421,9 +438,8 @@ impl Jobs {
     pub fn absorb(&mut self, other: Jobs) {
         let (requests, told): (Vec<_>, Vec<_>) =
             other.all.iter().partition(|known| known.job.request_id.is_some());
-        let projects =
-            other.bare_runs.iter().map(|(key, index)| (*key, other.all[*index].project_id.clone()));
-        let projects: HashMap<_, _> = projects.collect();
+        let projects = told.iter().filter_map(|known| Some((known.job.run_id?, known.project_id.clone()?)));
+        let projects: HashMap<i64, String> = projects.collect();
         for known in requests {
             self.learn(&known.job, known.project_id.as_deref(), known.source, false);
             for index in known.job.request_id.map(|request| self.had(request)).unwrap_or_default() {
@@ -442,7 +458,8 @@ impl Jobs {
         for ((run, id), list) in other.timelines {
             for told in list {
                 let job = Job { run_id: Some(run), job_id: Some(id.clone()), ..told.job.clone() };
-                self.timeline_record(&job, None, told.source, told.is_hook);
+                let project = projects.get(&run).map(String::as_str);
+                self.timeline_record(&job, project, told.source, told.is_hook);
             }
         }
         for known in told {
@@ -450,9 +467,13 @@ impl Jobs {
         }
         self.ends.absorb(other.ends);
         self.runs_heard.absorb(other.runs_heard);
+        // The newest record of a run need not be the one that says when it began.
+        for (key, index) in other.bare_runs {
+            let known = &other.all[index];
+            self.bare_run(key, &known.job, known.project_id.as_deref(), known.source);
+        }
         for (key, (run, source)) in other.runs {
-            let project = projects.get(&key).cloned().flatten();
-            self.run(&run, project.as_deref(), source);
+            newest(&mut self.runs, key, &run, source);
         }
         for (name, runs) in other.runs_named {
             self.runs_named.entry(name).or_default().extend(runs);

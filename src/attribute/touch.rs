@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
-use super::job::{is_release, spaces};
+use super::job::{LONGEST, is_release, spaces};
 use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
 use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
@@ -140,9 +140,9 @@ impl Touched {
                 if let Some(end) = run.finished {
                     self.heard.add(end - clock, LAST, by);
                 }
-                let seen = run.finished.unwrap_or(fact.observed);
                 if let Some(from) = run.started.or(run.finished) {
-                    self.moments.add(from - clock, seen.max(from) + clock, by);
+                    let until = run.finished.unwrap_or(from + LONGEST).max(from);
+                    self.moments.add(from - clock, until + clock, by);
                 }
                 if let Some(id) = run.run_id {
                     self.mark(Mark::Run(run.run_kind == "release", id), "its run was reported", by);

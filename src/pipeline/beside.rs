@@ -16,6 +16,9 @@ use crate::store::Lake;
 /// How far back a job that still runs is looked for.
 const LONGEST_JOB_DAYS: i32 = 40;
 
+/// How far back a run is looked for of which no record tells the end: so long it is taken to be under way.
+const LONGEST_OPEN_RUN_DAYS: i32 = 8;
+
 /// Days and keys of the records of jobs that ran into a span of days, or out of it, and have a record that is
 /// of none of them: they began before its end, and their end is after it or not known.
 pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Date, String)>, QueryError> {
@@ -73,7 +76,7 @@ pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Da
         .await?;
     }
     through.retain(|job| !over.contains(&(job.organization.clone().unwrap_or_default(), job.request)));
-    let mut keys = Vec::new();
+    let mut keys = runs_through(&session, lo, hi).await?;
     for some in through.chunks(500) {
         let requests: Vec<String> = some.iter().map(|job| job.request.to_string()).collect();
         let first = some.iter().map(|job| job.days.0).min().unwrap_or(lo);
@@ -84,6 +87,40 @@ pub(super) async fn long_jobs(lake: &Lake, lo: Date, hi: Date) -> Result<Vec<(Da
             requests.join(",")
         );
         keys.extend(dated_keys(&session, &sql).await?);
+    }
+    Ok(keys)
+}
+
+/// Days and keys of the records of runs that were under way in a span of days and before or after it, and of
+/// their jobs: what they say together of what the run was at.
+async fn runs_through(session: &Session, lo: Date, hi: Date) -> Result<Vec<(Date, String)>, QueryError> {
+    let (from, until) = (lo.start(), hi.start());
+    let (earliest, latest) = (lo.plus_days(-LONGEST_JOB_DAYS), hi.plus_days(LONGEST_JOB_DAYS));
+    let open_since = lo.plus_days(-LONGEST_OPEN_RUN_DAYS).start();
+    let sql = format!(
+        "select run_id from lake.runs where date between date '{earliest}' and date '{latest}'
+           and run_kind = 'build' and started is not null and run_id is not null
+         group by coalesce(organization_id, organization), run_id
+         having min(started) < '{until}' and (min(started) < '{from}' or max(finished) >= '{until}')
+           and (max(finished) >= '{from}' or max(finished) is null and min(started) >= '{open_since}')"
+    );
+    let mut runs = Vec::new();
+    each_batch(session, &sql, |batch| {
+        runs.extend(batch.column(0).as_primitive::<Int64Type>().iter().flatten().map(|run| run.to_string()));
+    })
+    .await?;
+    let mut keys = Vec::new();
+    for some in runs.chunks(500) {
+        for (table, which) in
+            [("runs", "run_kind = 'build'"), ("jobs", "run_kind is distinct from 'release'")]
+        {
+            let sql = format!(
+                "select date, key from lake.{table} \
+                 where date between date '{earliest}' and date '{latest}' and {which} and run_id in ({})",
+                some.join(",")
+            );
+            keys.extend(dated_keys(session, &sql).await?);
+        }
     }
     Ok(keys)
 }

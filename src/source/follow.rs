@@ -45,7 +45,9 @@ impl Look<'_> {
         let mut state = self.state();
         state.builds = Some(asked);
         if all {
-            state.unsaid_builds = state.unsaid_builds.or(Some(from));
+            // Where days were passed over, nothing is said of them.
+            let since = state.unsaid_builds.filter(|_| last.is_some_and(|last| from <= last));
+            state.unsaid_builds = since.or(Some(from));
             state.runs.listed(asked);
         } else {
             state.unsaid_builds = None;
@@ -85,6 +87,10 @@ impl Look<'_> {
                 }
             };
             let now = self.now();
+            // Of a project that is not listed no more than its requests is ever told.
+            if told == Told::Gone && self.state().projects.contains(&project) {
+                self.state().unsaid_builds = None;
+            }
             if !self.state().runs.end(run, told, asked, now) {
                 self.state().unsaid_builds = None;
                 let organization = self.organization;
@@ -112,17 +118,17 @@ impl Look<'_> {
         let path = format!("{project}/_apis/build/builds/{run}");
         let told = match listed {
             Told::Ended(_) => listed,
-            _ => match self.build(&path).await? {
+            _ => match self.had(&path).await? {
                 Some(build) => told(&build),
-                // Deleted, or not ours to see.
-                None => return Ok(Told::Ended(None)),
+                None => return Ok(Told::Gone),
             },
         };
-        self.may(Service::Core, &format!("{path}/timeline")).await?;
-        Ok(told)
+        let timeline = self.had(&format!("{path}/timeline")).await?;
+        Ok(timeline.map_or(Told::Gone, |_| told))
     }
 
-    async fn build(&self, path: &str) -> Result<Option<Json>, RestError> {
+    /// What is had at a path, if anything.
+    async fn had(&self, path: &str) -> Result<Option<Json>, RestError> {
         match self.list(Service::Core, path).await {
             Err(error) if is_absent(&error) => {
                 tracing::debug!(%error, "not to be had here");

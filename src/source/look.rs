@@ -203,7 +203,8 @@ impl<'c> Look<'c> {
             let read = serde_json::from_slice::<Json>(&answer.body);
             let is_empty =
                 read.as_ref().is_ok_and(|body| body["value"].as_array().is_some_and(Vec::is_empty));
-            if how.keeps_empty || !is_empty {
+            let is_nothing = read.as_ref().is_ok_and(Json::is_null);
+            if !is_nothing && (how.keeps_empty || !is_empty) {
                 list.is_news |= self.send(&url, &answer, how.repeat).await?;
             }
             list.body = read.map_err(|e| RestError::Body { url: url.clone(), says: e.to_string() })?;
@@ -275,11 +276,13 @@ impl State {
         let pools: serde_json::Map<String, Json> = before.chain(seen).collect();
         let runs = self.runs.open().take(MOST_RUNS).map(|(run, project)| (run.to_string(), project.into()));
         let runs: serde_json::Map<String, Json> = runs.collect();
-        json!({"pools": pools, "builds": self.builds.map(|at| at.to_string()), "runs": runs})
+        let time = |at: Option<Time>| at.map(|at| at.to_string());
+        json!({"pools": pools, "builds": time(self.builds), "unsaid_builds": time(self.unsaid_builds), "runs": runs})
     }
 
     fn restored(saved: &Json, every: Ticks, now: Time) -> State {
-        let builds = saved["builds"].as_str().and_then(Time::parse).filter(|at| *at <= now);
+        let time = |name: &str| saved[name].as_str().and_then(Time::parse).filter(|at| *at <= now);
+        let (builds, unsaid_builds) = (time("builds"), time("unsaid_builds"));
         let mut runs = Runs::new(every, builds);
         for (run, project) in saved["runs"].as_object().into_iter().flatten() {
             if let (Ok(run), Some(project)) = (run.parse(), project.as_str()) {
@@ -288,7 +291,7 @@ impl State {
         }
         let pools = saved["pools"].as_object().into_iter().flatten();
         let restored = pools.filter_map(|(id, saved)| Some((id.parse().ok()?, saved.clone()))).collect();
-        State { restored, builds, runs, ..State::default() }
+        State { restored, builds, unsaid_builds, runs, ..State::default() }
     }
 }
 

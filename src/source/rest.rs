@@ -189,7 +189,11 @@ impl Client {
             }
             _ => return Err((RestError::Status { url: url.to_owned(), status }, Again::Never)),
         }
-        let body = response.bytes().await.map_err(failed)?;
+        let mut body = response.bytes().await.map_err(failed)?;
+        // There is nothing to be had, as there is no timeline of a build that waits.
+        if status == 204 {
+            body = Bytes::from_static(b"null");
+        }
         let line = self.line(url, status, continuation.as_deref(), &body);
         self.record(&line).await.map_err(|e| (e, Again::Never))?;
         Ok(Answer { line, body, continuation })

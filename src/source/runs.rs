@@ -54,8 +54,10 @@ struct Open {
 pub(super) enum Told {
     /// It is under way.
     Runs,
-    /// It ended, at a moment if that is told, or is there no longer.
+    /// It ended, at a moment if that is told.
     Ended(Option<Time>),
+    /// It was deleted, or is not ours to see: what it was at is not known.
+    Gone,
     Failed,
 }
 
@@ -158,11 +160,13 @@ impl Runs {
         open.tries = if told == Told::Failed { open.tries + 1 } else { 0 };
         let is_given_up = open.tries > TRIES;
         // What was noted meanwhile is asked for anew.
-        let is_over = matches!(told, Told::Ended(_)) && open.due == ASKED;
+        let is_over = matches!(told, Told::Ended(_) | Told::Gone) && open.due == ASKED;
         if is_given_up || is_over {
             self.open.remove(&run);
-            if let Told::Ended(at) = told {
-                self.ended.insert(run, at);
+            match told {
+                Told::Ended(at) => drop(self.ended.insert(run, at)),
+                Told::Gone => drop(self.ended.insert(run, None)),
+                Told::Runs | Told::Failed => {}
             }
             while self.ended.len() > MOST {
                 self.ended.pop_first();

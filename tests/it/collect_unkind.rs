@@ -311,7 +311,7 @@ async fn a_day_offline_changes_no_verdict() {
 /// Requests are seen at other moments than in files, so the verdicts are not the same; but they are right.
 #[tokio::test(flavor = "multi_thread")]
 async fn pools_and_runs_of_every_kind_are_collected() {
-    let (stage, scratch) = (Stage::new(Plan { varied: true, ..plan(4, 1) }).await, Scratch::new());
+    let (stage, scratch) = (Stage::new(Plan { varied: true, ..plan(6, 1) }).await, Scratch::new());
     stage.collect(&scratch, &[]).await;
     settle(&scratch, &stage.world);
     let score = score(&scratch, &stage.world);

@@ -11,7 +11,7 @@ use crate::query::Object;
 /// A lock holds for so long after it was renewed last: an abandoned job may have stopped this long before.
 const LOCK: Ticks = Ticks::seconds(600);
 /// Later than everything.
-pub(super) const NEVER: Time = Time(i64::MAX / 2);
+const NEVER: Time = Time(i64::MAX / 2);
 
 /// The rows of the lake that `Allowed` walks over, as they come from its queries.
 pub(super) struct Rows {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::allowed::{Job, NEVER, Rows, object, text, time};
+use super::allowed::{Job, Rows, object, text, time};
 use crate::model::{Ticks, Time};
 use crate::query::Object;
 
@@ -35,6 +35,7 @@ struct Run {
 #[derive(Default)]
 struct Wait {
     queued: Option<Time>,
+    seen: Option<Time>,
     received: Option<Time>,
     assigned: Option<Time>,
     finished: Option<Time>,
@@ -45,8 +46,11 @@ impl Gaps {
         let mut busy: HashMap<Key, Vec<(Time, Time)>> = HashMap::new();
         let mut projects: HashMap<Key, &str> = HashMap::new();
         for job in jobs.iter().filter(|job| !job.agent.is_empty()) {
-            busy.entry((job.release, job.run)).or_default().push((job.from, job.until));
-            projects.entry((job.release, job.run)).or_insert(&job.project);
+            let key = (job.release, job.run);
+            busy.entry(key).or_default().push((job.from, job.until));
+            if !job.project.is_empty() {
+                projects.entry(key).or_insert(&job.project);
+            }
         }
         for (key, span) in waits(&rows.jobs) {
             busy.entry(key).or_default().push(span);
@@ -90,10 +94,10 @@ impl Gaps {
     }
 }
 
-/// What a record of a run says of when it was under way: until it was seen so, where it has no result.
+/// What a record of a run says of when it was under way; for a week where it has neither an end nor a result.
 fn run(row: &Object) -> Option<Run> {
     let (from, seen) = (time(row, "started")?, time(row, "observed").unwrap_or_default());
-    let under_way = || Some(seen).filter(|_| text(row, "result").is_empty());
+    let under_way = || Some(from + Ticks::days(7)).filter(|_| text(row, "result").is_empty());
     let until = time(row, "finished").or_else(under_way)?.max(from);
     let key = (text(row, "run_kind") == "release", row.get("run_id")?.as_i64()?);
     Some(Run { key, project: text(row, "project_id"), from, until, seen })
@@ -111,13 +115,14 @@ fn waits(rows: &[Object]) -> Vec<(Key, (Time, Time))> {
             (&mut wait.received, "received"),
             (&mut wait.assigned, "assigned"),
             (&mut wait.finished, "finished"),
+            (&mut wait.seen, "observed"),
         ] {
             *slot = (*slot).max(time(row, name));
         }
     }
     let span = |wait: Wait| {
-        let over = wait.received.or(wait.assigned).or(wait.finished);
-        Some((wait.queued?, over.unwrap_or(NEVER)))
+        let over = wait.received.or(wait.assigned).or(wait.finished).or(wait.seen);
+        Some((wait.queued?, over?))
     };
     all.into_iter().filter_map(|((key, _), wait)| Some((key, span(wait)?))).collect()
 }

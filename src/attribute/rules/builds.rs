@@ -131,7 +131,7 @@ pub(super) fn build_identity(case: &mut Case<'_, '_>) -> Step {
             case.missing(format!("which agent {title} was at work on: no job request of it is known"));
         } else {
             case.cite(job.source, format!("{title} was under way"));
-            case.missing(format!("what {title} was at then: no job of it is known that ran or waited for an agent, and its timeline, which would tell of jobs without an agent, was not read since"));
+            case.missing(format!("what {title} was at then: no job of it is known that ran or waited for an agent, and no timeline read since tells of all its jobs without one"));
         }
     }
     case.cite_event("the actor is a build identity, which all jobs of its scope share");

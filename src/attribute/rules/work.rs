@@ -179,12 +179,7 @@ fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, u
             && job.finished.or_else(|| again(job)).is_none_or(|end| end + slack >= from)
     });
     // Earlier attempts of a job on the server are in the timelines of then.
-    let is_told = |own: &Job, attempt: i64| {
-        timeline.iter().any(|told| told.job.job_id == own.job_id && told.job.attempt == Some(attempt))
-    };
-    let lacks = |job: &Job| (1..job.attempt.unwrap_or(1)).any(|attempt| !is_told(job, attempt));
-    let agentless =
-        agentless || timeline.iter().map(|told| &told.job).any(|job| job.agent_name.is_none() && lacks(job));
+    let agentless = agentless || case.known.jobs.lacks_attempts(run);
     if agentless {
         case.missing("which it was: a job of the run without an agent ran as well");
     }

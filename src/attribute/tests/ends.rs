@@ -217,9 +217,16 @@ fn a_run_whose_jobs_did_not_run_may_have_been_at_something_on_the_server() {
     // Before and after it, no job ran either.
     assert_eq!(asked(&[build(9, "09:00:00", Some("10:02:00"), "11:00:05")], "10:05:00"), sure);
     assert_eq!(asked(&[build(9, "10:06:00", Some("11:00:00"), "11:00:05")], "10:05:00"), sure);
-    // It is known to have been under way as long as it was seen so.
-    assert_eq!(asked(&[build(9, "09:00:00", None, "10:30:00")], "10:05:00"), open);
-    assert_eq!(asked(&[build(9, "09:00:00", None, "10:02:00")], "10:05:00"), sure);
+    // One that was seen under way may be so for long: what is seen so again is no news.
+    assert_eq!(asked(&[build(9, "09:00:00", None, "10:02:00")], "10:05:00"), open);
+    let then = |run: String| run.replace("2026-03-05T09:00:00", "2026-02-25T09:00:00");
+    assert_eq!(asked(&[then(build(9, "09:00:00", None, "10:02:00"))], "10:05:00"), sure);
+    // What waited when it was seen need not have waited on.
+    let waits = format!(
+        r#"{{"value":[{{"requestId":5,"queueTime":"2026-03-05T09:30:00Z","hostId":"{ORG}","scopeId":"{SHOP}","planType":"Build","jobId":"7f000000-0000-4000-8000-000000000001","poolId":11,"owner":{{"id":9,"name":"n.9"}}}}]}}"#
+    );
+    let waits = capture("distributedtask/pools/11/jobrequests", "09:35:00", &waits);
+    assert_eq!(asked(&[run.clone(), waits], "10:05:00"), open);
     // Jobs of it before and after do not say what it was at between them, unless one waited for an agent.
     let before = job(2, 9, 2, "09:10:00", Some("09:20:00"));
     let before = before.replace("05T00:00:00", "05T09:10:00");
@@ -235,6 +242,13 @@ fn a_run_whose_jobs_did_not_run_may_have_been_at_something_on_the_server() {
     };
     assert_eq!(asked(&[run.clone(), before.clone(), timeline("11:00:00")], "10:05:00"), sure);
     assert_eq!(asked(&[run.clone(), before.clone(), timeline("09:30:00")], "10:05:00"), open);
+    let server = |attempt: u8| {
+        let body =
+            record.replace(r#""workerName":"agent-2""#, &format!(r#""attempt":{attempt},"workerName":null"#));
+        capture(&format!("{SHOP}/_apis/build/builds/9/timeline"), "11:00:00", &body).replace("_apis/5b", "5b")
+    };
+    assert_eq!(asked(&[run.clone(), server(1)], "10:05:00"), sure);
+    assert_eq!(asked(&[run.clone(), server(2)], "10:05:00"), open, "its first attempt is not told");
     let read = |until: &str| {
         format!(
             r#"{{"heard":"runs","organization":"contoso","from":"2026-03-05T08:00:00Z","until":"2026-03-05T{until}Z"}}"#

@@ -117,28 +117,46 @@ pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -
     Ok(())
 }
 
-/// Takes in the builds whose timelines became known after `since`: what they were at, from their beginning on.
+/// How far back the beginning of a run is looked for whose timeline was read.
+const LONGEST_RUN_DAYS: i32 = 40;
+
+/// Takes in the builds whose timelines became known after `since`, and until a moment where there is more: what
+/// they were at, from their beginning on. Those known until `seen` were looked at before.
 pub(super) async fn timelines(
     session: &Session,
-    since: i64,
+    (since, until): (i64, Option<i64>),
+    seen: i64,
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
+    let until = until.map_or_else(String::new, |until| format!(" and known <= {}", at(until)));
+    let told = format!("kind = 'timeline_record' and known > {}{until}", at(since));
+    let first = format!("select cast(min(observed) as date) from lake.jobs where {told}");
+    let first = rows(session, &first).await?;
+    let first = first.first().map(|batch| batch.column(0).as_primitive::<Date32Type>().clone());
+    let Some(first) = first.filter(|day| day.len() == 1 && day.is_valid(0)).map(|day| Date(day.value(0)))
+    else {
+        return Ok(());
+    };
     // Of all organisations that number a build so: one more look does no harm.
     let sql = format!(
         "with told as (
-           select run_id, max(observed) as observed from lake.jobs
-           where kind = 'timeline_record' and known > {} group by run_id
+           select run_id, max(observed) as observed, writer, min(seq) as seq, max(known) as known
+           from lake.jobs where {told} group by run_id, writer, known > {}
+         ), began as (
+           select run_id, min(started) as started from lake.runs
+           where run_kind = 'build' and started is not null and date >= date '{}'
+           and run_id in (select run_id from told) group by run_id
          )
-         select min(r.started), max(t.observed) from lake.runs r join told t on r.run_id = t.run_id
-         where r.run_kind = 'build' and r.started is not null group by r.run_id",
-        at(since)
+         select b.started, t.observed, t.writer, t.seq, t.known from told t join began b on b.run_id = t.run_id",
+        at(seen),
+        first.plus_days(-LONGEST_RUN_DAYS)
     );
     for batch in rows(session, &sql).await? {
         let time = |column: usize, row: usize| {
             Time::from_unix_micros(batch.column(column).as_primitive::<TimestampMicrosecondType>().value(row))
         };
-        let told = Stamp { writer: "", seq: i64::MAX, news: true };
-        (0..batch.num_rows()).for_each(|row| touched.read(time(0, row), time(1, row), told));
+        (0..batch.num_rows())
+            .for_each(|row| touched.read(time(0, row), time(1, row), stamp(&batch, row, seen)));
     }
     Ok(())
 }
