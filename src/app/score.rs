@@ -96,7 +96,10 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
         pool_events: rows("select occurred, action, data from actions where action like 'Library.Agent%'")
             .await?,
         projects: rows("select distinct project, project_id from actions where project is not null").await?,
-        heard: rows("select kind, raw from facts where kind in ('heard.jobs', 'heard.runs')").await?,
+        heard: rows(
+            "select kind, raw from facts where kind in ('heard.jobs', 'heard.runs', 'heard.timeline')",
+        )
+        .await?,
     };
     let actions = rows(
         "select event_id, occurred, action, project_id, actor_name, actor_kind, executor, grade, agent_name, run_id, \

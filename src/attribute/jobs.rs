@@ -40,6 +40,8 @@ pub(super) struct Jobs {
     bare_runs: HashMap<(bool, i64), usize>,
     /// Until when the timelines of all runs were read.
     runs_heard: Spans,
+    /// When the timeline of a build was read last.
+    timelines_read: HashMap<i64, Time>,
     /// Runs of a name, which is not unique.
     runs_named: HashMap<String, BTreeSet<(bool, i64)>>,
 }
@@ -406,8 +408,17 @@ impl Jobs {
         self.runs_heard.add(from, until);
     }
 
+    /// Takes in when the timeline of a build was read.
+    pub fn timeline_read(&mut self, run: i64, at: Time) {
+        let last = self.timelines_read.entry(run).or_insert(at);
+        *last = at.max(*last);
+    }
+
     /// Whether the timeline of a build was read at a moment or later.
-    fn is_read(&self, run: i64, at: Time) -> bool {
+    pub fn is_read(&self, run: i64, at: Time) -> bool {
+        if self.timelines_read.get(&run).is_some_and(|last| *last >= at) {
+            return true;
+        }
         let ids = self.timeline_of.get(&run).into_iter().flatten();
         let mut told = ids.filter_map(|id| self.timelines.get(&(run, id.clone()))).flatten();
         told.any(|told| !told.is_hook && told.source.known >= at)
@@ -467,6 +478,7 @@ impl Jobs {
         }
         self.ends.absorb(other.ends);
         self.runs_heard.absorb(other.runs_heard);
+        other.timelines_read.into_iter().for_each(|(run, at)| self.timeline_read(run, at));
         // The newest record of a run need not be the one that says when it began.
         for (key, index) in other.bare_runs {
             let known = &other.all[index];

@@ -168,6 +168,7 @@ impl Known {
             }
             ("pools", _) => self.pools.heard(from, until, listed),
             ("runs", _) => self.jobs.runs_heard(from, until),
+            ("timeline", _) => heard.run_id.into_iter().for_each(|run| self.jobs.timeline_read(run, until)),
             _ => {}
         }
     }

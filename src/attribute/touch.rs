@@ -207,6 +207,12 @@ impl Touched {
                     self.heard.add(from - clock, heard.until + clock, by);
                 }
             }
+            Body::Heard(heard) if heard.run_id.is_some() => {
+                if let Some(run) = heard.run_id {
+                    self.mark(Mark::Run(false, run), "the timeline of its run was read", by);
+                    self.near.add(heard.until - window, heard.until + window);
+                }
+            }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             // It may take the place of one that spoke of another time.
             Body::Stated(_) => self.moments.add(EVER, LAST, by),

@@ -320,10 +320,12 @@ pub struct SignIn {
 /// A span in which a source was heard: every change in it would have been seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Heard {
-    /// `jobs`, `agents` or `pools`.
+    /// `jobs`, `agents` or `pools`; `runs`, all of them with their timelines; `timeline`, that of one.
     pub source: String,
     /// The pool it speaks for; `None` for a source without one.
     pub pool_id: Option<i64>,
+    /// The build whose timeline was read.
+    pub run_id: Option<i64>,
     pub from: Time,
     pub until: Time,
     /// Of a whole list the ids of the pools, of a pool's agents, or of its requests that are not finished:

@@ -225,6 +225,7 @@ pub(super) async fn heard(lake: &Lake, part: FileSet, engine: &mut Engine) -> Re
             let heard = Heard {
                 source: text(batch, row, "source").unwrap_or_default(),
                 pool_id: bigint(batch, row, "pool_id"),
+                run_id: None,
                 from: time(batch, row, "from").unwrap_or_default(),
                 until: time(batch, row, "until").unwrap_or_default(),
                 listed: None,

@@ -120,6 +120,12 @@ impl Allowed {
             let seen = timelines.entry(run).or_insert(Time(0));
             *seen = time(row, "observed").unwrap_or_default().max(*seen);
         }
+        for row in rows.heard.iter().filter(|row| text(row, "kind") == "heard.timeline") {
+            let raw = object(row, "raw");
+            let Some(run) = raw.get("runId").and_then(Json::as_i64) else { continue };
+            let seen = timelines.entry(run).or_insert(Time(0));
+            *seen = time(&raw, "until").unwrap_or_default().max(*seen);
+        }
         let mut jobs = merged(&rows.jobs);
         close(&mut jobs, &heard);
         let names: HashMap<(bool, i64), String> = rows

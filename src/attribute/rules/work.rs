@@ -161,9 +161,8 @@ pub(super) fn run_ids(case: &mut Case<'_, '_>) -> Step {
 /// releases there is no timeline.
 fn only_agents(case: &mut Case<'_, '_>, spaces: &[bool], run: i64, from: Time, until: Time) -> bool {
     let slack = case.tolerance.clock;
-    let timeline = if spaces == [false] { case.known.jobs.timeline(run) } else { Vec::new() };
-    let seen_after = timeline.iter().any(|told| told.source.known >= until);
-    if !seen_after {
+    let timeline = case.known.jobs.timeline(run);
+    if spaces != [false] || !case.known.jobs.is_read(run, until) {
         case.missing(format!("the timeline of run {run}, which would tell of jobs without an agent"));
         return false;
     }

@@ -242,6 +242,9 @@ fn a_run_whose_jobs_did_not_run_may_have_been_at_something_on_the_server() {
     };
     assert_eq!(asked(&[run.clone(), before.clone(), timeline("11:00:00")], "10:05:00"), sure);
     assert_eq!(asked(&[run.clone(), before.clone(), timeline("09:30:00")], "10:05:00"), open);
+    // As it stood before it is no news, and was read all the same.
+    let twice = [run.clone(), before.clone(), timeline("09:30:00"), timeline("11:00:00")];
+    assert_eq!(asked(&twice, "10:05:00"), sure);
     let server = |attempt: u8| {
         let body =
             record.replace(r#""workerName":"agent-2""#, &format!(r#""attempt":{attempt},"workerName":null"#));

@@ -186,8 +186,9 @@ pub(super) fn heard(from: usize, body: &str, is_whole: bool, sink: &mut Sink<'_,
     let list = list.as_ref();
     let listed = list.and_then(|list| list.listed(&sink.address, drawn)).filter(|_| is_whole);
     let listing = || reach::listing(&sink.address, drawn, body).filter(|_| is_whole);
+    let timeline = || timeline_read(&sink.address, until).filter(|_| is_whole);
     let spoken = list.and_then(|list| list.spoken_for(&sink.address, drawn, is_whole, until));
-    let Some(Json::Object(mut members)) = spoken.or_else(listing) else {
+    let Some(Json::Object(mut members)) = spoken.or_else(listing).or_else(timeline) else {
         return;
     };
     if let Some(name) = sink.organization().name {
@@ -241,6 +242,12 @@ fn source_of(address: &Address) -> Option<&'static str> {
         None if address.path.ends_with("distributedtask/pools") => Some("pools"),
         _ => None,
     }
+}
+
+/// That the timeline of a build was read: as it stood before, it is no news, and yet tells of the time since.
+fn timeline_read(address: &Address, at: Time) -> Option<Json> {
+    let run = address.run_id.filter(|_| address.run_kind == Some("build") && address.names("timeline"))?;
+    Some(serde_json::json!({"heard": "timeline", "runId": run, "from": at.to_string()}))
 }
 
 /// Whether a body is a list of nothing.
@@ -347,11 +354,12 @@ fn own(fields: &Fields<'_>, around: &Around<'_>) -> Option<Draft> {
         let id = format!("{}/{until}/{}", fields.text("resourceId")?, short(&members));
         Draft::new(&kind, id, Body::Holding(Box::new(listed)), around)
     } else {
-        let (from, pool_id) = (time(fields, "from")?, int(fields, "poolId"));
-        let id = format!("{}/{from}/{until}", pool_id.map_or_else(|| "-".to_owned(), |p| p.to_string()));
+        let (from, pool_id, run_id) = (time(fields, "from")?, int(fields, "poolId"), int(fields, "runId"));
+        let about = pool_id.or(run_id).map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let id = format!("{about}/{from}/{until}");
         let ids = list_of(&source).and_then(|name| fields.get(name));
         let listed = ids.and_then(|ids| serde_json::from_str(ids).ok());
-        Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, from, until, listed }), around)
+        Draft::new(&kind, id, Body::Heard(Heard { source, pool_id, run_id, from, until, listed }), around)
     };
     if let Some(name) = fields.text("organization") {
         draft.organization.name = Some(name.into_owned());

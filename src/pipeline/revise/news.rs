@@ -209,10 +209,8 @@ pub(super) async fn read(
     let mut touched = Touched::new(settings.tolerance, PoolsHeard::new());
     pairs::correlations(session, since.min(events), &mut touched).await?;
     pairs::pools(session, events, &mut touched).await?;
-    // Rows of one commit are known at about one moment, whichever table they are in.
     let until = cursor.known.get("facts").copied().filter(|_| more);
-    let told_since = since.min(facts - NAMED_WITHIN_MICROS);
-    pairs::timelines(session, (told_since, until), facts, &mut touched).await?;
+    pairs::timelines(session, (since.min(facts), until), facts, &mut touched).await?;
     pairs::projects(session, since.min(events), events, &mut cursor.projects, &mut touched).await?;
     if !touched.is_empty() {
         asks.push(Ask::new(touched, events));

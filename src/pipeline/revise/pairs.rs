@@ -120,8 +120,8 @@ pub(super) async fn pools(session: &Session, seen: i64, touched: &mut Touched) -
 /// How far back the beginning of a run is looked for whose timeline was read.
 const LONGEST_RUN_DAYS: i32 = 40;
 
-/// Takes in the builds whose timelines became known after `since`, and until a moment where there is more: what
-/// they were at, from their beginning on. Those known until `seen` were looked at before.
+/// Takes in the builds of which it became known after `since`, and until a moment where there is more, that their
+/// timelines were read: what they were at, from their beginning on. Those known until `seen` were looked at before.
 pub(super) async fn timelines(
     session: &Session,
     (since, until): (i64, Option<i64>),
@@ -129,8 +129,8 @@ pub(super) async fn timelines(
     touched: &mut Touched,
 ) -> Result<(), ReviseError> {
     let until = until.map_or_else(String::new, |until| format!(" and known <= {}", at(until)));
-    let told = format!("kind = 'timeline_record' and known > {}{until}", at(since));
-    let first = format!("select cast(min(observed) as date) from lake.jobs where {told}");
+    let told = format!("kind = 'heard.timeline' and known > {}{until}", at(since));
+    let first = format!("select cast(min(observed) as date) from lake.facts where {told}");
     let first = rows(session, &first).await?;
     let first = first.first().map(|batch| batch.column(0).as_primitive::<Date32Type>().clone());
     let Some(first) = first.filter(|day| day.len() == 1 && day.is_valid(0)).map(|day| Date(day.value(0)))
@@ -140,8 +140,9 @@ pub(super) async fn timelines(
     // Of all organisations that number a build so: one more look does no harm.
     let sql = format!(
         "with told as (
-           select run_id, max(observed) as observed, writer, min(seq) as seq, max(known) as known
-           from lake.jobs where {told} group by run_id, writer, known > {}
+           select cast(split_part(key, '/', 3) as bigint) as run_id, max(observed) as observed, writer,
+             min(seq) as seq, max(known) as known
+           from lake.facts where {told} group by 1, writer, known > {}
          ), began as (
            select run_id, min(started) as started from lake.runs
            where run_kind = 'build' and started is not null and date >= date '{}'

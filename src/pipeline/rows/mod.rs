@@ -113,6 +113,8 @@ impl RowSet {
                 holdings::append(self.table("holdings"), &said, holding, &hash);
             }
             Body::SignIn(sign_in) => facts::sign_in(self.table("signins"), fact, sign_in, &hash),
+            // Timelines are too many, and each speaks for one run only.
+            Body::Heard(heard) if heard.run_id.is_some() => {}
             Body::Heard(heard) => facts::heard(self.table("coverage"), fact, heard, &hash),
             Body::ElasticNode(_) | Body::ConnectionUse(_) | Body::Stated(_) | Body::Other => {}
         }
