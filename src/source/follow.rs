@@ -89,10 +89,10 @@ impl Look<'_> {
             let now = self.now();
             // Of a project that is not listed no more than its requests is ever told.
             if told == Told::Gone && self.state().projects.contains(&project) {
-                self.state().unsaid_builds = None;
+                self.state().unsaid_builds = Some(now);
             }
             if !self.state().runs.end(run, told, asked, now) {
-                self.state().unsaid_builds = None;
+                self.state().unsaid_builds = Some(now);
                 let organization = self.organization;
                 tracing::warn!(
                     organization,
@@ -101,7 +101,8 @@ impl Look<'_> {
                 );
             }
         }
-        // One that is under way is read seldomer the longer nothing is new.
+        // Nothing is said of the time in which one was under way that is not read; one that goes on is read
+        // seldomer the longer nothing is new.
         let span = {
             let state = self.state();
             state.unsaid_builds.zip(state.runs.read())
