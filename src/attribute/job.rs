@@ -52,9 +52,10 @@ pub(super) struct Told {
 /// abandoned one may have been left this long before its `finishTime`. In a recorded request `lockedUntil`
 /// is ten minutes after `receiveTime`.
 pub(super) const LOCK: Ticks = Ticks::seconds(10 * 60);
-/// How long before its end a job is looked for that tells no other time; and how long a run is taken to be under
-/// way whose end is not told.
-pub(super) const LONGEST: Ticks = Ticks::days(7);
+/// How long before its end a job is looked for that tells no other time.
+const LONGEST: Ticks = Ticks::days(7);
+/// How long a run is taken to be under way whose end is not told: records that end it may have been lost.
+pub(super) const UNDER_WAY: Ticks = Ticks::days(1);
 /// A timeline has a job begin within moments of its request.
 const AT_ONCE: Ticks = Ticks::seconds(60);
 /// What two records of one job may have its times apart.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::coverage::Spans;
 use super::ends::{Ends, Ran};
-use super::job::{JobKnown, LONGEST, Timed, is_release};
+use super::job::{JobKnown, Timed, UNDER_WAY, is_release};
 use super::newest::{Newest, Source, newest};
 use super::occupancy::Occupancy;
 use crate::model::{Job, Run, Ticks, Time};
@@ -385,7 +385,7 @@ impl Jobs {
         let ran = |job: &JobKnown| job.span().is_some() && self.ran(job, at, at, slack) != Ran::Not;
         let explains = |job: &&JobKnown| waited(job) || ran(job);
         let is_long_ago =
-            run.job.finished.is_none() && run.job.received.is_some_and(|start| start + LONGEST < from);
+            run.job.finished.is_none() && run.job.received.is_some_and(|start| start + UNDER_WAY < from);
         let is_read = self.runs_heard.hold(from, until) || !release && self.is_read(id, until);
         !is_long_ago
             && (!is_read || self.lacks_attempts(id))

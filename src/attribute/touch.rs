@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Tolerance;
 use super::bindings::token_of_event;
 use super::coverage::Spans;
-use super::job::{LONGEST, is_release, spaces};
+use super::job::{UNDER_WAY, is_release, spaces};
 use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
 use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
@@ -141,7 +141,7 @@ impl Touched {
                     self.heard.add(end - clock, LAST, by);
                 }
                 if let Some(from) = run.started.or(run.finished) {
-                    let until = run.finished.unwrap_or(from + LONGEST).max(from);
+                    let until = run.finished.unwrap_or(from + UNDER_WAY).max(from);
                     self.moments.add(from - clock, until + clock, by);
                 }
                 if let Some(id) = run.run_id {

@@ -17,7 +17,7 @@ use crate::store::Lake;
 const LONGEST_JOB_DAYS: i32 = 40;
 
 /// How far back a run is looked for of which no record tells the end: so long it is taken to be under way.
-const LONGEST_OPEN_RUN_DAYS: i32 = 8;
+const LONGEST_OPEN_RUN_DAYS: i32 = 2;
 
 /// Days and keys of the records of jobs that ran into a span of days, or out of it, and have a record that is
 /// of none of them: they began before its end, and their end is after it or not known.

@@ -94,10 +94,10 @@ impl Gaps {
     }
 }
 
-/// What a record of a run says of when it was under way; for a week where it has neither an end nor a result.
+/// What a record of a run says of when it was under way; for a day where it has neither an end nor a result.
 fn run(row: &Object) -> Option<Run> {
     let (from, seen) = (time(row, "started")?, time(row, "observed").unwrap_or_default());
-    let under_way = || Some(from + Ticks::days(7)).filter(|_| text(row, "result").is_empty());
+    let under_way = || Some(from + Ticks::days(1)).filter(|_| text(row, "result").is_empty());
     let until = time(row, "finished").or_else(under_way)?.max(from);
     let key = (text(row, "run_kind") == "release", row.get("run_id")?.as_i64()?);
     Some(Run { key, project: text(row, "project_id"), from, until, seen })

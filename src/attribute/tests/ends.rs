@@ -219,7 +219,7 @@ fn a_run_whose_jobs_did_not_run_may_have_been_at_something_on_the_server() {
     assert_eq!(asked(&[build(9, "10:06:00", Some("11:00:00"), "11:00:05")], "10:05:00"), sure);
     // One that was seen under way may be so for long: what is seen so again is no news.
     assert_eq!(asked(&[build(9, "09:00:00", None, "10:02:00")], "10:05:00"), open);
-    let then = |run: String| run.replace("2026-03-05T09:00:00", "2026-02-25T09:00:00");
+    let then = |run: String| run.replace("2026-03-05T09:00:00", "2026-03-04T09:00:00");
     assert_eq!(asked(&[then(build(9, "09:00:00", None, "10:02:00"))], "10:05:00"), sure);
     // What waited when it was seen need not have waited on.
     let waits = format!(
