@@ -28,6 +28,8 @@ struct Tally {
     actions: u64,
     right: u64,
     wrong: u64,
+    /// Executed by an agent, in truth.
+    by_agents: u64,
     /// The true agent is among the candidates.
     listed: u64,
     candidates: u64,
@@ -166,6 +168,7 @@ pub(super) async fn run(asked: cli::Score, settings: &Settings) -> Result<u8, Fa
             tally.actions += 1;
             tally.right += u64::from(right);
             tally.wrong += u64::from(!right);
+            tally.by_agents += u64::from(executor == "agent");
             tally.listed += u64::from(listed);
             tally.candidates += items(action, "candidates").count() as u64;
             tally.compatible += found.agents.len() as u64;
@@ -189,17 +192,25 @@ fn table(score: &Score) -> String {
     for (title, tallies) in [("grade", &score.by_grade), ("rule", &score.by_rule)] {
         let _ = writeln!(
             out,
-            "{title:<16} {:>9} {:>9} {:>7} {:>14} {:>11} {:>11} {:>11}",
-            "actions", "right", "wrong", "true one there", "candidates", "brute force", "provisional"
+            "{title:<16} {:>9} {:>9} {:>7} {:>9} {:>14} {:>11} {:>11} {:>11}",
+            "actions",
+            "right",
+            "wrong",
+            "by agents",
+            "true one there",
+            "candidates",
+            "brute force",
+            "provisional"
         );
         for (name, t) in tallies {
             let mean = |n: u64| n as f64 / t.actions.max(1) as f64;
             let _ = writeln!(
                 out,
-                "{name:<16} {:>9} {:>9} {:>7} {:>14} {:>11.2} {:>11.2} {:>11}",
+                "{name:<16} {:>9} {:>9} {:>7} {:>9} {:>14} {:>11.2} {:>11.2} {:>11}",
                 t.actions,
                 t.right,
                 t.wrong,
+                t.by_agents,
                 t.listed,
                 mean(t.candidates),
                 mean(t.compatible),

@@ -32,7 +32,7 @@ fn what_is_sure_is_right_and_what_can_be_known_is_known() {
                 tally["candidates"].as_u64() <= tally["compatible"].as_u64(),
                 "as few as brute force finds"
             );
-            assert_eq!(tally["listed"], tally["actions"], "the true agent among them");
+            assert_eq!(tally["listed"], tally["by_agents"], "the true agent among them");
         }
     }
     let number = |name: &str| scored[name].as_u64().unwrap();
