@@ -112,7 +112,7 @@ async fn runs_through(session: &Session, lo: Date, hi: Date) -> Result<Vec<(Date
     let mut keys = Vec::new();
     for some in runs.chunks(500) {
         for (table, which) in
-            [("runs", "run_kind = 'build'"), ("jobs", "run_kind is distinct from 'release'")]
+            [("runs", "run_kind = 'build'"), ("jobs", "(run_kind is distinct from 'release')")]
         {
             let sql = format!(
                 "select date, key from lake.{table} \
