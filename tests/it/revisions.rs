@@ -104,6 +104,8 @@ fn a_run_that_may_have_been_at_something_leaves_it_open_until_its_timeline_is_re
         "/timeline",
         r#"{"records":[{"id":"7f000000-0000-4000-8000-000000000009","parentId":null,"type":"Job","name":"Gate","workerName":null,"state":"completed","startTime":"2026-03-05T10:30:00Z","finishTime":"2026-03-05T10:50:00Z"}]}"#,
     );
+    // One that went on for days is of none of the days around the event.
+    let long = run.replace("05T09:00:00Z\",\"f", "01T09:00:00Z\",\"f").replace("05T11", "09T11");
     let sure = ("agent".to_owned(), "builder".to_owned(), false);
     let open = ("unknown".to_owned(), "narrowed".to_owned(), true);
     let base = [event(1, "10:05:00"), jobs(), pools()].join("\n");
@@ -111,6 +113,8 @@ fn a_run_that_may_have_been_at_something_leaves_it_open_until_its_timeline_is_re
         ([&base, &run, &timeline], [&sure, &open, &sure]),
         ([&run, &base, &timeline], [&open, &open, &sure]),
         ([&base, &timeline, &run], [&sure, &sure, &sure]),
+        ([&base, &long, &timeline], [&sure, &open, &sure]),
+        ([&long, &base, &timeline], [&open, &open, &sure]),
     ] {
         let scratch = Scratch::new();
         for (n, (step, after)) in steps.into_iter().zip(after).enumerate() {
