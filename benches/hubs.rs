@@ -6,8 +6,8 @@
 //!
 //! `-- --minutes N` is a long run: `agentrail run` as a process of its own reads 300 events a second for so many
 //! minutes, and what it holds is told each ten minutes: at the least, in the middle and at the most of its seconds.
-//! What grows to a bound is there within a quarter of an hour, so that what grows besides is seen: the index of keys,
-//! whose bound is a setting, and what detections look back on, at most two weeks, as a day goes by in each minute.
+//! What grows to a bound is there within half an hour, so that what grows besides is seen: the index of keys, whose
+//! bound is a setting, and what nearly all detections look back on, at most 30 days, as a day goes by in each minute.
 //! It needs no optimised program:
 //! `cargo test --bench hubs -- --bench --minutes 15`.
 

@@ -12,7 +12,7 @@ use super::coverage::Spans;
 use super::job::{UNDER_WAY, is_release, spaces};
 use super::rules::home_project;
 use super::told::{self, By, Moments, Stamp, Tellers};
-use crate::model::{Body, Date, Event, Fact, Job, Org, Time};
+use crate::model::{Body, Date, Event, Fact, Heard, Job, Org, Time};
 
 /// Something that both a fact and an event can name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -207,11 +207,9 @@ impl Touched {
                     self.heard.add(from - clock, heard.until + clock, by);
                 }
             }
-            Body::Heard(heard) if heard.run_id.is_some() => {
-                if let Some(run) = heard.run_id {
-                    self.mark(Mark::Run(false, run), "the timeline of its run was read", by);
-                    self.near.add(heard.until - window, heard.until + window);
-                }
+            Body::Heard(Heard { run_id: Some(run), until, .. }) => {
+                self.mark(Mark::Run(false, *run), "the timeline of its run was read", by);
+                self.near.add(*until - window, *until + window);
             }
             Body::Heard(heard) => self.heard.add(heard.from - clock, heard.until + clock, by),
             // It may take the place of one that spoke of another time.

@@ -1,8 +1,6 @@
 //! The runs of an organisation, listed project by project and followed to their end.
 
-use serde_json::Value as Json;
-
-use super::look::{Faults, How, Look, is_absent};
+use super::look::{Faults, How, Look};
 use super::rest::{RestError, Service};
 use super::runs::{Told, told};
 use super::{escape, heard};
@@ -119,23 +117,12 @@ impl Look<'_> {
         let path = format!("{project}/_apis/build/builds/{run}");
         let told = match listed {
             Told::Ended(_) => listed,
-            _ => match self.had(&path).await? {
-                Some(build) => told(&build),
+            _ => match self.had(Service::Core, &path).await? {
+                Some(build) => told(&build.body),
                 None => return Ok(Told::Gone),
             },
         };
-        let timeline = self.had(&format!("{path}/timeline")).await?;
+        let timeline = self.had(Service::Core, &format!("{path}/timeline")).await?;
         Ok(timeline.map_or(Told::Gone, |_| told))
-    }
-
-    /// What is had at a path, if anything.
-    async fn had(&self, path: &str) -> Result<Option<Json>, RestError> {
-        match self.list(Service::Core, path).await {
-            Err(error) if is_absent(&error) => {
-                tracing::debug!(%error, "not to be had here");
-                Ok(None)
-            }
-            other => Ok(Some(other?.body)),
-        }
     }
 }

@@ -179,12 +179,17 @@ impl<'c> Look<'c> {
 
     /// A list that the identity may lack the permission for, or the organisation the feature.
     pub async fn may(&self, service: Service, path: &str) -> Result<Vec<Json>, RestError> {
+        Ok(self.had(service, path).await?.map(|list| list.items).unwrap_or_default())
+    }
+
+    /// What is had at a path, if anything.
+    pub async fn had(&self, service: Service, path: &str) -> Result<Option<List>, RestError> {
         match self.list(service, path).await {
             Err(error) if is_absent(&error) => {
                 tracing::debug!(%error, "not to be had here");
-                Ok(Vec::new())
+                Ok(None)
             }
-            other => Ok(other?.items),
+            other => other.map(Some),
         }
     }
 
@@ -296,6 +301,6 @@ impl State {
 }
 
 /// Whether the identity may not see it, or the organisation does not have it.
-pub(super) fn is_absent(error: &RestError) -> bool {
+fn is_absent(error: &RestError) -> bool {
     matches!(error, RestError::Refused { status: 403, .. } | RestError::Status { status: 400 | 404, .. })
 }

@@ -308,7 +308,9 @@ async fn a_day_offline_changes_no_verdict() {
     ends_as_files_do(plan, &[Fate::KilledAt(at), Fate::Offline(Ticks::days(1))]).await;
 }
 
-/// Requests are seen at other moments than in files, so the verdicts are not the same; but they are right.
+/// Requests are seen at other moments than in files, so the verdicts are not the same; but they are right. With looks
+/// half an hour apart a request that one agent loses to another in between is seen with the second alone: what the
+/// first did is told of nobody, or of who else ran. In the days of this seed none that did something lost its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn pools_and_runs_of_every_kind_are_collected() {
     let (stage, scratch) = (Stage::new(Plan { varied: true, ..plan(6, 1) }).await, Scratch::new());

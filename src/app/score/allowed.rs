@@ -113,18 +113,17 @@ impl Allowed {
         for row in &rows.projects {
             projects.entry(text(row, "project")).or_default().insert(text(row, "project_id"));
         }
+        let seen = |row: &Object, run: &str, at: &str| {
+            Some((row.get(run)?.as_i64()?, time(row, at).unwrap_or_default()))
+        };
+        let is = |kind: &'static str| move |row: &&Object| text(row, "kind") == kind;
+        let told = rows.jobs.iter().filter(is("timeline_record"));
+        let read = rows.heard.iter().filter(is("heard.timeline")).map(|row| object(row, "raw"));
+        let told = told.filter_map(|row| seen(row, "run_id", "observed"));
         let mut timelines: HashMap<i64, Time> = HashMap::new();
-        let of_timeline = |row: &&Object| text(row, "kind") == "timeline_record";
-        for row in rows.jobs.iter().filter(of_timeline) {
-            let Some(run) = row.get("run_id").and_then(Json::as_i64) else { continue };
-            let seen = timelines.entry(run).or_insert(Time(0));
-            *seen = time(row, "observed").unwrap_or_default().max(*seen);
-        }
-        for row in rows.heard.iter().filter(|row| text(row, "kind") == "heard.timeline") {
-            let raw = object(row, "raw");
-            let Some(run) = raw.get("runId").and_then(Json::as_i64) else { continue };
-            let seen = timelines.entry(run).or_insert(Time(0));
-            *seen = time(&raw, "until").unwrap_or_default().max(*seen);
+        for (run, at) in told.chain(read.filter_map(|raw| seen(&raw, "runId", "until"))) {
+            let last = timelines.entry(run).or_insert(at);
+            *last = at.max(*last);
         }
         let mut jobs = merged(&rows.jobs);
         close(&mut jobs, &heard);
