@@ -36,7 +36,7 @@ pub use literal::quoted;
 pub use made::Shortage;
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
-pub use session::{Answer, Limits, Prepared, Session, Share};
+pub use session::{Answer, Limits, Place, Prepared, Session, Share};
 pub use sigma::compile as compile_sigma;
 pub use size::{LONGEST_STATEMENT, check_parsed, check_text};
 pub use trace::Trace;

@@ -1,5 +1,6 @@
 //! One session: pinned tables under `lake`, the views over them, and statements that only read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -7,12 +8,14 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigNonZeroUsize;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::expr::{Cast, Placeholder};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -76,15 +79,31 @@ pub struct Prepared {
     plan: LogicalPlan,
 }
 
+/// What a statement tells of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What it is compared with, or else must be.
+    pub kind: Option<DataType>,
+    /// What it is made of whatever it is.
+    pub cast: Option<DataType>,
+}
+
+impl Place {
+    /// The type of a parameter of which a client tells nothing; without a word of the statement it is a text.
+    pub fn as_told(self) -> DataType {
+        self.kind.or(self.cast).unwrap_or(DataType::Utf8)
+    }
+}
+
 impl Prepared {
     /// The columns of the answer.
     pub fn schema(&self) -> SchemaRef {
         Arc::new(self.plan.schema().as_arrow().clone())
     }
 
-    /// The types of `$1`, `$2`, ..., where the statement tells them; at most so many.
-    pub fn places(&self, most: usize) -> Result<Vec<Option<DataType>>, QueryError> {
-        let mut types = self.plan.get_parameter_types()?;
+    /// What the statement tells of `$1`, `$2`, ...; at most so many.
+    pub fn places(&self, most: usize) -> Result<Vec<Place>, QueryError> {
+        let (mut types, mut casts) = (self.plan.get_parameter_types()?, HashMap::new());
         self.plan.apply_with_subqueries(|plan| {
             if let LogicalPlan::Limit(limit) = plan {
                 for expr in [&limit.skip, &limit.fetch].into_iter().flatten() {
@@ -93,7 +112,22 @@ impl Prepared {
                     }
                 }
             }
-            Ok(TreeNodeRecursion::Continue)
+            let schema = merge_schema(&plan.inputs());
+            plan.apply_expressions(|expr| {
+                expr.apply(|expr| {
+                    if let Some((own, item)) = searched(expr)
+                        && let Ok(item) = item.get_type(&schema)
+                    {
+                        types.insert(own.id.clone(), Some(DataType::new_list(item, true)));
+                    }
+                    if let Expr::Cast(Cast { expr, field }) = expr
+                        && let Expr::Placeholder(own) = expr.as_ref()
+                    {
+                        casts.entry(own.id.clone()).or_insert_with(|| field.data_type().clone());
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })
+            })
         })?;
         let number = |name: &str| name.trim_start_matches('$').parse::<usize>().ok();
         if let Some(named) = types.keys().find(|name| number(name).is_none()) {
@@ -105,7 +139,11 @@ impl Prepared {
             let says = format!("a statement has at most {most} parameters");
             return Err(QueryError::Param { name: format!("${count}"), says });
         }
-        Ok((1..=count).map(|n| types.get(&format!("${n}")).cloned().flatten()).collect())
+        let place = |n: usize| {
+            let name = format!("${n}");
+            Place { kind: types.remove(&name).flatten(), cast: casts.remove(&name) }
+        };
+        Ok((1..=count).map(place).collect())
     }
 
     /// The statement with these values for `$1`, `$2`, ...
@@ -120,6 +158,17 @@ impl Prepared {
             return Err(QueryError::Param { name: format!("${}", values.len()), says });
         }
         Ok(Prepared { plan: self.plan.with_param_values(values)? })
+    }
+}
+
+/// The list, and what is looked for in it, of `x = any($1)`: the engine takes the list for one of its items.
+fn searched(expr: &Expr) -> Option<(&Placeholder, &Expr)> {
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == "array_has" => match call.args.as_slice() {
+            [Expr::Placeholder(list), item] => Some((list, item)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -348,13 +397,16 @@ mod tests {
         let session = Session::new(Vec::new(), Limits::default()).unwrap();
         let of = async |text: &str| session.prepare(text).await.unwrap();
         let places = of("select $3, $1 + 1").await.places(3).unwrap();
-        assert_eq!(places, [Some(DataType::Int64), None, None]);
+        let as_told = |places: Vec<Place>| places.into_iter().map(Place::as_told).collect::<Vec<_>>();
+        assert_eq!(as_told(places), [DataType::Int64, DataType::Utf8, DataType::Utf8]);
         let says = |refused: Option<QueryError>| refused.map(|e| e.to_string()).unwrap_or_default();
-        let placed = async |text: &str| of(text).await.places(3).unwrap();
-        assert_eq!(
-            placed("select 1 limit $1 offset $2").await,
-            [Some(DataType::Int64), Some(DataType::Int64)]
-        );
+        let placed = async |text: &str| as_told(of(text).await.places(3).unwrap());
+        assert_eq!(placed("select 1 limit $1 offset $2").await, [DataType::Int64, DataType::Int64]);
+        let list = |item| DataType::new_list(item, true);
+        assert_eq!(placed("select array_has($1, 'a')").await, [list(DataType::Utf8)]);
+        assert_eq!(placed("select array_has($1::int[], 1)").await, [list(DataType::Int32)]);
+        // What it is compared with counts before what it is cast to elsewhere.
+        assert_eq!(placed("select $1::text from (select 1 as a) where a < $1").await, [DataType::Int64]);
         assert!(says(of("select $who").await.places(3).err()).contains("by place"));
         assert!(says(of("select $4").await.places(3).err()).contains("at most 3"));
         let with = async |text: &str, values: usize| of(text).await.with(vec![1.into(); values]).err();

@@ -68,6 +68,8 @@ guid = uuid.UUID("5b000000-0000-4000-8000-000000001001")
 for cursor in (own.cursor(), own.cursor(binary=True)):
     told = cursor.execute("select %s = %s, count(*) from actions where event_id = %s", (guid, str(guid), guid)).fetchone()
     saw("guids", told == (True, 0))
+saw("a text that looks like a list", own.execute("select %s", ('{"a": 1}',)).fetchone() == ('{"a": 1}',))
+saw("lists", own.execute("select %s::text[], %s::int[]", (["a", 'b"c,d'], [1, 2])).fetchone() == (["a", 'b"c,d'], [1, 2]))
 saw("a parameter of a function", own.execute("select count(*) from trace(%s)", (ids[0],)).fetchone()[0] > 0)
 saw("a parameter of a limit", len(own.execute("select 1 from actions limit %s offset %s", (2, 1)).fetchall()) == 2)
 own.execute("prepare one (text) as select count(*) > 0 as some from actions where event_id = $1")

@@ -4,7 +4,7 @@ use std::mem::size_of;
 
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -16,7 +16,7 @@ use super::held::Running;
 use super::refused::{flight, refusal, wrong};
 use super::service::{Data, Door};
 use super::sign_in::Signed;
-use crate::query::{Answer, LONGEST_STATEMENT, Session};
+use crate::query::{Answer, LONGEST_STATEMENT, Place, Session};
 use crate::serve::columns::{in_plain, plain};
 
 /// Bytes of one message of rows, about; clients take four times as many.
@@ -80,10 +80,8 @@ pub(super) struct Planned {
 }
 
 /// A column for each parameter; one whose type is not told is a text.
-fn parameters(places: Vec<Option<DataType>>) -> Schema {
-    let one = |(n, kind): (usize, Option<DataType>)| {
-        Field::new((n + 1).to_string(), kind.unwrap_or(DataType::Utf8), true)
-    };
+fn parameters(places: Vec<Place>) -> Schema {
+    let one = |(n, place): (usize, Place)| Field::new((n + 1).to_string(), place.as_told(), true);
     Schema::new(places.into_iter().enumerate().map(one).collect::<Vec<_>>())
 }
 

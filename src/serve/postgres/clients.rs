@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
-    SetExpr, Statement, TableFactor, Value, VisitMut as _, VisitorMut, visit_expressions,
+    ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Query, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut as _, VisitorMut, visit_expressions,
     visit_expressions_mut, visit_relations,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -37,19 +37,40 @@ pub(super) fn put(text: &str) -> Cow<'_, str> {
             text = Cow::Owned(text.replace(theirs, ours));
         }
     }
-    text
+    match named_classes(&text) {
+        Some(put) => Cow::Owned(put),
+        None => text,
+    }
+}
+
+/// `'name'::regclass` as `to_regclass('name')`: as a subquery, which it would be otherwise, it is nothing in a join.
+fn named_classes(text: &str) -> Option<String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) =
+        ["'::regclass", "'::pg_catalog.regclass"].iter().filter_map(|cast| rest.find(cast)).min()
+    {
+        let (before, behind) = rest.split_at(at);
+        let behind = &behind[behind.find("regclass")? + "regclass".len()..];
+        let start = before
+            .rfind(|c| !is_of_name(c))
+            .filter(|start| before[*start..].starts_with('\'') && start + 1 < before.len())?;
+        out.push_str(&format!("{}to_regclass({}')", &before[..start], &before[start..]));
+        rest = behind;
+    }
+    (!out.is_empty()).then(|| out + rest)
 }
 
 /// The statement in a form that the engine has, or why it cannot be.
 pub(super) fn adapted(statement: Statement) -> PgWireResult<Statement> {
     let text = statement.to_string();
-    // psql lists functions: those of the engine are none of ours.
-    if text.contains("pg_get_function_result(") && text.contains("\"Result data type\"") {
-        return Ok(functions().unwrap_or(statement));
-    }
     // Npgsql, by which Power BI and .NET connect, asks for the types there are, and how each is received.
     if text.contains("typreceive") && text.contains("elemtypoid") {
         return Ok(types().unwrap_or(statement));
+    }
+    // asyncpg asks for the types of values that it has not met before.
+    if text.contains("typeinfo_tree") {
+        return Ok(met().unwrap_or(statement));
     }
     if NOT_HERE.iter().any(|part| text.contains(part))
         && asks_for_keys(&statement)
@@ -103,8 +124,11 @@ fn nothing(statement: &Statement) -> Option<Statement> {
         _ => None,
     };
     let names = select.projection.iter().map(name).collect::<Option<Vec<_>>>()?;
-    let columns: Vec<String> =
-        names.iter().map(|name| format!("cast(null as text) as \"{}\"", name.replace('"', "\"\""))).collect();
+    let column = |(n, name): (usize, &String)| {
+        let name = if names[..n].contains(name) { &names::apart(name, n) } else { name };
+        format!("cast(null as text) as \"{}\"", name.replace('"', "\"\""))
+    };
+    let columns: Vec<String> = names.iter().enumerate().map(column).collect();
     // It takes as many values as the statement does.
     let mut places = 0;
     let _ = visit_expressions(statement, |expr| {
@@ -183,6 +207,11 @@ impl VisitorMut for Forms {
                 if let Some(text) = parsed(&format!("lower(cast({inner} as text))")) {
                     *expr = text;
                 }
+            }
+            Expr::Cast { data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(kind, _)), .. }
+                if **kind == DataType::Uuid =>
+            {
+                **kind = DataType::Text
             }
             // SQLAlchemy asks what default, sequence and collation a column has: none.
             Expr::Subquery(query) => {
@@ -317,27 +346,6 @@ fn parsed(text: &str) -> Option<Expr> {
     Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
 }
 
-/// The functions of this server, in the columns of psql's list.
-fn functions() -> Option<Statement> {
-    let own = [
-        ("in_network", "boolean", "address text, network text"),
-        ("json_member", "text", "json text, VARIADIC names text[]"),
-    ];
-    let own =
-        own.map(|(name, returns, takes)| format!("('public', '{name}', '{returns}', '{takes}', 'func')"));
-    let mut rows = Vec::from(own);
-    for view in Catalogue::embedded().views().iter().filter(|view| !view.params.is_empty()) {
-        let params: Vec<String> = view.params.iter().map(|(name, p)| format!("{name} {}", p.kind)).collect();
-        let (name, params) = (quoted(&view.name), quoted(&params.join(", ")));
-        rows.push(format!("('public', {name}, 'TABLE', {params}, 'func')"));
-    }
-    let sql = format!(
-        "select * from (values {}) as f (\"Schema\", \"Name\", \"Result data type\", \"Argument data types\", \"Type\") order by 2",
-        rows.join(", ")
-    );
-    Parser::parse_sql(&PostgreSqlDialect {}, &sql).ok()?.pop()
-}
-
 /// Types of values, each by its number and that of its lists (`pg_type.dat`).
 const TYPES: [(&str, u32, u32); 21] = [
     ("bool", 16, 1000),
@@ -378,6 +386,26 @@ fn types() -> Option<Statement> {
     Parser::parse_sql(&PostgreSqlDialect {}, &sql).ok()?.pop()
 }
 
+/// Those of the types of this server that are asked for by number, and what their lists are of, in the columns
+/// in which asyncpg asks for them.
+fn met() -> Option<Statement> {
+    let value = |(name, oid, _): &(&str, u32, u32)| format!("({oid}, '{name}', 0, null, 1, null)");
+    let list =
+        |(name, oid, lists): &(&str, u32, u32)| format!("({lists}, '_{name}', {oid}, ',', 0, '{name}')");
+    let rows: Vec<String> = TYPES.iter().map(value).chain(TYPES.iter().map(list)).collect();
+    let none = "cast(null as int)";
+    let sql = format!(
+        "with known as (select * from (values {}) as t (oid, name, elemtype, elemdelim, depth, elemtype_name)) \
+         select oid, 'pg_catalog' as ns, name, 'b' as kind, {none} as basetype, elemtype, elemdelim, \
+         {none} as range_subtype, {none} as attrtypoids, {none} as attrnames, depth, \
+         cast(null as text) as basetype_name, elemtype_name, cast(null as text) as range_subtype_name from known \
+         where array_has($1::oid[], oid) \
+         or oid in (select elemtype from known where array_has($1::oid[], oid)) order by depth desc",
+        rows.join(", ")
+    );
+    Parser::parse_sql(&PostgreSqlDialect {}, &sql).ok()?.pop()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::statement::parse;
@@ -396,6 +424,10 @@ mod tests {
         assert!(put("select exists (select 1 from t), 2").contains("SELECT count(*) > 0"));
         assert!(put("select not exists (select 1 from t)").contains("SELECT"));
         assert!(put("select 1 where a = 'AB'::uuid").contains("lower(CAST('AB' AS TEXT))"));
+        assert!(put("select 1 where a = any($1::uuid[])").contains("$1::TEXT[]"));
+        let class = put("select 1 from t where a = 'pg_class'::regclass and b = 'c.d'::pg_catalog.regclass");
+        assert!(class.contains("a = to_regclass('pg_class') AND b = to_regclass('c.d')"), "{class}");
+        assert!(put("select 'it''s no name'::regclass").contains("it''s no name"));
         assert!(put("select 1 from t where a similar to 'b%'").contains("SIMILAR TO: it is not offered"));
         assert!(put("select 1 from t tablesample system (1)").contains("TABLESAMPLE: it is not offered"));
     }

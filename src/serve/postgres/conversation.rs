@@ -32,7 +32,7 @@ pub(super) struct Conversation {
     person: Arc<Person>,
     client: String,
     pub running: Arc<Running>,
-    variables: Mutex<Variables>,
+    variables: Arc<Mutex<Variables>>,
     cursors: tokio::sync::Mutex<HashMap<String, Cursor>>,
     /// What `PREPARE` named.
     prepared: Mutex<HashMap<String, (Statement, Vec<DataType>)>>,
@@ -47,7 +47,7 @@ struct Cursor {
     hold: bool,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -58,7 +58,7 @@ impl Conversation {
             person: Arc::new(person),
             client,
             running,
-            variables: Mutex::default(),
+            variables: Arc::default(),
             cursors: tokio::sync::Mutex::default(),
             prepared: Mutex::default(),
             catalogue: OnceCell::new(),
@@ -84,11 +84,11 @@ impl Conversation {
             return Ok(Arc::new(fresh));
         }
         if !catalogue::is_read(text) {
-            catalogue::add(&fresh, &self.person, false).await?;
+            catalogue::add(&fresh, &self.person, &self.variables, false).await?;
             return Ok(Arc::new(fresh));
         }
         let make = async {
-            catalogue::add(&fresh, &self.person, true).await?;
+            catalogue::add(&fresh, &self.person, &self.variables, true).await?;
             Ok(Arc::new(fresh))
         };
         self.catalogue.get_or_try_init(|| make).await.cloned()

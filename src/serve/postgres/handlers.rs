@@ -30,7 +30,8 @@ use super::cancel::{Connections, Running};
 use super::conversation::Conversation;
 use super::refused::error;
 use super::startup::SignIn;
-use super::statement::{Asked, parse, understand};
+use super::statement::{Asked, lists_of_oids, parse, understand};
+use crate::query::Place;
 use crate::serve::Gate;
 
 /// What answers one connection.
@@ -119,6 +120,8 @@ impl SimpleQueryHandler for Handlers {
 pub(super) struct Stored {
     asked: Asked,
     parameters: Vec<Option<DataType>>,
+    /// Those that are lists of numbers of types or tables, by place: drivers have a type of its own for them.
+    oids: Vec<usize>,
 }
 
 /// Plans statements, so that a client is told what their parameters are.
@@ -128,7 +131,7 @@ pub(super) struct Parser(Option<Arc<Conversation>>);
 impl QueryParser for Parser {
     type Statement = Stored;
 
-    async fn parse_sql<C>(&self, _: &C, sql: &str, _: &[Option<Type>]) -> PgWireResult<Option<Stored>>
+    async fn parse_sql<C>(&self, _: &C, sql: &str, said: &[Option<Type>]) -> PgWireResult<Option<Stored>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
@@ -137,19 +140,30 @@ impl QueryParser for Parser {
             return Err(error("42601", "failed to prepare: it is more than one statement"));
         }
         let Some(statement) = statements.pop() else { return Ok(None) };
+        let oids = lists_of_oids(&statement);
         let asked = understand(statement)?;
         let mut parameters = Vec::new();
         if let Asked::Rows(statement) | Asked::Copy(statement, _) = &asked {
             let conversation = self.0.as_ref().ok_or_else(not_signed_in)?;
             let prepared = conversation.prepare(statement).await?;
-            parameters = prepared.places(usize::from(u16::MAX)).map_err(super::refused::query)?;
+            let places = prepared.places(usize::from(u16::MAX)).map_err(super::refused::query)?;
+            // What neither the client nor the statement tells is a text, as PostgreSQL has it.
+            let kind = |(n, place): (usize, Place)| match said.get(n).is_some_and(Option::is_some) {
+                true => place.kind,
+                false => Some(place.as_told()),
+            };
+            parameters = places.into_iter().enumerate().map(kind).collect();
         }
-        Ok(Some(Stored { asked, parameters }))
+        Ok(Some(Stored { asked, parameters, oids }))
     }
 
     fn get_parameter_types(&self, stored: &Stored) -> PgWireResult<Vec<Type>> {
-        let kind = |kind: &Option<DataType>| kind.as_ref().map_or(Ok(Type::TEXT), into_pg_type);
-        stored.parameters.iter().map(kind).collect()
+        let kind = |(n, kind): (usize, &Option<DataType>)| match kind {
+            _ if stored.oids.contains(&(n + 1)) => Ok(Type::OID_ARRAY),
+            Some(kind) => into_pg_type(kind),
+            None => Ok(Type::TEXT),
+        };
+        stored.parameters.iter().enumerate().map(kind).collect()
     }
 
     fn get_result_schema(&self, _: &Stored, _: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {

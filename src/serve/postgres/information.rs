@@ -89,7 +89,7 @@ const TABLES: [(&str, &str); 12] = [
 ];
 
 /// The columns of a row that have a value.
-type Row = HashMap<&'static str, String>;
+pub(super) type Row = HashMap<&'static str, String>;
 
 /// A table or view, and its columns as clients are told them.
 struct Listed {
@@ -142,7 +142,7 @@ async fn listed(session: &Session) -> Result<Vec<Listed>, QueryError> {
     Ok(all)
 }
 
-fn row<const N: usize>(values: [(&'static str, &str); N]) -> Row {
+pub(super) fn row<const N: usize>(values: [(&'static str, &str); N]) -> Row {
     values.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
 }
 

@@ -12,15 +12,16 @@ mod cancel;
 mod catalogue;
 mod clients;
 mod conversation;
-mod guids;
 mod handlers;
 mod information;
+mod laid;
 mod names;
 mod refused;
 mod rows;
 mod socket;
 mod startup;
 mod statement;
+mod texts;
 mod variables;
 
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -16,6 +16,11 @@ pub(super) fn told(name: &str) -> &str {
     name.split(END).next().unwrap_or(name)
 }
 
+/// A name that is another one to the engine, by which of many it is.
+pub(super) fn apart(name: &str, nth: usize) -> String {
+    format!("{name}{END}{nth}")
+}
+
 /// Names the columns of every select.
 pub(super) struct Names;
 
@@ -69,7 +74,7 @@ fn name_columns(select: &mut Select, sorts: bool) {
             None => of(expr).unwrap_or_else(|| "?column?".to_owned()),
         };
         let is_new = seen.insert(name.to_lowercase());
-        let apart = format!("{name}{END}{}", seen.len());
+        let apart = apart(&name, seen.len());
         let alias = match (given, is_column) {
             (Some(_), _) if is_new => continue,
             (None, true) if is_new => continue,

@@ -19,9 +19,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::{Decoder as _, Framed};
 
-use super::guids::Guids;
 use super::handlers::{Handlers, Stored};
 use super::refused::{error, fatal};
+use super::texts::Texts;
 use crate::serve::accept::Accepted;
 
 /// From the first byte to the end of the sign-in.
@@ -42,7 +42,7 @@ pub(super) async fn converse(
     handlers: Arc<Handlers>,
 ) -> io::Result<()> {
     let Accepted { stream, stop, .. } = accepted;
-    let (mut kept, mut guids) = (Kept::default(), Guids::default());
+    let (mut kept, mut texts) = (Kept::default(), Texts::default());
     let begin = async {
         let Some(mut socket) = negotiate_tls::<Stored>(stream, tls).await? else { return Ok(None) };
         while is_starting(&socket) {
@@ -70,7 +70,7 @@ pub(super) async fn converse(
             }
         };
         let Some(mut message) = message else { return Ok(()) };
-        guids.in_text(&mut message);
+        texts.put(&mut message);
         if !answer(&mut socket, message, &handlers, &mut kept).await? {
             return Ok(());
         }

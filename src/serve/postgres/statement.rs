@@ -178,6 +178,20 @@ pub(super) fn place(expr: &Expr) -> Option<usize> {
     }
 }
 
+/// The places of parameters that are cast to lists of `oid`.
+pub(super) fn lists_of_oids(statement: &Statement) -> Vec<usize> {
+    let mut places = Vec::new();
+    let _ = visit_expressions(statement, |expr| {
+        if let Expr::Cast { expr: inner, data_type, .. } = expr
+            && data_type.to_string().eq_ignore_ascii_case("oid[]")
+        {
+            places.extend(place(inner));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    places
+}
+
 /// A query with these in place of `$1`, `$2`, ..., of these types as far as they are said.
 pub(super) fn filled(mut query: Statement, types: &[DataType], values: &[Expr]) -> PgWireResult<Statement> {
     if !values.iter().all(|value| is_constant(value, 3)) {

@@ -3,6 +3,7 @@
 mod browser;
 mod client_certificates;
 mod commands;
+mod drivers;
 mod flight;
 mod hostile;
 mod hostile_list;
