@@ -17,6 +17,7 @@ mod joined;
 mod lists;
 mod literal;
 mod made;
+mod moments;
 mod pruning;
 mod render;
 mod scope;

@@ -28,6 +28,7 @@ use super::catalogue::Catalogue;
 use super::function::{Function, InNetwork, JsonMember, typed};
 use super::joined::{Joined, Joins};
 use super::made::Shortage;
+use super::moments::Moments;
 use super::scope::{Scope, ScopedTable};
 use super::size::{check, check_text};
 use super::table::{PinnedTable, store_url};
@@ -239,6 +240,7 @@ impl Session {
         let mut context = SessionContext::new_with_state(state);
         bound(&context, &share.shortage);
         context.register_function_rewrite(Arc::new(Joins::new(Joined::new(&share.shortage))))?;
+        context.register_function_rewrite(Arc::new(Moments))?;
         if let Some(catalog) = context.catalog("agentrail") {
             catalog.register_schema(RAW, Arc::new(MemorySchemaProvider::new()))?;
         }

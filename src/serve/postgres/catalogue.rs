@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use datafusion_pg_catalog::pg_catalog::context::{PgCatalogContextProvider, Role};
 use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use pgwire::error::PgWireError;
 
 use super::conversation::locked;
 use super::information;
@@ -26,6 +27,17 @@ use crate::serve::described::{DATABASE, Described, VIEWS};
 
 /// The schemas that hold what there is to ask for.
 const OWN: [&str; 2] = [VIEWS, "lake"];
+
+/// Functions that have nothing to say here.
+const NOTHING: [&str; 7] = [
+    "pg_advisory_unlock_all",
+    "pg_get_expr",
+    "pg_get_function_sqlbody",
+    "pg_get_functiondef",
+    "pg_size_pretty",
+    "pg_table_size",
+    "to_regtype",
+];
 
 /// Whether a statement needs the functions of PostgreSQL; to lay them out takes a moment.
 pub(super) fn is_needed(statement: &str) -> bool {
@@ -72,10 +84,11 @@ pub(super) async fn add(
         &format!("PostgreSQL 16.6 (agentrail {})", env!("CARGO_PKG_VERSION")),
     ));
     context.register_udf(of_oid("pg_get_userbyid", Arc::new(|_| Some(DATABASE.to_owned()))));
-    context.register_udf(truth("pg_function_is_visible", true));
-    context.register_udf(truth("has_function_privilege", true));
+    for so in ["pg_function_is_visible", "pg_type_is_visible", "has_function_privilege"] {
+        context.register_udf(truth(so, true));
+    }
     context.register_udf(truth("pg_is_in_recovery", false));
-    for none in ["pg_table_size", "pg_size_pretty", "to_regtype", "pg_get_expr", "pg_advisory_unlock_all"] {
+    for none in NOTHING {
         context.register_udf(nothing(none));
     }
     let own = variables.clone();
@@ -189,7 +202,10 @@ fn set_config(variables: Arc<Mutex<Variables>>) -> ScalarUDF {
         for (name, value) in names.iter().zip(values) {
             let (name, value) = (name.unwrap_or_default().to_lowercase(), value.unwrap_or_default());
             let done = locked(&variables).set(&name, value);
-            done.map_err(|refused| DataFusionError::External(Box::new(refused)))?;
+            done.map_err(|refused| match refused {
+                PgWireError::UserError(told) => DataFusionError::Execution(told.message),
+                other => DataFusionError::External(Box::new(other)),
+            })?;
         }
         Ok(ColumnarValue::Array(args[1].clone()))
     };

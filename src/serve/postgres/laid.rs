@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::functions_nested::expr_fn::{make_array, string_to_array};
-use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
 
 use super::information::{Row, row};
@@ -22,8 +22,6 @@ use crate::serve::described::{DATABASE, VIEWS};
 const NAME: &str = "pg_catalog";
 /// The numbers of the functions here begin behind those of PostgreSQL's own and of tables.
 const FIRST_FUNCTION: i64 = 1_000_000;
-/// Whoever is connected may read what they see.
-const MAY_READ: &str = "=r/agentrail";
 
 /// What a table or view is, what its columns are, and the text of a view.
 pub(super) struct Doc {
@@ -140,24 +138,27 @@ pub(super) async fn add(
     let class = |name: &str| {
         classes.get(&(NAME.to_owned(), name.to_owned())).copied().unwrap_or_default().to_string()
     };
-    let (tables, procs) = (class("pg_class"), class("pg_proc"));
+    let [of_tables, of_functions] = ["pg_class", "pg_proc"].map(class);
     let sql = format!("select oid from pg_catalog.pg_namespace where nspname = '{VIEWS}'");
     let public = session.objects(&sql).await?;
     let public = public.first().and_then(|row| row.get("oid")?.as_i64()).unwrap_or_default().to_string();
     let mut comments = Vec::new();
     for (oid, doc) in docs {
-        comments.push(comment(*oid, &tables, 0, &doc.says));
+        comments.push(comment(*oid, &of_tables, 0, &doc.says));
         let columns = doc.columns.iter().enumerate().filter_map(|(n, says)| Some((n, says.as_ref()?)));
-        comments.extend(columns.map(|(n, says)| comment(*oid, &tables, n + 1, says)));
+        comments.extend(columns.map(|(n, says)| comment(*oid, &of_tables, n + 1, says)));
     }
-    comments.extend(functions.iter().map(|(oid, own)| comment(*oid, &procs, 0, &own.says)));
+    comments.extend(functions.iter().map(|(oid, own)| comment(*oid, &of_functions, 0, &own.says)));
     let rows: Vec<Row> = functions.iter().map(|(oid, own)| own.row(*oid, &public)).collect();
     let names = string_to_array(col("proargnames"), lit(" "), lit(ScalarValue::Utf8(None)));
+    let procs = with(context, "pg_proc", &rows).await?;
     let classes = context.table(format!("{NAME}.pg_class")).await?;
+    let schemas = context.table(format!("{NAME}.pg_namespace")).await?;
     let own = [
         ("pg_description", with(context, "pg_description", &comments).await?),
-        ("pg_proc", with(context, "pg_proc", &rows).await?.with_column("proargnames", names)?),
-        ("pg_class", classes.with_column("relacl", make_array(vec![lit(MAY_READ)]))?),
+        ("pg_proc", procs.with_column("proargnames", names)?.with_column("proacl", may("X"))?),
+        ("pg_class", classes.with_column("relacl", may("r"))?),
+        ("pg_namespace", schemas.with_column("nspacl", may("U"))?),
     ];
     let catalogue = context.catalog(DATABASE);
     let missing = || DataFusionError::Internal(format!("there is no {NAME}"));
@@ -166,6 +167,11 @@ pub(super) async fn add(
     let own = own.into_iter().map(|(name, table)| (name, table.into_view())).collect();
     catalogue.register_schema(NAME, Arc::new(Laid { below, own }))?;
     Ok(())
+}
+
+/// What whoever is connected may do: read a table, use a schema, call a function.
+fn may(what: &str) -> Expr {
+    make_array(vec![lit(format!("={what}/{DATABASE}"))])
 }
 
 fn comment(oid: i64, class: &str, column: usize, says: &str) -> Row {

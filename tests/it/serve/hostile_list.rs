@@ -118,7 +118,6 @@ pub fn readers() -> Vec<Case> {
             "select query_to_xml('select 1', true, true, '')",
             "select pg_sleep(1000)",
             "select getenv('HOME')",
-            "select set_config('statement_timeout', '0', false)",
             "select pg_terminate_backend(1)",
             "select pg_cancel_backend(1)",
             "copy (select 1) to '/tmp/agentrail-hostile.csv'",
@@ -146,6 +145,8 @@ pub fn settings() -> Vec<Case> {
             "set role ada",
             "set server_version = '9'",
             "set local statement_timeout = 'never'",
+            "select set_config('transaction_read_only', 'off', false)",
+            "select set_config('datafusion.execution.batch_size', '1', false)",
         ],
     )
 }

@@ -74,11 +74,23 @@ pub(super) fn text(bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn psql_asks_and_looks_around() {
     let door = Door::open(10, false).await;
-    let looks =
-        ["\\dt", "\\dv+ public.actions", "\\d+ agents_now", "\\df", "\\du", "\\l", "\\dn", "\\conninfo"];
+    let looks = [
+        "\\dt",
+        "\\dv+ public.actions",
+        "\\d+ agents_now",
+        "\\df",
+        "\\df+ trace",
+        "\\dT",
+        "\\du",
+        "\\l",
+        "\\dn+",
+        "\\dp actions",
+        "\\conninfo",
+    ];
     let asks = [
         "select current_user as who, count(*) > 0 as some from actions",
         "copy (select 1 as one, 'a,b' as two, '' as three, null::text as four) to stdout with (format csv, header)",
+        "select 'timely' as what, count(*) > 0 as there from actions where occurred > '2026-01-01 10:00'",
         // What was prepared outlives the settings.
         "prepare kept as select 11 as eleven",
         "reset all",
@@ -101,6 +113,9 @@ async fn psql_asks_and_looks_around() {
         "one,two,three,four\n1,\"a,b\",\"\",\n",
         " eleven \n--------\n     11\n",
         "DISCARD ALL\n",
+        "=U/agentrail",
+        "=r/agentrail",
+        " timely | t",
     ] {
         assert!(out.contains(part), "{part} is not in\n{out}");
     }
