@@ -1,7 +1,7 @@
 //! All detections over a lake of ten million events, and what one more commit costs.
 //!
 //! `cargo bench --bench detect -- [COPIES]` simulates four days, lays copies of their rows into the days before
-//! (25 are some ten million events), runs every detection over all of it, and then after each of a few commits.
+//! (57 are some ten million events), runs every detection over all of it, and then after each of a few commits.
 //! `--small` does so with two copies of a small day, for a look in the dev profile. DETECT_LAKE names a folder
 //! to keep the lake in and to find it again.
 
@@ -31,7 +31,7 @@ async fn main() -> Outcome<()> {
         return Ok(());
     }
     let is_small = arguments.iter().any(|a| a == "--small");
-    let (runs, days, copies) = if is_small { (200, 1, 2) } else { (13_700, 4, 25) };
+    let (runs, days, copies) = if is_small { (200, 1, 2) } else { (13_700, 4, 57) };
     let copies: i32 = arguments.iter().filter_map(|a| a.parse().ok()).next().unwrap_or(copies);
     let scratch = tempfile::tempdir()?;
     let folder = std::env::var("DETECT_LAKE").map_or(scratch.path().to_owned(), Into::into);

@@ -12,7 +12,7 @@ select
   left(coalesce(organization, organization_id), 1023) as "deviceFacility",
   left(organization_id, 255) as "deviceExternalId",
   left(says, 1023) as msg,
-  case when status = 'withdrawn' then 'finding withdrawn' when "_updated" then 'finding revised' end as reason,
+  case when status in ('withdrawn', 'suppressed') then concat('finding ', status) when "_updated" then 'finding revised' end as reason,
   left(machine, 1023) as shost,
   left(agent_name, 4000) as cs1,
   case when agent_name is not null then 'agentName' end as "cs1Label",

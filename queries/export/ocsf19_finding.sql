@@ -14,8 +14,8 @@ select
   case lower(severity) when 'low' then 2 when 'medium' then 3 when 'high' then 4 when 'critical' then 5 else 0 end as severity_id,
   case lower(severity) when 'low' then 'Low' when 'medium' then 'Medium' when 'high' then 'High' when 'critical' then 'Critical' else 'Unknown' end
     as severity,
-  case status when 'withdrawn' then 4 else 1 end as status_id,
-  case status when 'withdrawn' then 'Resolved' else 'New' end as status,
+  case status when 'withdrawn' then 4 when 'suppressed' then 3 else 1 end as status_id,
+  case status when 'withdrawn' then 'Resolved' when 'suppressed' then 'Suppressed' else 'New' end as status,
   status as status_detail,
   status = 'open' as is_alert,
   cast(occurred as bigint) / 1000 as time,

@@ -136,7 +136,7 @@ macro_rules! embed {
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
     "actions", "jobs", "runs", "pools", "agents", "removals", "agents_now", "busy", "identities", "bindings", "known_as", "grants",
-    "reach", "bears", "signins", "findings", "coverage", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
+    "reach", "bears", "signins", "every_finding", "findings", "coverage", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 
 const REPORTS: &[(&str, &str)] = embed!("report":

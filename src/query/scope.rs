@@ -352,6 +352,10 @@ mod tests {
             projects: projects.iter().map(|p| (*p).to_owned()).collect(),
             ..Scope::default()
         };
+        // What is of no project is of nobody who is bound to one, unless all of the organisation may know it.
+        let rows = |table: &str| of(&[], &["p1"]).rows(schema::table(table).unwrap());
+        assert_eq!((rows("signins"), rows("rejects")), (Some(lit(false)), Some(lit(false))));
+        assert_eq!((rows("agents"), rows("coverage")), (None, None));
         assert_eq!(count(of(&[], &[]), "").unwrap(), 2);
         assert_eq!(count(of(&["contoso"], &[]), "").unwrap(), 1);
         assert_eq!(count(of(&["o2"], &[]), "").unwrap(), 1);

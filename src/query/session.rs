@@ -1,6 +1,7 @@
 //! One session: pinned tables under `lake`, the views over them, and statements that only read.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -11,6 +12,7 @@ use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SessionStateBuilder};
 use datafusion::logical_expr::expr::{Cast, Placeholder};
@@ -29,8 +31,10 @@ use super::function::{Function, InNetwork, JsonMember, typed};
 use super::joined::{Joined, Joins};
 use super::made::Shortage;
 use super::moments::Moments;
+use super::pool::Pool;
 use super::scope::{Scope, ScopedTable};
 use super::size::{check, check_text};
+use super::stopping::Stopping;
 use super::table::{PinnedTable, store_url};
 use super::views::{Planner, Views};
 use super::write::{Object, objects};
@@ -51,6 +55,9 @@ impl Default for Limits {
     }
 }
 
+/// Of what takes memory so many are named when there is too little.
+const MOST_TOLD: NonZeroUsize = NonZeroUsize::new(5).unwrap();
+
 /// Memory, and room on the disk to spill to, that sessions share.
 #[derive(Clone)]
 pub struct Share {
@@ -61,7 +68,8 @@ pub struct Share {
 impl Share {
     /// `spill_bytes` of 0 leaves the disk to the default of the engine.
     pub fn new(memory_bytes: usize, spill_bytes: u64) -> Result<Share, QueryError> {
-        let mut runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0);
+        let pool = TrackConsumersPool::new(Pool::new(memory_bytes), MOST_TOLD);
+        let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool));
         if spill_bytes > 0 {
             runtime = runtime.with_max_temp_directory_size(spill_bytes);
         }
@@ -232,6 +240,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(share.runtime.clone())
             .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Stopping))
             .with_physical_optimizer_rule(Arc::new(Yielding));
         if is_asked {
             state = state.with_physical_optimizer_rule(Arc::new(Constants));

@@ -103,3 +103,31 @@ impl PhysicalOptimizerRule for Constants {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use futures::StreamExt as _;
+
+    use super::super::{Limits, Session};
+
+    /// On one thread, a join that makes rows for hours lets a clock on the same thread go on.
+    #[test]
+    fn a_join_that_multiplies_holds_no_thread() {
+        let (done, ends) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let limits = Limits { threads: 1, ..Limits::default() };
+                let session = Session::new(Vec::new(), limits).unwrap();
+                let sql = "select count(*) from generate_series(1, 3000000) a, generate_series(1, 3000000) b";
+                let mut answer = session.sql(sql).await.unwrap();
+                let waited = tokio::time::timeout(Duration::from_millis(200), answer.stream.next()).await;
+                done.send(waited.is_err()).unwrap();
+            });
+        });
+        assert!(ends.recv_timeout(Duration::from_secs(60)).expect("the clock went on"));
+    }
+}

@@ -17,7 +17,7 @@ use super::directory::Directory;
 use super::journal::{Entry, Journal};
 use super::users::Person;
 use super::watch::Watch;
-use crate::query::{Answer, Pinned, QueryError, Session, Share};
+use crate::query::{Answer, Pinned, QueryError, Session, Share, stopped_by};
 use crate::store::{Lake, StoreError, arrow_schema};
 
 /// What one person may use at once.
@@ -298,6 +298,12 @@ impl Gate {
                 () = cancelled.cancelled() => Err(Refusal::Cancelled),
                 () = tokio::time::sleep_until(deadline.into()) => Err(Refusal::TooLong(limit)),
             };
+            // A join that is stopped fails over it.
+            let ended = match ended {
+                Err(Refusal::Query(_)) if Instant::now() > deadline => Err(Refusal::TooLong(limit)),
+                Err(Refusal::Query(_)) if cancelled.is_cancelled() => Err(Refusal::Cancelled),
+                ended => ended,
+            };
             entry.rows = count;
             let last = match ended {
                 Ok(()) => {
@@ -309,7 +315,7 @@ impl Gate {
             drop((entry, permit, running));
             let _ = send.send(last).await;
         };
-        threads.handle()?.spawn(work);
+        threads.handle()?.spawn(stopped_by(cancel.clone(), work));
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
             parts,
@@ -384,14 +390,16 @@ impl Gate {
         let limit = self.limit(asker);
         let (gate, person) = (self.clone(), asker.person.clone());
         // Dropped with whoever waits for it, it ends; until then its place is taken.
+        let stop = asker.cancel.child_token();
+        let _stops = stop.clone().drop_guard();
         let mut task = tokio::task::JoinSet::new();
         let work = async move { Ok(work(gate.session(&person).await?).await?) };
         task.spawn_on(
-            async move {
+            stopped_by(stop, async move {
                 let ended = unbroken(work).await;
                 drop(permit);
                 ended
-            },
+            }),
             threads.handle()?,
         );
         tokio::select! {

@@ -231,14 +231,15 @@ fn asked(
     only: Option<Only>,
 ) -> String {
     let (view, id, revision, filter) = match kind {
-        Kind::Findings => ("findings", "key", "a.revision", &order.finding_filter),
+        Kind::Findings => ("every_finding", "key", "a.revision", &order.finding_filter),
         _ => ("actions", "event_id", "a.revision", &order.filter),
     };
     let updated = match kind {
         Kind::Events => "false".to_owned(),
         Kind::Updates => "true".to_owned(),
-        Kind::Findings => format!("{revision} > 0"),
+        Kind::Findings => format!("{revision} > a.first_told"),
     };
+    let hidden = if kind == Kind::Findings { " except (first_told)" } else { "" };
     let among: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
     let rows = format!(
         "a.{id} in ({}) and a.occurred >= timestamp '{first}' and a.occurred <= timestamp '{last}'",
@@ -247,6 +248,8 @@ fn asked(
     // A filter may end in a comment.
     let passes = filter.as_ref().map(|filter| format!("({filter}\n)"));
     let mut conditions = vec![rows.clone()];
+    // What was never told and is suppressed is nothing to a receiver; what was told is withdrawn so.
+    conditions.extend((kind == Kind::Findings).then(|| "a.first_told is not null".to_owned()));
     conditions.extend(only.as_ref().map(|only| only.sent.clone()));
     conditions.extend(match (&passes, &only) {
         // A verdict that passes no longer replaces one that did: the receiver has that one.
@@ -262,7 +265,7 @@ fn asked(
         (passes, _) => passes.clone(),
     });
     let sql = format!(
-        "select a.*, concat(a.{id}, ':', cast({revision} as varchar)) as \"_key\", \
+        "select a.*{hidden}, concat(a.{id}, ':', cast({revision} as varchar)) as \"_key\", \
          row_number() over (order by a.known, a.occurred, a.{id}) as \"_row\", {updated} as \"_updated\" \
          from {view} a where {}",
         conditions.join(" and ")

@@ -144,7 +144,7 @@ fn is_public_first(path: &str) -> bool {
 }
 
 fn is_utc(zone: &str) -> bool {
-    let zone = zone.trim_matches('\'').to_lowercase();
+    let zone = zone.trim_matches(['\'', '"']).to_lowercase();
     ["utc", "gmt", "etc/utc", "etc/gmt", "zulu", "z", "0", "+00", "+00:00", "greenwich", "uct"]
         .contains(&zone.as_str())
 }
@@ -193,7 +193,7 @@ mod tests {
         ] {
             assert!(own.set(name, value).is_err(), "{name}");
         }
-        for (name, value) in [("search_path", "\"$user\", public, lake"), ("timezone", "UTC")] {
+        for (name, value) in [("search_path", "\"$user\", public, lake"), ("timezone", "\"Etc/UTC\"")] {
             own.set(name, value).unwrap();
         }
         own.set("application_name", "psql").unwrap();

@@ -166,16 +166,21 @@ fn exported(folder: &Path) -> Vec<(String, String, i64, bool)> {
     out
 }
 
-#[test]
-fn a_finding_that_changes_goes_out_again_as_an_update() {
-    let scratch = scratch(0, "");
-    let out = scratch.path("out");
+/// Adds a destination of files for findings.
+fn exports(scratch: &Scratch, out: &Path) {
     let settings = std::fs::read_to_string(scratch.path("agentrail.toml")).unwrap();
     let destination = format!(
         "[[export.destinations]]\nname = \"soc\"\nkind = \"file\"\nurl = \"{}\"\nwhat = [\"findings\"]\nshape = \"plain\"\n",
         out.display()
     );
     scratch.file("agentrail.toml", settings + &destination);
+}
+
+#[test]
+fn a_finding_that_changes_goes_out_again_as_an_update() {
+    let scratch = scratch(0, "");
+    let out = scratch.path("out");
+    exports(&scratch, &out);
     let events = [event(1, "2026-03-05T10:05:00"), event(2, "2026-03-05T12:00:00")].join("\n");
     ingest(&scratch, &scratch.file("events.ndjson", events));
     ok(&scratch, &["export", "run", "--once"]);
@@ -188,6 +193,33 @@ fn a_finding_that_changes_goes_out_again_as_an_update() {
     ok(&scratch, &["export", "run", "--once"]);
     let all = [sent("1", "open", 0), sent("1", "withdrawn", 1), sent("2", "open", 0), sent("2", "open", 1)];
     assert_eq!(exported(&out), all);
+}
+
+#[test]
+fn a_finding_that_an_earlier_one_suppresses_later_goes_out_as_that() {
+    let scratch = scratch(24, "");
+    let out = scratch.path("out");
+    exports(&scratch, &out);
+    let sent = |event: &str, status: &str, revision: i64, is_update: bool| {
+        (event.to_owned(), status.to_owned(), revision, is_update)
+    };
+    let arrives = |n: u32, at: &str| {
+        ingest(&scratch, &scratch.file(&format!("{n}.ndjson"), event(n, at)));
+        ok(&scratch, &["export", "run", "--once"]);
+    };
+    arrives(2, "2026-03-05T12:00:00");
+    // Suppressed from the first, it is not told.
+    arrives(3, "2026-03-06T09:00:00");
+    assert_eq!(exported(&out), [sent("2", "open", 0, false)]);
+    arrives(1, "2026-03-05T10:05:00");
+    let all = [sent("1", "open", 0, false), sent("2", "open", 0, false), sent("2", "suppressed", 1, true)];
+    assert_eq!(exported(&out), all);
+    assert_eq!(findings(&scratch), [stands(1, "open", 0)]);
+    // A day before, it takes the place of the first, and the second is open again.
+    arrives(4, "2026-03-04T10:30:00");
+    let now: Vec<_> = exported(&out).into_iter().filter(|row| !all.contains(row)).collect();
+    let more = [sent("1", "suppressed", 1, true), sent("2", "open", 2, true), sent("4", "open", 0, false)];
+    assert_eq!(now, more);
 }
 
 #[test]
