@@ -37,6 +37,7 @@ pub use catalogue::{Catalogue, Param, Query, parse};
 pub use detection::{Detection, FOUND, SEVERITIES, columns_fault, value_of};
 pub use literal::quoted;
 pub use made::Shortage;
+pub use moments::with_seconds;
 pub use render::{Told, how_sure, render, story};
 pub use scope::Scope;
 pub use session::{Answer, Limits, Place, Prepared, Session, Share};

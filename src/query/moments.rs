@@ -42,11 +42,16 @@ fn is_timestamp(kind: &DataType) -> bool {
 /// Gives a text of a day, an hour and a minute its seconds. Returns whether it was one.
 fn whole(expr: &mut Expr) -> bool {
     let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = expr else { return false };
-    match seconds_at(text) {
-        Some(at) => text.insert_str(at, ":00"),
-        None => return false,
-    }
-    true
+    let own = with_seconds(text);
+    let is_one = own.is_some();
+    *text = own.unwrap_or_else(|| std::mem::take(text));
+    is_one
+}
+
+/// A text of a day, an hour and a minute with seconds; `None` for any other.
+pub fn with_seconds(text: &str) -> Option<String> {
+    let (time, zone) = text.split_at(seconds_at(text)?);
+    Some(format!("{time}:00{zone}"))
 }
 
 /// Where the seconds of a text are missing: behind `YYYY-MM-DD HH:MM`, at its end or before a zone.

@@ -3,6 +3,7 @@
 Arguments: port, name, password. Prints one line for each thing that was seen to work.
 """
 import datetime
+import decimal
 import sys
 import threading
 import time
@@ -70,6 +71,13 @@ for cursor in (own.cursor(), own.cursor(binary=True)):
     saw("guids", told == (True, 0))
 saw("a text that looks like a list", own.execute("select %s", ('{"a": 1}',)).fetchone() == ('{"a": 1}',))
 saw("lists", own.execute("select %s::text[], %s::int[]", (["a", 'b"c,d'], [1, 2])).fetchone() == (["a", 'b"c,d'], [1, 2]))
+exact = own.execute("select event_id from actions limit 1").fetchone()[0]
+found = own.execute("select count(*) from actions where event_id = any(%s) or event_id = any(%t)", ([uuid.UUID(exact)], [uuid.UUID(exact)])).fetchone()
+saw("lists of guids", found == (1,))
+odd = ["", "NULL", None, " a ", 'b"c,{d}']
+saw("odd lists", own.execute("select %t::text[]", (odd,)).fetchone()[0] == odd)
+saw("a time without seconds", own.execute("select count(*) > 0 from actions where occurred > %s", ("2026-01-01 10:00",)).fetchone() == (True,))
+saw("a numeric", own.execute("select count(*) from actions where agent_id = %s", (decimal.Decimal("200000.5"),)).fetchone() == (0,))
 saw("a parameter of a function", own.execute("select count(*) from trace(%s)", (ids[0],)).fetchone()[0] > 0)
 saw("a parameter of a limit", len(own.execute("select 1 from actions limit %s offset %s", (2, 1)).fetchall()) == 2)
 own.execute("prepare one (text) as select count(*) > 0 as some from actions where event_id = $1")

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use pgwire::error::{PgWireError, PgWireResult};
 
@@ -45,20 +46,29 @@ pub(super) fn put(text: &str) -> Cow<'_, str> {
 
 /// `'name'::regclass` as `to_regclass('name')`: as a subquery, which it would be otherwise, it is nothing in a join.
 fn named_classes(text: &str) -> Option<String> {
-    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    let (mut out, mut rest) = (String::new(), text);
-    while let Some(at) =
-        ["'::regclass", "'::pg_catalog.regclass"].iter().filter_map(|cast| rest.find(cast)).min()
-    {
-        let (before, behind) = rest.split_at(at);
-        let behind = &behind[behind.find("regclass")? + "regclass".len()..];
-        let start = before
-            .rfind(|c| !is_of_name(c))
-            .filter(|start| before[*start..].starts_with('\'') && start + 1 < before.len())?;
-        out.push_str(&format!("{}to_regclass({}')", &before[..start], &before[start..]));
-        rest = behind;
+    if !text.to_lowercase().contains("regclass") {
+        return None;
     }
-    (!out.is_empty()).then(|| out + rest)
+    let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize().ok()?;
+    let is_word = |token: Option<&Token>, own: &str| matches!(token, Some(Token::Word(word)) if word.value.eq_ignore_ascii_case(own));
+    let (mut at, mut is_changed) = (0, false);
+    while at < tokens.len() {
+        let cast = tokens[at + 1..].first() == Some(&Token::DoubleColon);
+        let schema = is_word(tokens.get(at + 2), "pg_catalog") && tokens.get(at + 3) == Some(&Token::Period);
+        let end = if schema { at + 4 } else { at + 2 };
+        let is_list = tokens.get(end + 1) == Some(&Token::LBracket);
+        if let Token::SingleQuotedString(name) = &tokens[at]
+            && cast
+            && is_word(tokens.get(end), "regclass")
+            && !is_list
+        {
+            let put = Token::make_word(&format!("to_regclass({})", quoted(name)), None);
+            tokens.splice(at..=end, [put]);
+            is_changed = true;
+        }
+        at += 1;
+    }
+    is_changed.then(|| tokens.iter().map(ToString::to_string).collect())
 }
 
 /// The statement in a form that the engine has, or why it cannot be.
@@ -427,7 +437,9 @@ mod tests {
         assert!(put("select 1 where a = any($1::uuid[])").contains("$1::TEXT[]"));
         let class = put("select 1 from t where a = 'pg_class'::regclass and b = 'c.d'::pg_catalog.regclass");
         assert!(class.contains("a = to_regclass('pg_class') AND b = to_regclass('c.d')"), "{class}");
-        assert!(put("select 'it''s no name'::regclass").contains("it''s no name"));
+        for same in ["select $$'a'::regclass$$", "select 'say ''a''::regclass'"] {
+            assert!(put(same).contains("::regclass"), "{}", put(same));
+        }
         assert!(put("select 1 from t where a similar to 'b%'").contains("SIMILAR TO: it is not offered"));
         assert!(put("select 1 from t tablesample system (1)").contains("TABLESAMPLE: it is not offered"));
     }

@@ -3,11 +3,9 @@
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use arrow_pg::datatypes::df::deserialize_parameters;
 use arrow_pg::datatypes::into_pg_type;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ParamValues;
 use futures::{Sink, SinkExt as _};
 use pgwire::api::copy::{CopyHandler, send_copy_out_response};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
@@ -31,6 +29,7 @@ use super::conversation::Conversation;
 use super::refused::error;
 use super::startup::SignIn;
 use super::statement::{Asked, lists_of_oids, parse, understand};
+use super::values::values;
 use crate::query::Place;
 use crate::serve::Gate;
 
@@ -140,6 +139,10 @@ impl QueryParser for Parser {
             return Err(error("42601", "failed to prepare: it is more than one statement"));
         }
         let Some(statement) = statements.pop() else { return Ok(None) };
+        if said.iter().flatten().any(|said| *said == Type::NUMERIC_ARRAY) {
+            let says = "failed to take a list of numeric: bind it as float8[] or bigint[]";
+            return Err(error("0A000", says));
+        }
         let oids = lists_of_oids(&statement);
         let asked = understand(statement)?;
         let mut parameters = Vec::new();
@@ -148,9 +151,11 @@ impl QueryParser for Parser {
             let prepared = conversation.prepare(statement).await?;
             let places = prepared.places(usize::from(u16::MAX)).map_err(super::refused::query)?;
             // What neither the client nor the statement tells is a text, as PostgreSQL has it.
-            let kind = |(n, place): (usize, Place)| match said.get(n).is_some_and(Option::is_some) {
-                true => place.kind,
-                false => Some(place.as_told()),
+            let kind = |(n, place): (usize, Place)| match said.get(n).and_then(Option::as_ref) {
+                // As the type that it is compared with it would be cut off.
+                Some(&Type::NUMERIC) => None,
+                Some(_) => place.kind,
+                None => Some(place.as_told()),
             };
             parameters = places.into_iter().enumerate().map(kind).collect();
         }
@@ -189,11 +194,7 @@ impl ExtendedQueryHandler for Handlers {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let stored = &portal.statement.statement;
-        let types: Vec<Option<&DataType>> = stored.parameters.iter().map(Option::as_ref).collect();
-        let values = match deserialize_parameters(portal, &types)? {
-            ParamValues::List(values) => values.into_iter().map(|value| value.value).collect(),
-            ParamValues::Map(_) => Vec::new(),
-        };
+        let values = values(portal, &stored.parameters)?;
         let conversation = self.conversation()?;
         conversation.answer(stored.asked.clone(), values, &portal.result_column_format).await
     }

@@ -153,12 +153,14 @@ pub(super) async fn add(
     let names = string_to_array(col("proargnames"), lit(" "), lit(ScalarValue::Utf8(None)));
     let procs = with(context, "pg_proc", &rows).await?;
     let classes = context.table(format!("{NAME}.pg_class")).await?;
+    let types = context.table(format!("{NAME}.pg_type")).await?;
     let schemas = context.table(format!("{NAME}.pg_namespace")).await?;
     let own = [
         ("pg_description", with(context, "pg_description", &comments).await?),
         ("pg_proc", procs.with_column("proargnames", names)?.with_column("proacl", may("X"))?),
         ("pg_class", classes.with_column("relacl", may("r"))?),
         ("pg_namespace", schemas.with_column("nspacl", may("U"))?),
+        ("pg_type", types.with_column("typacl", may("U"))?),
     ];
     let catalogue = context.catalog(DATABASE);
     let missing = || DataFusionError::Internal(format!("there is no {NAME}"));

@@ -22,6 +22,7 @@ mod socket;
 mod startup;
 mod statement;
 mod texts;
+mod values;
 mod variables;
 
 use std::sync::atomic::{AtomicI32, Ordering};

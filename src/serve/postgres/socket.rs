@@ -30,6 +30,8 @@ const SIGN_IN_TIME: Duration = Duration::from_secs(20);
 const MOST_MESSAGE: usize = 1 << 20;
 /// What a connection may have kept for it, as it was sent; parsed it takes some ten times as much.
 const MOST_KEPT: usize = 4 << 20;
+/// What is kept of the type of a parameter.
+const TYPE: usize = 32;
 
 type Socket = Framed<MaybeTls, PgWireMessageServerCodec<Stored>>;
 
@@ -42,7 +44,7 @@ pub(super) async fn converse(
     handlers: Arc<Handlers>,
 ) -> io::Result<()> {
     let Accepted { stream, stop, .. } = accepted;
-    let (mut kept, mut texts) = (Kept::default(), Texts::default());
+    let mut kept = Kept::default();
     let begin = async {
         let Some(mut socket) = negotiate_tls::<Stored>(stream, tls).await? else { return Ok(None) };
         while is_starting(&socket) {
@@ -69,8 +71,7 @@ pub(super) async fn converse(
                 return process_error(&mut socket, fatal("57P01", says), false).await;
             }
         };
-        let Some(mut message) = message else { return Ok(()) };
-        texts.put(&mut message);
+        let Some(message) = message else { return Ok(()) };
         if !answer(&mut socket, message, &handlers, &mut kept).await? {
             return Ok(());
         }
@@ -84,33 +85,44 @@ fn is_starting(socket: &Socket) -> bool {
 
 /// What a client has named, and how many bytes of it are kept for it.
 #[derive(Default)]
-struct Kept(HashMap<(u8, String), usize>);
+struct Kept {
+    bytes: HashMap<(u8, String), usize>,
+    texts: Texts,
+}
 
 impl Kept {
-    /// Takes note of a message that names something, or forgets it.
+    /// Takes note of a message that names something, or forgets it; of its values, those that are texts here
+    /// are put so.
+    fn take(&mut self, message: &mut PgWireFrontendMessage) -> PgWireResult<()> {
+        self.note(message)?;
+        self.texts.put(message);
+        Ok(())
+    }
+
     fn note(&mut self, message: &PgWireFrontendMessage) -> PgWireResult<()> {
         let named = |kind: u8, name: &Option<String>| (kind, name.clone().unwrap_or_default());
         let (name, bytes) = match message {
             PgWireFrontendMessage::Parse(parse) => {
-                (named(TARGET_TYPE_BYTE_STATEMENT, &parse.name), parse.query.len())
+                let types = parse.type_oids.len() * TYPE;
+                (named(TARGET_TYPE_BYTE_STATEMENT, &parse.name), parse.query.len() + types)
             }
             PgWireFrontendMessage::Bind(bind) => {
                 let bytes = bind.parameters.iter().flatten().map(bytes::Bytes::len).sum();
                 (named(TARGET_TYPE_BYTE_PORTAL, &bind.portal_name), bytes)
             }
             PgWireFrontendMessage::Close(close) => {
-                self.0.remove(&named(close.target_type, &close.name));
+                self.bytes.remove(&named(close.target_type, &close.name));
                 return Ok(());
             }
             _ => return Ok(()),
         };
-        let others: usize = self.0.iter().filter(|(own, _)| **own != name).map(|(_, bytes)| bytes).sum();
+        let others: usize = self.bytes.iter().filter(|(own, _)| **own != name).map(|(_, bytes)| bytes).sum();
         // A name takes room as well.
         let bytes = bytes + name.1.len() + 1024;
         if others + bytes > MOST_KEPT {
             return Err(error("53400", "failed to keep another prepared statement: close some first"));
         }
-        self.0.insert(name, bytes);
+        self.bytes.insert(name, bytes);
         Ok(())
     }
 }
@@ -118,7 +130,7 @@ impl Kept {
 /// Answers a message; whether the connection goes on.
 async fn answer(
     socket: &mut Socket,
-    message: PgWireFrontendMessage,
+    mut message: PgWireFrontendMessage,
     handlers: &Arc<Handlers>,
     kept: &mut Kept,
 ) -> io::Result<bool> {
@@ -129,7 +141,7 @@ async fn answer(
     };
     let noted = match socket.state() {
         PgWireConnectionState::AwaitingSync => Ok(()),
-        _ => kept.note(&message),
+        _ => kept.take(&mut message),
     };
     let own = || handlers.clone();
     let cancels = handlers.connections.clone();

@@ -36,6 +36,28 @@ impl Kind {
         if self == Kind::Guids { Type::TEXT_ARRAY } else { Type::TEXT }
     }
 
+    /// A value in text form as it is written here; `None` if it is none of this kind.
+    fn written(self, value: &Bytes) -> Option<Bytes> {
+        let text = std::str::from_utf8(value).ok()?;
+        match self {
+            Kind::Guid => Some(Bytes::from(plain(text)?)),
+            Kind::Guids => {
+                let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+                let one = |item: &str| {
+                    let item = item.trim().trim_matches('"');
+                    if item.eq_ignore_ascii_case("null") { Some("NULL".to_owned()) } else { plain(item) }
+                };
+                let items = if inner.trim().is_empty() {
+                    Some(Vec::new())
+                } else {
+                    inner.split(',').map(one).collect()
+                };
+                Some(Bytes::from(format!("{{{}}}", items?.join(","))))
+            }
+            Kind::Json | Kind::Jsonb => None,
+        }
+    }
+
     /// A value in binary form as a text, or a list of texts, in binary form; `None` if it is none of this kind.
     fn text(self, value: &Bytes) -> Option<Bytes> {
         match self {
@@ -46,6 +68,13 @@ impl Kind {
             Kind::Jsonb => (value.first() == Some(&1)).then(|| value.slice(1..)),
         }
     }
+}
+
+/// A GUID as it is written here, whatever its case, hyphens and braces.
+fn plain(text: &str) -> Option<String> {
+    let digits: String = text.trim_matches(['{', '}']).chars().filter(|c| *c != '-').collect();
+    let is_one = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    Some(guid(u128::from_str_radix(&digits, 16).ok().filter(|_| is_one)?))
 }
 
 fn guid_of(bits: &[u8]) -> Option<String> {
@@ -102,8 +131,7 @@ impl Texts {
                     let code = if codes.len() == 1 { codes.first() } else { codes.get(*n) };
                     let is_binary = code.is_some_and(|code| *code == 1);
                     if let Some(Some(value)) = bind.parameters.get_mut(*n)
-                        && is_binary
-                        && let Some(text) = kind.text(value)
+                        && let Some(text) = if is_binary { kind.text(value) } else { kind.written(value) }
                     {
                         // A text is the same bytes in both forms.
                         *value = text;
@@ -152,7 +180,13 @@ mod tests {
             assert_eq!(bound(&Type::UUID, codes, b"short"), told(b"short"));
         }
         for codes in [&[][..], &[0], &[1, 0]] {
-            assert_eq!(bound(&Type::UUID, codes, TEXT.as_bytes()), told(TEXT.as_bytes()));
+            for text in [TEXT, &TEXT.to_uppercase(), &TEXT.replace('-', ""), &format!("{{{TEXT}}}")] {
+                assert_eq!(bound(&Type::UUID, codes, text.as_bytes()), told(TEXT.as_bytes()), "{text}");
+            }
+            assert_eq!(bound(&Type::UUID, codes, b"none"), told(b"none"));
+            let list = format!("{{{},NULL,\"{TEXT}\"}}", TEXT.to_uppercase());
+            let expected = format!("{{{TEXT},NULL,{TEXT}}}");
+            assert_eq!(bound(&Type::UUID_ARRAY, codes, list.as_bytes()).1, expected.as_bytes());
         }
         assert_eq!(bound(&Type::JSON, &[1], b"{}"), told(b"{}"));
         assert_eq!(bound(&Type::JSONB, &[1], b"\x01{}"), told(b"{}"));

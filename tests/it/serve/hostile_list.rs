@@ -327,6 +327,7 @@ pub fn endless() -> Vec<Case> {
             "with recursive r as (select 1 as n union all select n + 1 from r, generate_series(1, 10)) select count(*) from r",
             "select count(*) from generate_series(1, 1000000000) a, generate_series(1, 1000000) b",
             "select count(*) from generate_series(1, 9223372036854775807)",
+            "select count(*) from generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) where a.v + b.w < 0",
             "select count(*) from generate_series(1, 9223372036854775807) where repeat('a', 5000) ~ '(a*)*b'",
             "select max(levenshtein(repeat('a', 10000), repeat('b', 9990) || value)) from generate_series(1, 100000)",
             "select arrow_cast(null, 'FixedSizeList(2000000000, Int64)')",

@@ -80,7 +80,7 @@ async fn psql_asks_and_looks_around() {
         "\\d+ agents_now",
         "\\df",
         "\\df+ trace",
-        "\\dT",
+        "\\dT+",
         "\\du",
         "\\l",
         "\\dn+",
@@ -185,6 +185,6 @@ async fn psycopg_and_sqlalchemy_work_and_tools_find_what_they_look_up() {
     command.args([script, &door.port.to_string(), "ada", "password of ada"]);
     let out = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(out.status.success(), "{}\n{}", text(&out.stdout), text(&out.stderr));
-    assert_eq!(text(&out.stdout).lines().count(), 47, "{}", text(&out.stdout));
+    assert_eq!(text(&out.stdout).lines().count(), 51, "{}", text(&out.stdout));
     assert!(door.scratch.lake().exists());
 }
