@@ -370,6 +370,16 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_that_can_fail_is_left_to_those_who_see_the_row() {
+        use TableProviderFilterPushDown::{Inexact, Unsupported};
+        let scope = Scope { organizations: vec!["contoso".to_owned()], ..Scope::default() };
+        let number = datafusion::logical_expr::cast(col("details"), DataType::Int64).gt(lit(0_i64));
+        let filters = [col("seq").gt(lit(0_i64)), number.clone(), col("seq").gt(lit(0_i64)).and(number)];
+        let taken = scoped(scope).supports_filters_pushdown(&filters.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(taken, [Inexact, Unsupported, Unsupported]);
+    }
+
+    #[test]
     fn the_optimizer_sees_no_more_than_a_leaf() {
         let context = SessionContext::new();
         let scope = Scope { organizations: vec!["contoso".to_owned()], ..Scope::default() };
