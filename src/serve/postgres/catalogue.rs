@@ -26,7 +26,7 @@ use crate::serve::Person;
 use crate::serve::described::{DATABASE, Described, VIEWS};
 
 /// The schemas that hold what there is to ask for.
-const OWN: [&str; 2] = [VIEWS, "lake"];
+const OWN: [&str; 2] = [VIEWS, information::LAKE];
 
 /// Functions that have nothing to say here.
 const NOTHING: [&str; 7] = [
@@ -174,19 +174,20 @@ fn constant(name: &str, value: &str) -> ScalarUDF {
     create_udf(name, vec![], DataType::Utf8, Volatility::Stable, answer)
 }
 
-/// A function of one argument that gives a text; clients add flags to some.
+/// Any arguments, or none.
+fn of_anything() -> Signature {
+    Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Stable)
+}
+
+/// A function that gives a text, whatever its arguments; clients add flags to some.
 fn any(name: &str, answer: ScalarFunctionImplementation) -> ScalarUDF {
-    let signature =
-        Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Stable);
-    SimpleScalarUDF::new_with_signature(name, signature, DataType::Utf8, answer).into()
+    SimpleScalarUDF::new_with_signature(name, of_anything(), DataType::Utf8, answer).into()
 }
 
 /// A function that says one thing of anything.
 fn truth(name: &str, is_so: bool) -> ScalarUDF {
     let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Boolean(Some(is_so))));
-    let signature =
-        Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Stable);
-    SimpleScalarUDF::new_with_signature(name, signature, DataType::Boolean, Arc::new(answer)).into()
+    SimpleScalarUDF::new_with_signature(name, of_anything(), DataType::Boolean, Arc::new(answer)).into()
 }
 
 /// A function that has nothing to say.

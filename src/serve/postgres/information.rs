@@ -20,7 +20,7 @@ use crate::serve::described::{DATABASE, Described, VIEWS};
 
 pub(super) const NAME: &str = "information_schema";
 /// The schema of the tables behind the views.
-const LAKE: &str = "lake";
+pub(super) const LAKE: &str = "lake";
 
 /// Its tables with their columns; those with a `#` are numbers. What is not listed below has no rows here.
 const TABLES: [(&str, &str); 12] = [

@@ -14,6 +14,7 @@ use datafusion::error::DataFusionError;
 use datafusion::functions_nested::expr_fn::{make_array, string_to_array};
 use datafusion::prelude::{DataFrame, Expr, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
+use pgwire::api::Type;
 
 use super::information::{Row, row};
 use crate::query::{Catalogue, QueryError, Session};
@@ -86,7 +87,7 @@ impl Function {
         let texts = |each: &dyn Fn(&(String, String)) -> String| -> String {
             self.params.iter().map(each).collect::<Vec<_>>().join(" ")
         };
-        let is_table = self.returns == "TABLE";
+        let (is_table, text) = (self.returns == "TABLE", oid_of("text"));
         let mut own = row([
             ("proname", self.name.as_str()),
             ("pronamespace", schema),
@@ -101,30 +102,31 @@ impl Function {
             ("provolatile", "s"),
             ("proparallel", "s"),
             ("pronargdefaults", "0"),
-            ("provariadic", if self.is_variadic { "25" } else { "0" }),
+            ("provariadic", if self.is_variadic { &text } else { "0" }),
             ("prorows", if is_table { "1000" } else { "0" }),
             ("proretset", if is_table { "true" } else { "false" }),
-            ("prorettype", oid_of(self.returns)),
+            ("prorettype", &oid_of(self.returns)),
             ("prosrc", self.name.as_str()),
         ]);
         own.insert("oid", oid.to_string());
         own.insert("pronargs", self.params.len().to_string());
-        own.insert("proargtypes", texts(&|(_, kind)| oid_of(kind).to_owned()));
+        own.insert("proargtypes", texts(&|(_, kind)| oid_of(kind)));
         own.insert("proargnames", texts(&|(name, _)| name.clone()));
         own
     }
 }
 
-/// The number that PostgreSQL has for a type of a parameter (`pg_type.dat`).
-fn oid_of(kind: &str) -> &'static str {
-    match kind {
-        "boolean" => "16",
-        "bigint" => "20",
-        "timestamp" => "1184",
-        "text[]" => "1009",
-        "TABLE" => "2249",
-        _ => "25",
-    }
+/// The number that PostgreSQL has for a type of a parameter.
+fn oid_of(kind: &str) -> String {
+    let kind = match kind {
+        "boolean" => Type::BOOL,
+        "bigint" => Type::INT8,
+        "timestamp" => Type::TIMESTAMPTZ,
+        "text[]" => Type::TEXT_ARRAY,
+        "TABLE" => Type::RECORD,
+        _ => Type::TEXT,
+    };
+    kind.oid().to_string()
 }
 
 /// Lays these over the tables of a session's pg_catalog.
