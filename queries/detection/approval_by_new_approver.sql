@@ -10,7 +10,7 @@
 --! tables = []
 --! window_hours = 720
 --! suppress_hours = 0
---! reads = ["actions", "events"]
+--! reads = ["actions", "heard"]
 --! params = [
 --!   { name = "days", type = "bigint", doc = "Days without an approval that make it new", default = "30" },
 --! ]
@@ -23,8 +23,6 @@ with done as (
     and occurred >= $from - cast(concat($days, ' days') as interval) and occurred < $until
 ), before as (
   select *, lag(occurred) over (partition by org, actor, thing order by occurred, event_id) as last from done
-), heard as (
-  select coalesce(organization_id, organization) as org, min(occurred) as since from lake.events where occurred < $until group by 1
 ), new as (
   select b.*, case when h.since > b.occurred - cast(concat($days, ' days') as interval)
     then concat('; the records here reach back only ', cast(date_part('day', b.occurred - h.since) as bigint), ' days') end as short

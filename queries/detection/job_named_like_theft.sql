@@ -10,7 +10,7 @@
 --! tables = ["jobs"]
 --! window_hours = 0
 --! suppress_hours = 24
---! reads = ["jobs"]
+--! reads = ["jobs_received"]
 --! params = [
 --!   { name = "words", type = "text", doc = "Words of names, separated by commas", default = "dump, exfil, exfiltrate, steal, mimikatz, nordstream, harvest, pwn" },
 --!   { name = "allowed", type = "text", doc = "Names of jobs that may, separated by commas", default = "" },
@@ -20,7 +20,6 @@ select
   received as occurred, organization_id, organization, project_id, cast(null as varchar) as event_id, array_remove(make_array(''), '') as events, agent_id, agent_name,
   cast(null as varchar) as severity,
   concat('the job ', name, ' of run ', run_name, ' (', run_kind, ':', run_id, ') ran on the agent ', agent_name, ' (', agent_id, ')') as says
-from jobs
+from jobs_received($from, $until)
 where regexp_like(regexp_replace(name, '([a-z0-9])([A-Z])', '\1_\2', 'g'), concat('(^|[^a-z])(', regexp_replace(trim($words), '\s*,\s*', '|', 'g'), ')s?([^a-z]|$)'), 'i')
   and not array_has(string_to_array(lower(replace($allowed, ' ', '')), ','), lower(replace(name, ' ', '')))
-  and received >= $from and received < $until

@@ -10,7 +10,7 @@
 --! tables = []
 --! window_hours = 336
 --! suppress_hours = 0
---! reads = ["actions", "events"]
+--! reads = ["actions", "heard"]
 --! params = [
 --!   { name = "days", type = "bigint", doc = "Days without such a change that make it new", default = "14" },
 --! ]
@@ -30,8 +30,6 @@ with done as (
     union all
     select null, occurred, null, null, org, null, null, null, actor, null, thing, null, null, null from known
   )
-), heard as (
-  select coalesce(organization_id, organization) as org, min(occurred) as since from lake.events where occurred < $until group by 1
 ), new as (
   select b.*, case when h.since > b.occurred - cast(concat($days, ' days') as interval)
     then concat('; the records here reach back only ', cast(date_part('day', b.occurred - h.since) as bigint), ' days') end as short

@@ -4,8 +4,9 @@ with newest as (
   select *
   from (
     select *, row_number() over (
-      partition by coalesce(organization_id, organization),
-        coalesce(cast(request_id as varchar), concat(cast(run_id as varchar), '/', job_id, '/', coalesce(cast(attempt as varchar), '')), key)
+      -- By the request as a column of its own: what asks for one request sorts no other.
+      partition by coalesce(organization_id, organization), request_id,
+        case when request_id is null then coalesce(cast(run_id as varchar) || '/' || job_id || '/' || coalesce(cast(attempt as varchar), ''), key) end
       order by finished is null, received is null, assigned is null, observed desc
     ) as nth
     from lake.jobs
@@ -15,13 +16,13 @@ with newest as (
 told as (
   select max(organization) as organization, max(organization_id) as organization_id, run_id, job_id, max(name) as name,
     case when count(distinct attempt) = 1 then max(attempt) end as attempt
-  from newest
+  from lake.jobs
   where request_id is null and run_id is not null and job_id is not null
   group by coalesce(organization, organization_id), run_id, job_id
 ),
 requested as (
   select distinct organization, organization_id, run_id, job_id
-  from newest
+  from lake.jobs
   where request_id is not null and run_id is not null and job_id is not null
 )
 select

@@ -166,7 +166,11 @@ impl Around<'_> {
     }
 
     async fn job(&self) -> Result<Json, QueryError> {
-        let mut job = self.first("select * from jobs", &["request_id"]).await?;
+        // Of its run alone, where that is known: of all jobs there are too many to look through.
+        let mut job = match self.value("run_id").is_null() {
+            true => self.first("select * from jobs", &["request_id"]).await?,
+            false => self.first("select * from jobs_of_run($run_id)", &["run_id", "request_id"]).await?,
+        };
         let Some(id) = job.get("project_id").and_then(Json::as_str).map(str::to_owned) else {
             return Ok(job);
         };
@@ -190,7 +194,8 @@ impl Around<'_> {
         if !run.is_null() {
             return Ok(run);
         }
-        let of_jobs = "select run_id, run_kind, run_name as name, pipeline_id, pipeline_name from jobs";
+        let of_jobs =
+            "select run_id, run_kind, run_name as name, pipeline_id, pipeline_name from jobs_of_run($run_id)";
         self.first(of_jobs, &RUN).await
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::QueryError;
+use super::narrowed::narrowed;
 
 /// A query with what its header says of it.
 #[derive(Debug, Clone)]
@@ -38,6 +39,9 @@ pub struct Param {
 struct Header {
     title: String,
     reads: Vec<String>,
+    /// The view that this is, over parts of its tables.
+    #[serde(default)]
+    narrows: Option<String>,
     #[serde(default)]
     params: Vec<Param>,
     #[serde(default)]
@@ -58,11 +62,12 @@ impl Catalogue {
     /// The queries that are part of the program; a test reads each of them.
     pub fn embedded() -> &'static Catalogue {
         static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
-            let read = |sources: &[(&str, &str)]| -> Vec<Query> {
-                let one = |(name, text): &(&str, &str)| {
-                    parse(name, text).unwrap_or_else(|e| unreachable!("embedded: {e}"))
-                };
-                sources.iter().map(one).collect()
+            let read = |sources: &[(&str, &str)]| {
+                let mut all = Vec::new();
+                for (name, text) in sources {
+                    all.push(parse_among(&all, name, text).unwrap_or_else(|e| unreachable!("embedded: {e}")));
+                }
+                all
             };
             Catalogue { views: read(VIEWS), reports: read(REPORTS), shapes: read(SHAPES) }
         });
@@ -101,7 +106,19 @@ impl Catalogue {
 /// # Errors
 /// When its header is not what a header may be.
 pub fn parse(name: &str, text: &str) -> Result<Query, QueryError> {
-    let (header, sql): (Header, String) = parts(name, text)?;
+    parse_among(&[], name, text)
+}
+
+/// Reads the text of a query file that may narrow one of these.
+fn parse_among(before: &[Query], name: &str, text: &str) -> Result<Query, QueryError> {
+    let (header, mut sql): (Header, String) = parts(name, text)?;
+    if let Some(view) = &header.narrows {
+        let base = before.iter().find(|query| query.name == *view);
+        sql = base
+            .ok_or_else(|| format!("there is no view `{view}` before it"))
+            .and_then(|base| narrowed(&sql, view, &base.sql))
+            .map_err(|says| QueryError::Catalogue { name: name.to_owned(), says })?;
+    }
     Ok(Query {
         name: name.to_owned(),
         title: header.title,
@@ -135,8 +152,8 @@ macro_rules! embed {
 
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
-    "actions", "jobs", "runs", "pools", "agents", "removals", "agents_now", "busy", "identities", "bindings", "known_as", "grants",
-    "reach", "bears", "signins", "every_finding", "findings", "coverage", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
+    "actions", "jobs", "jobs_received", "jobs_of_run", "runs", "pools", "agents", "removals", "agents_now", "busy", "identities", "bindings", "known_as", "grants",
+    "reach", "bears", "signins", "every_finding", "findings", "coverage", "heard", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 
 const REPORTS: &[(&str, &str)] = embed!("report":

@@ -37,6 +37,8 @@ pub struct Detection {
     pub window_hours: u32,
     /// After a finding so long no other about the same subject.
     pub suppress_hours: u32,
+    /// Views and tables it reads.
+    pub reads: Vec<String>,
     pub params: Vec<(String, Param)>,
     pub sql: String,
 }
@@ -56,9 +58,7 @@ struct Header {
     tables: Vec<String>,
     window_hours: u32,
     suppress_hours: u32,
-    /// The views and tables it reads; the statement itself says the same.
-    #[serde(rename = "reads")]
-    _reads: Vec<String>,
+    reads: Vec<String>,
     #[serde(default)]
     params: Vec<Param>,
 }
@@ -126,6 +126,7 @@ impl Detection {
             tables: header.tables,
             window_hours: header.window_hours,
             suppress_hours: header.suppress_hours,
+            reads: header.reads,
             params: by_name(header.params),
             sql,
         };

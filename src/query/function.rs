@@ -12,7 +12,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Cast, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 use futures::FutureExt as _;
 
 use super::catalogue::Query;
+use super::moments::with_seconds;
 use super::views::Planner;
 use crate::decode::member;
 
@@ -162,6 +163,9 @@ impl TableFunctionImpl for Function {
                     let field = Field::new(id, kind(&param.kind), true);
                     Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(Arc::new(field))))
                 }
+                (None, None) if is_made_of_values(expr)? => {
+                    Expr::Cast(Cast::new(Box::new(expr.clone()), kind(&param.kind)))
+                }
                 (None, None) => return plan_err!("the argument `{name}` of {own} must be a constant"),
             };
             values.insert(format!("${name}"), value);
@@ -203,6 +207,18 @@ fn open(expr: &Expr) -> Option<&str> {
     }
 }
 
+/// Whether it comes to one value once the parameters of the statement have theirs.
+fn is_made_of_values(expr: &Expr) -> Result<bool> {
+    let is_known = |part: &Expr| match part {
+        Expr::Literal(..) | Expr::Placeholder(_) | Expr::BinaryExpr(_) | Expr::Cast(_) | Expr::TryCast(_) => {
+            true
+        }
+        Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Volatile,
+        _ => false,
+    };
+    Ok(!expr.exists(|part| Ok(!is_known(part)))?)
+}
+
 fn constant(expr: &Expr) -> Option<ScalarValue> {
     match expr {
         Expr::Literal(value, _) => Some(value.clone()),
@@ -214,7 +230,11 @@ fn constant(expr: &Expr) -> Option<ScalarValue> {
 
 /// A value in the type of a parameter: text, bigint or timestamp.
 pub(super) fn typed(value: &ScalarValue, kind: &str) -> Result<ScalarValue> {
-    value.cast_to(&self::kind(kind))
+    let with_seconds = match value {
+        ScalarValue::Utf8(Some(text)) if kind == "timestamp" => with_seconds(text),
+        _ => None,
+    };
+    with_seconds.map(ScalarValue::from).as_ref().unwrap_or(value).cast_to(&self::kind(kind))
 }
 
 fn kind(name: &str) -> DataType {
@@ -228,6 +248,14 @@ fn kind(name: &str) -> DataType {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_may_lack_its_seconds() {
+        let moment = |text: &str| typed(&ScalarValue::from(text), "timestamp").unwrap();
+        assert_eq!(moment("2026-03-05 10:00"), moment("2026-03-05T10:00:00Z"));
+        assert!(typed(&ScalarValue::from("10:00"), "timestamp").is_err());
+        assert_eq!(typed(&ScalarValue::from("2026-03-05 10:00"), "text").unwrap(), "2026-03-05 10:00".into());
+    }
 
     #[test]
     fn a_network_holds_what_begins_like_it() {

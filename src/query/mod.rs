@@ -18,6 +18,7 @@ mod lists;
 mod literal;
 mod made;
 mod moments;
+mod narrowed;
 mod pool;
 mod pruning;
 mod render;

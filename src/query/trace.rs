@@ -61,7 +61,8 @@ impl Session {
         let id = asked.rsplit(';').next().unwrap_or(asked).trim().to_ascii_lowercase();
         let text = |t: &str| ScalarValue::Utf8(Some(t.to_owned()));
         for (kind, column) in [("event", "event_id"), ("correlation", "correlation_id")] {
-            trace.actions = self.actions(&format!("{column} = $id"), vec![("id", text(&id))], limit).await?;
+            let filter = format!("{column} = $id");
+            trace.actions = self.actions("actions", &filter, vec![("id", text(&id))], limit).await?;
             if !trace.actions.is_empty() {
                 trace.kind = kind;
                 return self.complete(trace).await;
@@ -70,7 +71,7 @@ impl Session {
         // What was done with a token, and what was done to it.
         let used = "authorization_id = $id or starts_with(action, 'Token.') \
             and lower(json_member(data, 'AuthorizationId')) = $id";
-        trace.actions = self.actions(used, vec![("id", text(&id))], limit).await?;
+        trace.actions = self.actions("actions", used, vec![("id", text(&id))], limit).await?;
         let token = "select * from identities where kind = 'pat' and id = $id";
         trace.tokens = self.rows(token, vec![("id", text(&id))]).await?;
         if !trace.is_empty() {
@@ -85,23 +86,21 @@ impl Session {
             _ => (None, id.as_str()),
         };
         if let Ok(run) = number.parse::<i64>() {
-            let only = run_kind.map_or_else(String::new, |k| format!(" and run_kind = '{k}'"));
-            let filter = format!("run_id = $run{only}");
+            let filter = run_kind.map_or_else(|| "true".to_owned(), |kind| format!("run_kind = '{kind}'"));
             let value = || vec![("run", ScalarValue::Int64(Some(run)))];
-            trace.actions = self.actions(&filter, value(), limit).await?;
-            trace.jobs = self
-                .rows(
-                    &format!("select * from jobs where {filter} order by queued desc limit {limit}"),
-                    value(),
-                )
-                .await?;
+            let of_run = format!("{filter} and run_id = $run");
+            let named = "trace(cast($run as varchar))";
+            trace.actions = self.actions(named, &of_run, value(), limit).await?;
+            let jobs =
+                format!("select * from jobs_of_run($run) where {filter} order by queued desc limit {limit}");
+            trace.jobs = self.rows(&jobs, value()).await?;
             if !trace.is_empty() {
                 trace.kind = "run";
                 return self.complete(trace).await;
             }
         }
         let name = || vec![("name", text(asked))];
-        trace.actions = self.actions("agent_name = $name", name(), limit).await?;
+        trace.actions = self.actions("trace($name)", "agent_name = $name", name(), limit).await?;
         trace.jobs = self
             .rows(
                 &format!("select * from jobs where agent_name = $name order by queued desc limit {limit}"),
@@ -133,12 +132,13 @@ impl Session {
 
     async fn actions(
         &self,
+        among: &str,
         filter: &str,
         values: Vec<(&str, ScalarValue)>,
         limit: usize,
     ) -> Result<Vec<Object>, QueryError> {
         self.rows(
-            &format!("select * from actions where {filter} order by occurred desc limit {limit}"),
+            &format!("select * from {among} where {filter} order by occurred desc limit {limit}"),
             values,
         )
         .await

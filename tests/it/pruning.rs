@@ -60,3 +60,59 @@ fn a_question_reads_only_what_can_match() {
     let joined = scratch.ok(&["sql", "--format", "json", "explain select grade from actions"]);
     assert!(joined.contains("join_type=Right"), "{joined}");
 }
+
+/// What `one` has and `other` has not.
+fn lacking(scratch: &Scratch, one: &str, other: &str) -> i64 {
+    scratch
+        .count(&format!("select count(*) from (select * from ({one}) a except select * from ({other}) b) x"))
+}
+
+#[test]
+fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
+    let scratch = Scratch::new();
+    let out = scratch.path("out");
+    scratch.ok(&["simulate", "--days", "3", "--events-per-day", "200", "--out", out.to_str().unwrap()]);
+    for part in ["audit", "facts", "hooks"] {
+        scratch.ingest(&out.join(format!("{part}.ndjson")));
+    }
+    // Columns of lists cannot be compared as sets.
+    let action = "event_id, grade, executor, agent_name, run_id, run_kind, revision, array_length(evidence)";
+    let mut pairs = Vec::new();
+    let times = scratch.sql("select received from jobs where received is not null order by received");
+    let time = |n: usize| times[n]["received"].as_str().unwrap();
+    for (from, until) in [("2026-03-02", "2027-03-09"), (time(times.len() / 3), time(times.len() / 2))] {
+        pairs.push((
+            format!("select * from jobs_received('{from}', '{until}')"),
+            format!("select * from jobs where received >= '{from}' and received < '{until}'"),
+        ));
+    }
+    let runs = "select run_id from actions where run_id is not null and run_kind = 'build' group by 1 order by md5(cast(run_id as varchar)) limit 3";
+    let runs: Vec<i64> = scratch.sql(runs).iter().map(|row| row["run_id"].as_i64().unwrap()).collect();
+    for run in &runs {
+        pairs.push((
+            format!("select * from jobs_of_run({run})"),
+            format!("select * from jobs where run_id = {run}"),
+        ));
+        pairs.push((
+            format!("select {action} from trace('{run}')"),
+            format!("select {action} from actions where run_id = {run}"),
+        ));
+        pairs.push((
+            format!("select {action} from trace('BUILD:{run}')"),
+            format!("select {action} from actions where run_id = {run} and run_kind = 'build'"),
+        ));
+    }
+    let one = "select event_id, correlation_id, agent_name from actions where agent_name is not null and revision > 0 order by event_id limit 1";
+    let one = scratch.sql(one).remove(0);
+    for column in ["event_id", "correlation_id", "agent_name"] {
+        let value = one[column].as_str().unwrap();
+        pairs.push((
+            format!("select {action} from trace('{value}')"),
+            format!("select {action} from actions where {column} = '{value}'"),
+        ));
+    }
+    for (part, whole) in &pairs {
+        assert!(scratch.count(&format!("select count(*) from ({whole}) w")) > 0, "{whole}");
+        assert_eq!((lacking(&scratch, part, whole), lacking(&scratch, whole, part)), (0, 0), "{part}");
+    }
+}

@@ -33,6 +33,23 @@ const VERDICT: [&str; 12] = [
     "record_hash",
 ];
 
+/// Has the view `heard`, which reads the whole lake, answered once for all rules that are run in a session.
+pub(super) async fn lend_heard<'r>(session: &Session, mut rules: impl Iterator<Item = &'r Rule>) {
+    const HEARD: &str = "heard";
+    if !rules.any(|rule| rule.detection.reads.iter().any(|name| name == HEARD)) {
+        return;
+    }
+    let lent = async {
+        let answer = session.sql(&format!("select * from {HEARD}")).await?;
+        let schema = answer.schema.clone();
+        session.lend(HEARD, schema, answer.stream.try_collect().await?)
+    };
+    // The rules ask for themselves then, and tell why that failed.
+    if let Err(error) = lent.await {
+        tracing::debug!(%error, "the view is read anew by each detection");
+    }
+}
+
 /// What a rule finds whose `occurred` is in a span, each once.
 pub(super) async fn found(
     session: &Session,

@@ -23,7 +23,7 @@ use crate::query::{Object, Pinned, QueryError, Session, Share};
 use crate::schema::FileSet;
 use crate::store::{Lake, Lease, StoreError, Writer, arrow_schema};
 use judge::{Change, Status, judge, lost};
-use news::{Cursor, News, merged, pieces};
+use news::{Cursor, News, Pieces, merged};
 
 /// Why a detection did not run.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,13 @@ pub enum DetectError {
         "stay below {0} findings of one run; narrow the detection, or switch it off in [detections.rules]"
     )]
     TooMany(usize),
+}
+
+impl DetectError {
+    /// Whether less at once may do.
+    fn is_memory(&self) -> bool {
+        matches!(self, DetectError::Query(QueryError::Memory(_)))
+    }
 }
 
 /// What a detection may use.
@@ -127,15 +134,20 @@ impl Detector {
         let has_findings = files.iter().any(|set| set.table.name == "findings" && !set.files.is_empty());
         let has_other = due.iter().any(|rule| cursor.is_other(rule));
         let kept = if has_findings && has_other { news::kept(&session).await? } else { BTreeMap::new() };
-        let mut next = cursor.clone();
-        for rule in due {
-            if !self.is_alone() {
-                break;
-            }
+        let spans = |rule: &Rule| {
             let mut spans = news.spans(rule, &cursor);
             if let Some(own) = cursor.is_other(rule).then(|| kept.get(rule.name())).flatten() {
                 spans.extend(own.iter().map(|(first, last)| (*first, *last + Ticks(10))));
                 spans = merged(spans, Ticks(0));
+            }
+            spans
+        };
+        let due: Vec<(&Rule, Vec<_>)> = due.into_iter().map(|rule| (rule, spans(rule))).collect();
+        look::lend_heard(&session, due.iter().filter(|due| !due.1.is_empty()).map(|due| due.0)).await;
+        let mut next = cursor.clone();
+        for (rule, spans) in due {
+            if !self.is_alone() {
+                break;
             }
             let ran = self.run(rule, &session, &spans, &mut detected).await;
             match ran {
@@ -172,7 +184,9 @@ impl Detector {
         let mut detected = Detected::default();
         self.lake.refresh().await?;
         let session = self.session(self.lake.pin())?;
-        for rule in self.rules.clone() {
+        let rules = self.rules.clone();
+        look::lend_heard(&session, rules.iter()).await;
+        for rule in rules {
             match self.run(&rule, &session, &[(from, until)], &mut detected).await {
                 Ok(()) => {}
                 Err(DetectError::Store(e)) => return Err(e.into()),
@@ -191,17 +205,20 @@ impl Detector {
     ) -> Result<(Vec<Object>, BTreeMap<String, String>), DetectError> {
         self.lake.refresh().await?;
         let session = self.session(self.lake.pin())?;
+        look::lend_heard(&session, self.rules.iter()).await;
         let (mut rows, mut failed) = (Vec::new(), BTreeMap::new());
         for rule in &self.rules {
             let mut changes = Vec::new();
-            let looked = async {
-                for piece in pieces((from, until), rule.window()) {
-                    changes.extend(self.bounded(look::found(&session, rule, piece)).await?);
+            let mut pieces = Pieces::of(&[(from, until)], rule.window());
+            while let Some(piece) = pieces.next() {
+                match self.bounded(look::found(&session, rule, piece)).await {
+                    Ok(found) => changes.extend(found),
+                    Err(error) if error.is_memory() && pieces.halve(piece) => {}
+                    Err(error) => {
+                        failed.insert(rule.name().to_owned(), told(&error));
+                        break;
+                    }
                 }
-                Ok::<_, DetectError>(())
-            };
-            if let Err(error) = looked.await {
-                failed.insert(rule.name().to_owned(), told(&error));
             }
             let judged = judge(changes, Vec::new(), &Default::default(), rule.suppress());
             rows.extend(judged.into_iter().filter(|c| c.status == Status::Open).map(|change| {
@@ -222,9 +239,17 @@ impl Detector {
         detected: &mut Detected,
     ) -> Result<(), DetectError> {
         let since = Instant::now();
-        for piece in spans.iter().flat_map(|span| pieces(*span, rule.window())) {
-            let changes = self.bounded(self.changes(rule, session, piece)).await?;
-            self.keep(rule, changes, detected).await?;
+        let mut pieces = Pieces::of(spans, rule.window());
+        while let Some(piece) = pieces.next() {
+            match self.bounded(self.changes(rule, session, piece)).await {
+                Ok(changes) => self.keep(rule, changes, detected).await?,
+                // What it keeps does not depend on the pieces.
+                Err(error) if error.is_memory() && pieces.halve(piece) => {
+                    tracing::debug!(detection = rule.name(), error = told(&error), "run over half as much");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             detected.runs += 1;
         }
         if !spans.is_empty() {

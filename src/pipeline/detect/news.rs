@@ -177,18 +177,39 @@ pub(super) fn merged(mut moments: Vec<(Time, Time)>, window: Ticks) -> Vec<(Time
     out
 }
 
-/// A span in pieces, each of which is run by itself.
-pub(super) fn pieces((from, until): (Time, Time), window: Ticks) -> impl Iterator<Item = (Time, Time)> {
-    let length = Ticks::days(PIECE_DAYS).0.max(window.0.saturating_mul(4));
-    let mut next = from;
-    std::iter::from_fn(move || {
-        if next >= until {
-            return None;
+/// Spans in pieces, each of which is run by itself.
+pub(super) struct Pieces(Vec<(Time, Time)>);
+
+impl Pieces {
+    pub fn of(spans: &[(Time, Time)], window: Ticks) -> Pieces {
+        let length = Ticks::days(PIECE_DAYS).0.max(window.0.saturating_mul(4));
+        let mut all = Vec::new();
+        for &(mut from, until) in spans {
+            while from < until {
+                let end = until.min(from + Ticks(length));
+                all.push((from, end));
+                from = end;
+            }
         }
-        let start = next;
-        next = until.min(start + Ticks(length));
-        Some((start, next))
-    })
+        all.reverse();
+        Pieces(all)
+    }
+
+    /// The earliest that is left.
+    pub fn next(&mut self) -> Option<(Time, Time)> {
+        self.0.pop()
+    }
+
+    /// Takes a piece back in two halves; says whether it did, as it does not with what is no more than a day.
+    pub fn halve(&mut self, (from, until): (Time, Time)) -> bool {
+        let length = until.0 - from.0;
+        let is_long = length > Ticks::days(1).0;
+        if is_long {
+            let middle = from + Ticks(length / 2);
+            self.0.extend([(middle, until), (from, middle)]);
+        }
+        is_long
+    }
 }
 
 /// Whether a file of a table may hold rows known after a moment. Statistics may be a millisecond wide.
@@ -300,9 +321,25 @@ mod tests {
         assert!(many.iter().all(|(one, _)| spans.iter().any(|(from, until)| from <= one && one < until)));
         assert!(spans.iter().zip(&spans[1..]).all(|(one, next)| one.1 < next.0));
         let whole = (at(0), at(24 * 365));
-        let all: Vec<_> = pieces(whole, hour).collect();
-        assert!(all.len() == 4 && all[0].0 == whole.0 && all[3].1 == whole.1);
-        assert!(all.iter().zip(&all[1..]).all(|(one, next)| one.1 == next.0));
-        assert_eq!(pieces(whole, Ticks::days(100)).count(), 1);
+        let all = |spans: &[(Time, Time)], window| {
+            let mut pieces = Pieces::of(spans, window);
+            std::iter::from_fn(|| pieces.next()).collect::<Vec<_>>()
+        };
+        let quarters = all(&[whole, (at(0), at(1))], hour);
+        assert_eq!(
+            (quarters.len(), quarters[0].0, quarters[3].1, quarters[4]),
+            (5, whole.0, whole.1, (at(0), at(1)))
+        );
+        assert!(quarters[..4].iter().zip(&quarters[1..4]).all(|(one, next)| one.1 == next.0));
+        assert_eq!(all(&[whole], Ticks::days(100)), [whole]);
+        // What is too much is halved down to a day.
+        let mut pieces = Pieces::of(&[(at(0), at(96))], hour);
+        let mut ran = Vec::new();
+        while let Some(piece) = pieces.next() {
+            if !(piece.0 == at(0) && pieces.halve(piece)) {
+                ran.push(piece);
+            }
+        }
+        assert_eq!(ran, [(at(0), at(24)), (at(24), at(48)), (at(48), at(96))]);
     }
 }

@@ -185,6 +185,7 @@ impl Told<'_> {
             tables: Vec::new(),
             window_hours,
             suppress_hours,
+            reads: vec!["actions".to_owned()],
             params: Vec::new(),
             sql,
         }

@@ -173,6 +173,8 @@ pub fn escapes() -> Vec<Case> {
             "select count(*) from grants",
             "select count(*) from coverage",
             "select count(*) from actions_as_known(now())",
+            "select count(*) from jobs_received(timestamp '2000-01-01', now())",
+            "select count(*) from jobs_of_run(9000700)",
             "select count(*) from agent_at('contoso', 'linux-build-01', timestamp '2026-03-05T12:00:00Z')",
             "select count(*) from (select * from actions union all select * from actions) a",
             "with a as (select * from lake.events), b as (select * from a) select count(*) from b",

@@ -21,14 +21,14 @@ const RUN: &str = "
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, stage, name, result, agent_id, agent_name, pool_id, pool_name, received, finished,
       queued, attempt, request_id, record_hash
-    from jobs where run_kind = $kind and run_id = $run order by queued, received, stage, name, request_id";
+    from jobs_of_run($run) where run_kind = $kind order by queued, received, stage, name, request_id";
 const ACTIONS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, action, grade, agent_id, agent_name, actor_id, actor_name, details, event_id
     from actions where run_kind = $kind and run_id = $run order by occurred, event_id";
 const AGENTS: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, agent_name, max(pool_id) as pool_id, max(pool_name) as pool_name,
       count(*) as jobs, min(received) as first, max(finished) as last
-    from jobs where run_kind = $kind and run_id = $run and agent_name is not null group by 1, 2, 3 order by 3, 1, 2";
+    from jobs_of_run($run) where run_kind = $kind and agent_name is not null group by 1, 2, 3 order by 3, 1, 2";
 
 fn asks(kind: &str, run: i64) -> [Part; 4] {
     let own = |sql: &'static str| Ask::new(sql).text("kind", kind).int("run", run);

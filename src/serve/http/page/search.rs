@@ -35,7 +35,7 @@ const BY_TIME: &str = actions!(
 );
 const RUNS: &str = "
     select distinct coalesce(organization, organization_id) as organization, run_kind, run_id, run_name, pipeline_name
-    from jobs where run_id = $q
+    from jobs_of_run($q)
     union
     select distinct coalesce(organization, organization_id), run_kind, run_id, name, pipeline_name from runs where run_id = $q
     order by 1, 2, 3, 4, 5";
