@@ -157,16 +157,16 @@ impl TableFunctionImpl for Function {
         }
         let mut values = HashMap::with_capacity(names.len());
         for (expr, (name, param)) in args.exprs().iter().zip(params) {
-            let value = match (constant(expr), open(expr)) {
-                (Some(value), _) => Expr::Literal(typed(&value, &param.kind)?, None),
-                (None, Some(id)) => {
-                    let field = Field::new(id, kind(&param.kind), true);
-                    Expr::Placeholder(Placeholder::new_with_field(id.to_owned(), Some(Arc::new(field))))
+            let value = match (expr, constant(expr)) {
+                (_, Some(value)) => Expr::Literal(typed(&value, &param.kind)?, None),
+                (Expr::Placeholder(own), None) => {
+                    let field = Field::new(&own.id, kind(&param.kind), true);
+                    Expr::Placeholder(Placeholder::new_with_field(own.id.clone(), Some(Arc::new(field))))
                 }
-                (None, None) if is_made_of_values(expr)? => {
+                (_, None) if is_made_of_values(expr)? => {
                     Expr::Cast(Cast::new(Box::new(expr.clone()), kind(&param.kind)))
                 }
-                (None, None) => return plan_err!("the argument `{name}` of {own} must be a constant"),
+                (_, None) => return plan_err!("the argument `{name}` of {own} must be a constant"),
             };
             values.insert(format!("${name}"), value);
         }
@@ -195,16 +195,6 @@ fn filled(plan: LogicalPlan, values: &HashMap<String, Expr>) -> Result<LogicalPl
         plan.map_data(LogicalPlan::recompute_schema)
     };
     Ok(plan.transform_up_with_subqueries(step)?.data)
-}
-
-/// The name of a parameter of the statement, whose value is not there yet.
-fn open(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Placeholder(own) => Some(&own.id),
-        Expr::Cast(cast) => open(&cast.expr),
-        Expr::TryCast(cast) => open(&cast.expr),
-        _ => None,
-    }
 }
 
 /// Whether it comes to one value once the parameters of the statement have theirs.

@@ -374,9 +374,24 @@ mod tests {
         use TableProviderFilterPushDown::{Inexact, Unsupported};
         let scope = Scope { organizations: vec!["contoso".to_owned()], ..Scope::default() };
         let number = datafusion::logical_expr::cast(col("details"), DataType::Int64).gt(lit(0_i64));
-        let filters = [col("seq").gt(lit(0_i64)), number.clone(), col("seq").gt(lit(0_i64)).and(number)];
+        let truth = datafusion::logical_expr::cast(col("details"), DataType::Boolean);
+        let seen = col("seq").gt(lit(0_i64));
+        let filters = [seen.clone(), number.clone(), seen.and(number), truth];
         let taken = scoped(scope).supports_filters_pushdown(&filters.iter().collect::<Vec<_>>()).unwrap();
-        assert_eq!(taken, [Inexact, Unsupported, Unsupported]);
+        assert_eq!(taken, [Inexact, Unsupported, Unsupported, Unsupported]);
+    }
+
+    #[test]
+    fn no_filter_is_tried_on_what_is_masked() {
+        // Tried on what is there, `is null` would tell of each row whether it has a record.
+        let filters = [col("raw").is_null(), col(CUT.0).eq(lit("PAT")), col("seq").is_null()];
+        let taken = |masked| {
+            let table = scoped(Scope { masked, ..Scope::default() });
+            table.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>()).unwrap()
+        };
+        use TableProviderFilterPushDown::{Inexact, Unsupported};
+        assert_eq!(taken(true), [Unsupported, Unsupported, Inexact]);
+        assert_eq!(taken(false), [Inexact, Inexact, Inexact]);
     }
 
     #[test]

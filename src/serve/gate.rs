@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 
 use super::directory::Directory;
 use super::journal::{Entry, Journal};
+use super::queue::Queue;
 use super::users::Person;
 use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share, stopped_by};
@@ -36,6 +37,8 @@ pub struct Bounds {
     pub at_once: usize,
 }
 
+/// Queries of all that begin at once, for each thread that one person may use.
+const PER_THREAD: usize = 2;
 /// How long a query waits for those of the same person before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A query that does not end when it is told to is left to itself after this.
@@ -169,6 +172,7 @@ pub struct Gate {
     directory: Directory,
     desks: Mutex<HashMap<String, Desk>>,
     journal: Journal,
+    queue: Queue,
     watch: Watch,
 }
 
@@ -177,8 +181,9 @@ impl Gate {
     pub fn start(lake: Arc<Lake>, bounds: Bounds, directory: Directory) -> std::io::Result<Arc<Gate>> {
         let journal = Journal::start(lake.clone());
         let watch = Watch::start(bounds.memory_bytes);
+        let queue = Queue::new(PER_THREAD * bounds.threads);
         let desks = Mutex::default();
-        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, watch }))
+        Ok(Arc::new(Gate { lake, bounds, directory, desks, journal, queue, watch }))
     }
 
     pub fn directory(&self) -> &Directory {
@@ -273,6 +278,7 @@ impl Gate {
         let work = async move {
             let mut count = 0;
             let answered = async {
+                let _place = gate.queue.enter().await;
                 let session = gate.session(&person).await?;
                 let Answer { schema, mut stream } = ask(session).await?;
                 if send.send(Ok(Part::Columns(schema))).await.is_err() {
@@ -345,7 +351,7 @@ impl Gate {
         let mut entry = self.journal.entry(asker, text).await;
         let worked = async {
             let desk = self.desk(&asker.person)?;
-            self.value(asker, desk.slots, &desk.threads, work).await
+            self.value(asker, (desk.slots, true), &desk.threads, work).await
         };
         match worked.await {
             Ok(value) => {
@@ -365,7 +371,7 @@ impl Gate {
     {
         let planned = async {
             let desk = self.desk(&asker.person)?;
-            self.value(asker, desk.plans, &desk.threads, plan).await
+            self.value(asker, (desk.plans, false), &desk.threads, plan).await
         };
         match planned.await {
             Ok(value) => Ok(value),
@@ -373,10 +379,11 @@ impl Gate {
         }
     }
 
+    /// A value in one of these slots; in the line of all, or past it.
     async fn value<T, F, Fut>(
         self: &Arc<Gate>,
         asker: &Asker,
-        slots: Arc<Semaphore>,
+        (slots, is_in_line): (Arc<Semaphore>, bool),
         threads: &Threads,
         work: F,
     ) -> Result<T, Refusal>
@@ -393,7 +400,10 @@ impl Gate {
         let stop = asker.cancel.child_token();
         let _stops = stop.clone().drop_guard();
         let mut task = tokio::task::JoinSet::new();
-        let work = async move { Ok(work(gate.session(&person).await?).await?) };
+        let work = async move {
+            let _place = if is_in_line { Some(gate.queue.enter().await) } else { None };
+            Ok(work(gate.session(&person).await?).await?)
+        };
         task.spawn_on(
             stopped_by(stop, async move {
                 let ended = unbroken(work).await;

@@ -18,6 +18,7 @@ mod journal;
 pub mod oidc;
 pub mod postgres;
 mod proof;
+mod queue;
 mod scram;
 mod sessions;
 mod users;

@@ -270,6 +270,8 @@ pub fn functions() -> Vec<Case> {
             "select generate_series(timestamp '2000-01-01', timestamp '2200-01-01', interval '1 second')",
             "select array_repeat(1, 10000000000)",
             "select array_resize(make_array(1), 10000000000)",
+            "select array_repeat(1, 2)",
+            "select list_resize(make_array(1), 2)",
             "select levenshtein(repeat('a', 10000), repeat('b', 10000) || value) from generate_series(1, 10000)",
         ],
     )
