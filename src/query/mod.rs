@@ -12,6 +12,7 @@ mod around;
 mod bounded;
 mod catalogue;
 mod detection;
+mod firsts;
 mod function;
 mod joined;
 mod lists;

@@ -27,6 +27,7 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use super::bounded::bound;
 use super::catalogue::Catalogue;
+use super::firsts::Firsts;
 use super::function::{Function, InNetwork, JsonMember, typed};
 use super::joined::{Joined, Joins};
 use super::made::Shortage;
@@ -240,6 +241,7 @@ impl Session {
             .with_config(config)
             .with_runtime_env(share.runtime.clone())
             .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(Firsts))
             .with_physical_optimizer_rule(Arc::new(Stopping))
             .with_physical_optimizer_rule(Arc::new(Yielding));
         if is_asked {
