@@ -10,7 +10,7 @@
 --! tables = []
 --! window_hours = 720
 --! suppress_hours = 0
---! reads = ["actions", "jobs_received"]
+--! reads = ["actions", "jobs"]
 --! params = [
 --!   { name = "days", type = "bigint", doc = "Days without a use in the pool that make it new", default = "30" },
 --! ]
@@ -24,8 +24,8 @@ with uses as (
   -- The pools that the run had jobs in, or that of the one job it is known to be.
   select u.event_id, u.occurred, u.organization_id, u.organization, u.org, u.project_id, u.project, u.connection, u.name, u.agent_id, u.agent_name, u.run_id, j.pool_id, max(j.pool_name) as pool_name
   from uses u
-  -- Of a run that goes on for long, the jobs of a month before and after.
-  join jobs_received(cast($from as timestamp) - cast(concat($days + 30, ' days') as interval), cast($until as timestamp) + interval '30 days') j on coalesce(j.organization, j.organization_id) = u.org and j.run_id = u.run_id and j.run_kind = u.run_kind and coalesce(j.job_id = u.job_id, true)
+  -- In whatever state a job is, its pool is the same.
+  join lake.jobs j on coalesce(j.organization, j.organization_id) = u.org and j.run_id = u.run_id and j.run_kind = u.run_kind and coalesce(j.job_id = u.job_id, true)
   group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 ), before as (
   select *, lag(occurred) over (partition by org, connection, pool_id order by occurred, event_id) as last, lag(pool_id) ignore nulls over (partition by org, connection order by occurred, event_id) as pool_before

@@ -10,7 +10,7 @@
 --! tables = ["jobs"]
 --! window_hours = 720
 --! suppress_hours = 24
---! reads = ["jobs_received"]
+--! reads = ["jobs"]
 --! params = [
 --!   { name = "days", type = "bigint", doc = "Days without a run of the pipeline that make it new", default = "30" },
 --!   { name = "quiet", type = "bigint", doc = "Days that the pool must have been at work before", default = "7" },
@@ -18,11 +18,12 @@
 --! ]
 with ran as (
   select organization_id, organization, coalesce(organization, organization_id) as org, project_id, pool_id, pool_name, pipeline_id, pipeline_name, run_id, agent_id, agent_name, received, request_id, job_id
-  from jobs_received(cast($from as timestamp) - cast(concat($days, ' days') as interval), $until)
-  where pipeline_id is not null
+  -- Of a job in several states only the first row is new.
+  from lake.jobs
+  where pipeline_id is not null and received >= $from - cast(concat($days, ' days') as interval) and received < $until
     and not array_has(string_to_array(replace($allowed, ' ', ''), ','), cast(pool_id as varchar))
 ), before as (
-  select *, lag(received) over (partition by org, pool_id, project_id, pipeline_id order by received, request_id, job_id) as last, min(received) over (partition by org, pool_id) as first
+  select *, lag(received) over (partition by org, pool_id, project_id, pipeline_id order by received, request_id, job_id) as last, first_value(received) over (partition by org, pool_id order by received) as first
   from ran
 )
 select

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 
 use super::directory::Directory;
 use super::journal::{Entry, Journal};
-use super::queue::Queue;
+use super::queue::{Part as Line, Queue};
 use super::users::Person;
 use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share, stopped_by};
@@ -131,6 +131,8 @@ struct Desk {
     slots: Arc<Semaphore>,
     /// Of statements that are planned alone: a cursor that is open holds up none of them.
     plans: Arc<Semaphore>,
+    /// Its part of the places of all.
+    line: Line,
     threads: Arc<Threads>,
 }
 
@@ -223,6 +225,7 @@ impl Gate {
             share: share.heeding(self.watch.shortage()),
             slots: room(),
             plans: room(),
+            line: self.queue.part(),
             threads: Arc::new(threads),
         };
         desks.insert(person.key.clone(), desk.clone());
@@ -262,9 +265,9 @@ impl Gate {
         let mut entry = self.journal.entry(asker, text).await;
         let entered = async {
             let desk = self.desk(&asker.person)?;
-            Ok((self.slot(desk.slots).await?, desk.threads))
+            Ok((self.slot(desk.slots).await?, desk.line, desk.threads))
         };
-        let (permit, threads) = match entered.await {
+        let (permit, line, threads) = match entered.await {
             Ok(entered) => entered,
             Err(refusal) => return Err(entry.ended(refusal)),
         };
@@ -278,7 +281,7 @@ impl Gate {
         let work = async move {
             let mut count = 0;
             let answered = async {
-                let _place = gate.queue.enter().await;
+                let _place = gate.queue.enter(&line).await;
                 let session = gate.session(&person).await?;
                 let Answer { schema, mut stream } = ask(session).await?;
                 if send.send(Ok(Part::Columns(schema))).await.is_err() {
@@ -351,7 +354,7 @@ impl Gate {
         let mut entry = self.journal.entry(asker, text).await;
         let worked = async {
             let desk = self.desk(&asker.person)?;
-            self.value(asker, (desk.slots, true), &desk.threads, work).await
+            self.value(asker, (desk.slots, Some(desk.line)), &desk.threads, work).await
         };
         match worked.await {
             Ok(value) => {
@@ -371,7 +374,7 @@ impl Gate {
     {
         let planned = async {
             let desk = self.desk(&asker.person)?;
-            self.value(asker, (desk.plans, false), &desk.threads, plan).await
+            self.value(asker, (desk.plans, None), &desk.threads, plan).await
         };
         match planned.await {
             Ok(value) => Ok(value),
@@ -383,7 +386,7 @@ impl Gate {
     async fn value<T, F, Fut>(
         self: &Arc<Gate>,
         asker: &Asker,
-        (slots, is_in_line): (Arc<Semaphore>, bool),
+        (slots, line): (Arc<Semaphore>, Option<Line>),
         threads: &Threads,
         work: F,
     ) -> Result<T, Refusal>
@@ -401,7 +404,10 @@ impl Gate {
         let _stops = stop.clone().drop_guard();
         let mut task = tokio::task::JoinSet::new();
         let work = async move {
-            let _place = if is_in_line { Some(gate.queue.enter().await) } else { None };
+            let _place = match &line {
+                Some(line) => Some(gate.queue.enter(line).await),
+                None => None,
+            };
             Ok(work(gate.session(&person).await?).await?)
         };
         task.spawn_on(

@@ -10,14 +10,19 @@ use tokio::task::JoinSet;
 
 /// A question that takes longer leaves its place to the next and goes on: the endless ones of a few people do
 /// not hold up everybody else's.
-const HOLDS: Duration = Duration::from_secs(5);
+const HOLDS: Duration = Duration::from_secs(15);
 
-/// Places, taken first come, first served.
+/// Places, taken first come, first served; at most half of them by one person.
 pub(super) struct Queue {
     places: Arc<Semaphore>,
+    most_of_one: usize,
     holds: Duration,
     runtime: Handle,
 }
+
+/// A person's part of the places.
+#[derive(Clone)]
+pub(super) struct Part(Arc<Semaphore>);
 
 /// A place, given back when this is dropped, or before.
 pub(super) struct Place(#[expect(dead_code, reason = "it is held")] JoinSet<()>);
@@ -25,12 +30,20 @@ pub(super) struct Place(#[expect(dead_code, reason = "it is held")] JoinSet<()>)
 impl Queue {
     /// Must be called inside a runtime other than that of the questions, which may be busy.
     pub fn new(places: usize) -> Queue {
-        Queue { places: Arc::new(Semaphore::new(places.max(1))), holds: HOLDS, runtime: Handle::current() }
+        let most_of_one = places.div_ceil(2).max(1);
+        let places = Arc::new(Semaphore::new(places.max(1)));
+        Queue { places, most_of_one, holds: HOLDS, runtime: Handle::current() }
+    }
+
+    /// What one person may take of the places.
+    pub fn part(&self) -> Part {
+        Part(Arc::new(Semaphore::new(self.most_of_one)))
     }
 
     /// Waits for a place.
-    pub async fn enter(&self) -> Place {
-        let permit = self.places.clone().acquire_owned().await;
+    pub async fn enter(&self, part: &Part) -> Place {
+        let own = part.0.clone().acquire_owned().await;
+        let permit = (own, self.places.clone().acquire_owned().await);
         let holds = self.holds;
         let mut held = JoinSet::new();
         let wait = async move {
@@ -50,16 +63,19 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_given_back_and_an_endless_question_leaves_its_own() {
-        let queue = Queue::new(2);
-        let (first, second) = (queue.enter().await, queue.enter().await);
-        assert!(queue.enter().now_or_never().is_none());
+        let queue = Queue::new(4);
+        let (one, other) = (queue.part(), queue.part());
+        let (first, second) = (queue.enter(&one).await, queue.enter(&one).await);
+        // One person has half of them, another the rest.
+        assert!(queue.enter(&one).now_or_never().is_none());
+        let others = [queue.enter(&other).await, queue.enter(&other).await];
         drop(first);
-        let third = queue.enter().await;
-        assert!(queue.enter().now_or_never().is_none());
-        drop((second, third));
+        let third = queue.enter(&one).await;
+        assert!(queue.enter(&queue.part()).now_or_never().is_none());
+        drop((second, third, others));
         let queue = Queue { holds: Duration::from_millis(10), ..queue };
-        let endless = [queue.enter().await, queue.enter().await];
-        let next = [queue.enter().await, queue.enter().await];
+        let endless = [queue.enter(&one).await, queue.enter(&one).await];
+        let next = [queue.enter(&one).await, queue.enter(&one).await];
         drop((endless, next));
     }
 }
