@@ -24,7 +24,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowUDFExpr};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PhysicalExpr, PlanProperties,
-    SendableRecordBatchStream,
+    SendableRecordBatchStream, apply_expression_roots,
 };
 use futures::StreamExt as _;
 
@@ -38,8 +38,8 @@ impl PhysicalOptimizerRule for Firsts {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let one = |plan: Arc<dyn ExecutionPlan>| {
             let own = plan.downcast_ref::<FilterExec>().and_then(|filter| {
-                let numbers = split_conjunction(filter.predicate()).into_iter().filter_map(is_one);
-                numbers.into_iter().find_map(|number| below(filter.input(), number))
+                let mut numbers = split_conjunction(filter.predicate()).into_iter().filter_map(is_one);
+                numbers.find_map(|number| below(filter.input(), number))
             });
             Ok(match own {
                 Some(below) => Transformed::yes(replace_children_if_necessary(plan, vec![below?])?),
@@ -128,7 +128,7 @@ impl ExecutionPlan for FirstsExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        self.groups.iter().try_fold(TreeNodeRecursion::Continue, |_, group| f(group))
+        apply_expression_roots(&self.groups, f)
     }
 
     fn with_new_children(
@@ -169,7 +169,7 @@ fn firsts(
     let starts: UInt64Array = starts.skip(usize::from(goes_on)).collect();
     *last = own.iter().map(|own| own.slice(rows - 1, 1)).collect();
     let numbers: ArrayRef = Arc::new(UInt64Array::from(vec![1; starts.len()]));
-    let taken = take_record_batch(batch, &starts)?;
+    let taken = if starts.len() == rows { batch.clone() } else { take_record_batch(batch, &starts)? };
     Ok(RecordBatch::try_new(schema.clone(), [taken.columns(), &[numbers]].concat())?)
 }
 

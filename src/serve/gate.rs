@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 
 use super::directory::Directory;
 use super::journal::{Entry, Journal};
-use super::queue::{Part as Line, Queue};
+use super::queue::{Line, Queue};
 use super::users::Person;
 use super::watch::Watch;
 use crate::query::{Answer, Pinned, QueryError, Session, Share, stopped_by};
@@ -225,7 +225,7 @@ impl Gate {
             share: share.heeding(self.watch.shortage()),
             slots: room(),
             plans: room(),
-            line: self.queue.part(),
+            line: self.queue.line(),
             threads: Arc::new(threads),
         };
         desks.insert(person.key.clone(), desk.clone());

@@ -22,7 +22,7 @@ pub(super) struct Queue {
 
 /// A person's part of the places.
 #[derive(Clone)]
-pub(super) struct Part(Arc<Semaphore>);
+pub(super) struct Line(Arc<Semaphore>);
 
 /// A place, given back when this is dropped, or before.
 pub(super) struct Place(#[expect(dead_code, reason = "it is held")] JoinSet<()>);
@@ -36,13 +36,13 @@ impl Queue {
     }
 
     /// What one person may take of the places.
-    pub fn part(&self) -> Part {
-        Part(Arc::new(Semaphore::new(self.most_of_one)))
+    pub fn line(&self) -> Line {
+        Line(Arc::new(Semaphore::new(self.most_of_one)))
     }
 
     /// Waits for a place.
-    pub async fn enter(&self, part: &Part) -> Place {
-        let own = part.0.clone().acquire_owned().await;
+    pub async fn enter(&self, line: &Line) -> Place {
+        let own = line.0.clone().acquire_owned().await;
         let permit = (own, self.places.clone().acquire_owned().await);
         let holds = self.holds;
         let mut held = JoinSet::new();
@@ -64,14 +64,14 @@ mod tests {
     #[tokio::test]
     async fn places_are_given_back_and_an_endless_question_leaves_its_own() {
         let queue = Queue::new(4);
-        let (one, other) = (queue.part(), queue.part());
+        let (one, other) = (queue.line(), queue.line());
         let (first, second) = (queue.enter(&one).await, queue.enter(&one).await);
         // One person has half of them, another the rest.
         assert!(queue.enter(&one).now_or_never().is_none());
         let others = [queue.enter(&other).await, queue.enter(&other).await];
         drop(first);
         let third = queue.enter(&one).await;
-        assert!(queue.enter(&queue.part()).now_or_never().is_none());
+        assert!(queue.enter(&queue.line()).now_or_never().is_none());
         drop((second, third, others));
         let queue = Queue { holds: Duration::from_millis(10), ..queue };
         let endless = [queue.enter(&one).await, queue.enter(&one).await];
