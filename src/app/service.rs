@@ -102,15 +102,20 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     failure.map_or(Ok(0), Err)
 }
 
+/// The part of the time between two passes after which the first one begins.
+const FIRST_MAINTENANCE: u64 = 6;
+
 async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Output = ()>) {
     if seconds == 0 {
         return;
     }
     tokio::pin!(stopped);
+    // Soon after a start: a service that is started over and over tidies all the same.
+    let mut wait = seconds.div_ceil(FIRST_MAINTENANCE);
     loop {
         tokio::select! {
             () = &mut stopped => return,
-            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            () = tokio::time::sleep(Duration::from_secs(wait)) => wait = seconds,
         }
         if let Err(error) = lake.maintain().await {
             tracing::warn!(

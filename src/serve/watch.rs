@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,6 +14,8 @@ use crate::query::Shortage;
 const EVERY: Duration = Duration::from_millis(20);
 /// How far the process may grow, however little one person may use.
 const LEAST_GROWTH: usize = 2 << 30;
+/// Other work grows beside queries as well: what the process has held for so long is not counted as theirs.
+const HELD: Duration = Duration::from_secs(10);
 
 /// Looks at the memory of the process while queries run.
 pub(super) struct Watch {
@@ -47,16 +49,14 @@ impl Watch {
         });
         let own = shared.clone();
         let task = tokio::spawn(async move {
-            // What was used before queries ran, and what is used without them.
-            let mut before = None;
+            let Some(used) = resident() else { return };
+            let mut before = Before::new(used, Instant::now());
             loop {
                 tokio::time::sleep(EVERY).await;
                 let is_idle = own.running.load(Ordering::Relaxed) == 0;
                 let Some(used) = resident() else { return };
-                if is_idle || before.is_none() {
-                    before = Some(used);
-                }
-                let grown = used.saturating_sub(before.unwrap_or(used));
+                before.note(used, is_idle, Instant::now());
+                let grown = used.saturating_sub(before.bytes(most));
                 let is_short = grown > most;
                 if is_short != *own.short.borrow() {
                     if is_short {
@@ -106,6 +106,38 @@ impl Drop for Running {
     }
 }
 
+/// What the process held before its queries took anything, in bytes.
+struct Before {
+    /// When no query ran.
+    idle: usize,
+    /// The least in this span of time and in the one before it.
+    least: [usize; 2],
+    since: Instant,
+}
+
+impl Before {
+    fn new(used: usize, now: Instant) -> Before {
+        Before { idle: used, least: [used; 2], since: now }
+    }
+
+    fn note(&mut self, used: usize, is_idle: bool, now: Instant) {
+        if is_idle {
+            *self = Before::new(used, now);
+        }
+        if now.duration_since(self.since) >= HELD {
+            self.least = [used, self.least[0]];
+            self.since = now;
+        }
+        self.least[0] = self.least[0].min(used);
+    }
+
+    /// Queries that take ever more by and by get no further than `most` twice.
+    fn bytes(&self, most: usize) -> usize {
+        let [this, last] = self.least;
+        this.min(last).min(self.idle.saturating_add(most))
+    }
+}
+
 /// Bytes of the process that are in memory, where the system tells.
 fn resident() -> Option<usize> {
     let told = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -116,6 +148,26 @@ fn resident() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_process_has_held_for_a_while_is_not_the_queries() {
+        let start = Instant::now();
+        let mut before = Before::new(100, start);
+        let mut seconds = 0;
+        let mut after = |used| {
+            seconds += 5;
+            before.note(used, false, start + Duration::from_secs(seconds));
+            before.bytes(50)
+        };
+        // At once it may be theirs; after two spans it was there before, but for what is more than `most`.
+        assert_eq!([after(130), after(130), after(130)], [100, 100, 100]);
+        assert_eq!([after(130), after(130)], [130, 130]);
+        assert_eq!([after(900), after(900), after(900), after(900)], [130, 130, 150, 150]);
+        // Given back, it is theirs again.
+        assert_eq!(after(90), 90);
+        before.note(300, true, start);
+        assert_eq!(before.bytes(50), 300);
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_process_that_grows_stops_its_queries() {

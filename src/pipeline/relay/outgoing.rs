@@ -75,6 +75,26 @@ struct Ids {
     more: bool,
 }
 
+/// Rows to be read, and by what files without any of them are told.
+struct Among<'a> {
+    ids: &'a [String],
+    /// When the first and the last of them occurred.
+    occurred: (Time, Time),
+    /// When the first and the last of them were known, where the ids are of the view's own rows.
+    known: Option<(Time, Time)>,
+}
+
+impl Among<'_> {
+    fn condition(&self, id: &str) -> String {
+        let ids: Vec<String> = self.ids.iter().map(|id| quoted(id)).collect();
+        let within = |name: &str, (first, last): (Time, Time)| {
+            format!(" and a.{name} >= timestamp '{first}' and a.{name} <= timestamp '{last}'")
+        };
+        let known = self.known.map_or(String::new(), |known| within("known", known));
+        format!("a.{id} in ({}){}{known}", ids.join(","), within("occurred", self.occurred))
+    }
+}
+
 /// Reads the next portion.
 pub(super) async fn portion(
     session: &Session,
@@ -96,7 +116,12 @@ pub(super) async fn portion(
     let first = ids.marks.first().map_or(0, |mark| mark.known - 1);
     let then = [first, sent.until.known].map(|micros| Time::from_unix_micros(micros.max(0)));
     let only = (kind == Kind::Updates).then(|| Only { sent: sent.condition(), then });
-    let Some(rows) = rows(session, order, kind, &ids.ids, ids.span, only).await? else { return Ok(portion) };
+    let Some(occurred) = ids.span else { return Ok(portion) };
+    let known = ids.marks.first().filter(|_| kind == Kind::Events).map(|first| (first, &portion.end));
+    let known =
+        known.map(|(first, last)| (Time::from_unix_micros(first.known), Time::from_unix_micros(last.known)));
+    let among = Among { ids: &ids.ids, occurred, known };
+    let Some(rows) = rows(session, order, kind, &among, only).await? else { return Ok(portion) };
     let rows = match kind == Kind::Events && order.settle > Ticks(0) {
         true => {
             let (settled, waits) = settled(rows, now - order.settle);
@@ -133,11 +158,11 @@ pub(super) async fn again(
     order: &Order,
     kind: Kind,
     ids: &[String],
-    span: (Time, Time),
+    occurred: (Time, Time),
 ) -> Result<Vec<Outgoing>, QueryError> {
     let shape = if kind == Kind::Findings { &order.findings } else { &order.events };
     let Some(shape) = shape else { return Ok(Vec::new()) };
-    match rows(session, order, kind, ids, Some(span), None).await? {
+    match rows(session, order, kind, &Among { ids, occurred, known: None }, None).await? {
         Some(rows) => shaped(session, shape, kind, rows).await,
         None => Ok(Vec::new()),
     }
@@ -147,8 +172,8 @@ pub(super) async fn again(
 pub(super) async fn plan(session: &Session, order: &Order, kind: Kind) -> Result<(), QueryError> {
     let shape = if kind == Kind::Findings { &order.findings } else { &order.events };
     let Some(shape) = shape else { return Ok(()) };
-    let at = Time(0);
-    let none = collected(session, &asked(order, kind, &[String::new()], (at, at), None)).await?;
+    let among = Among { ids: &[String::new()], occurred: (Time(0), Time(0)), known: None };
+    let none = collected(session, &asked(order, kind, &among, None)).await?;
     shaped(session, shape, kind, none).await.map(drop)
 }
 
@@ -207,12 +232,13 @@ async fn rows(
     session: &Session,
     order: &Order,
     kind: Kind,
-    ids: &[String],
-    span: Option<(Time, Time)>,
+    among: &Among<'_>,
     only: Option<Only>,
 ) -> Result<Option<RecordBatch>, QueryError> {
-    let Some(span) = span.filter(|_| !ids.is_empty()) else { return Ok(None) };
-    let all = collected(session, &asked(order, kind, ids, span, only)).await?;
+    if among.ids.is_empty() {
+        return Ok(None);
+    }
+    let all = collected(session, &asked(order, kind, among, only)).await?;
     Ok((all.num_rows() > 0).then_some(all))
 }
 
@@ -223,13 +249,7 @@ async fn collected(session: &Session, sql: &str) -> Result<RecordBatch, QueryErr
     concat_batches(&schema, &batches).map_err(|e| QueryError::Plan(e.to_string()))
 }
 
-fn asked(
-    order: &Order,
-    kind: Kind,
-    ids: &[String],
-    (first, last): (Time, Time),
-    only: Option<Only>,
-) -> String {
+fn asked(order: &Order, kind: Kind, among: &Among<'_>, only: Option<Only>) -> String {
     let (view, id, revision, filter) = match kind {
         Kind::Findings => ("every_finding", "key", "a.revision", &order.finding_filter),
         _ => ("actions", "event_id", "a.revision", &order.filter),
@@ -240,11 +260,7 @@ fn asked(
         Kind::Findings => format!("{revision} > a.first_told"),
     };
     let hidden = if kind == Kind::Findings { " except (first_told)" } else { "" };
-    let among: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
-    let rows = format!(
-        "a.{id} in ({}) and a.occurred >= timestamp '{first}' and a.occurred <= timestamp '{last}'",
-        among.join(",")
-    );
+    let rows = among.condition(id);
     // A filter may end in a comment.
     let passes = filter.as_ref().map(|filter| format!("({filter}\n)"));
     let mut conditions = vec![rows.clone()];
