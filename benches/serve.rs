@@ -7,6 +7,8 @@
 //! the senders and the askers included, shares this machine's cores. Quote the ratios.
 
 mod lake;
+#[path = "lake/looked.rs"]
+mod looked;
 #[path = "../tests/it/serve/wire.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod wire;
@@ -21,10 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentrail::model::Time;
+use agentrail::pipeline::Reviser;
 use agentrail::serve::{Role, User, Users, Verifier, token_hash};
 use agentrail::simulate::{Plan, SimEvent, Spelling, World};
 use agentrail::store::{Lake, Settings};
-use lake::{Outcome, ingest, rows_of, shifted};
+use lake::{Outcome, ingest, rows_of, settings, shifted};
+use looked::looked_at_all;
 use wire::Wire;
 
 const PEOPLE: usize = 13;
@@ -145,9 +149,12 @@ async fn build(folder: &Path, is_small: bool) -> Outcome<Vec<String>> {
     let (runs, days, copies) = if is_small { (200, 1, 0) } else { (13_700, 1, 30) };
     let plan = Plan { runs, agents: 100, projects: 20, actions: 5, days, ..Plan::quiet() };
     let world = World::build(&plan);
-    let settings = Settings { free_floor_bytes: 0, ..Settings::default() };
-    let lake = Arc::new(Lake::open(&path, settings).await?);
+    let open = Settings { free_floor_bytes: 0, ..Settings::default() };
+    let lake = Arc::new(Lake::open(&path, open).await?);
     ingest(&lake, &world, folder).await?;
+    if let Some(mut reviser) = Reviser::take(lake.clone(), settings())? {
+        reviser.pass().await?;
+    }
     let writer = agentrail::store::Writer::new();
     for set in lake.pin() {
         for file in set.files.iter().filter(|file| file.date.is_some() && copies > 0) {
@@ -161,6 +168,7 @@ async fn build(folder: &Path, is_small: bool) -> Outcome<Vec<String>> {
         }
     }
     lake.maintain().await?;
+    looked_at_all(&lake).await?;
     let rows: u64 = lake.pin().iter().flat_map(|set| set.files.iter().map(|file| file.rows)).sum();
     println!("a lake of {rows} rows");
     Ok(world.events().iter().map(|event| event.id.clone()).collect())
@@ -204,8 +212,7 @@ fn start(folder: &Path) -> Outcome<Service> {
     Ok(service)
 }
 
-/// Waits until the service, which an event wakes, has gone through a lake that it never saw: it decides the
-/// verdicts of the copies and runs the detections over them.
+/// Waits until the service, which an event wakes, has run the detections over a lake that they never saw.
 fn caught_up(service: &Service) -> Outcome<()> {
     let since = Instant::now();
     let mut idle = 0;

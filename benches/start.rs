@@ -7,6 +7,8 @@
 //! START_LAKE names a folder to keep the lake in and to find it again.
 
 mod lake;
+#[path = "lake/looked.rs"]
+mod looked;
 
 use std::path::Path;
 use std::process::Command;
@@ -21,6 +23,7 @@ use agentrail::store::{Lake, Settings, Writer};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use lake::{Outcome, ingest, rows_of, settings, shifted};
+use looked::looked_at_all;
 use tokio::sync::oneshot;
 
 // As the program has it.
@@ -28,8 +31,6 @@ use tokio::sync::oneshot;
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DAYS: i32 = 4;
-/// Where what was looked at again is kept.
-const LOOKED_AT: &str = "revise";
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
@@ -106,15 +107,7 @@ async fn build(folder: &Path, copies: i32) -> Outcome<()> {
         }
     }
     lake.maintain().await?;
-    // What was committed in the last minute is looked at once more.
-    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
-    let mut cursor: serde_json::Value =
-        serde_json::from_str(&lake.position(LOOKED_AT).ok_or("nothing was looked at")?)?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as i64;
-    let known = cursor["known"].as_object_mut().ok_or("no cursor")?;
-    known.values_mut().for_each(|micros| *micros = now.into());
-    lake.save_position(LOOKED_AT, &cursor.to_string()).await?;
-    Ok(())
+    looked_at_all(&lake).await
 }
 
 /// The rows of a batch that say that an agent was seen.

@@ -1,6 +1,7 @@
 //! Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints.
 
 mod ask;
+mod behind;
 pub mod collect;
 mod demo;
 mod detect;
@@ -40,9 +41,6 @@ const NOT_SOUND: u8 = 4;
 /// some ten MiB of what it has freed for itself, as long as it gets anything to do. Few wait for others of
 /// them: the two lanes that prepare, and a checkpoint.
 const BLOCKING: usize = 16;
-
-/// By how much exports and detections give way to ingestion (`nice`).
-const NICE: i32 = 10;
 
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
@@ -90,20 +88,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::of("start the runtime", e))
-}
-
-/// Threads for work that gives way to ingestion: `name` is theirs, `of` says what they do.
-fn giving_way(name: &str, of: &str, count: usize) -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(count.max(1))
-        .thread_name(name)
-        .on_thread_start(|| {
-            // On Linux this is the priority of the thread alone.
-            let _ = rustix::process::setpriority_process(None, NICE);
-        })
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::of(format!("start the threads of the {of}"), e))
 }
 
 fn settings(common: &Common) -> Result<Settings, Failure> {

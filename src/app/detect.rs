@@ -6,9 +6,10 @@ use std::time::Duration;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
-use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
-use super::{Failure, NOTHING_FOUND, detections, giving_way, open_existing, threads};
+use super::behind::Threads;
+use super::{Failure, NOTHING_FOUND, detections, open_existing, threads};
 use crate::cli::Detect;
 use crate::model::Time;
 use crate::pipeline::{Bounds, DetectError, Detected, Detector, Rule};
@@ -142,38 +143,22 @@ async fn print(rows: &[Object], format: crate::query::Format) -> Result<u64, Fai
     }
 }
 
-/// Detections at work beside a service.
-pub(super) struct AtWork(Option<(oneshot::Receiver<()>, tokio::runtime::Runtime)>);
-
-impl AtWork {
-    /// Waits until they have stopped.
-    pub async fn ended(self) {
-        if let Some((ended, runtime)) = self.0 {
-            let _ = ended.await;
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Runs them over what is new as long as no other process does, on threads that give way.
 pub(super) fn start(
     lake: Arc<Lake>,
     rules: Vec<Rule>,
     settings: &Settings,
     stopped: impl Future<Output = ()> + Send + 'static,
-) -> Result<AtWork, Failure> {
+    tasks: &mut JoinSet<()>,
+) -> Result<Option<Threads>, Failure> {
     let seconds = settings.detections.every;
     if seconds == 0 {
-        return Ok(AtWork(None));
+        return Ok(None);
     }
-    let runtime = giving_way("detect", "detections", threads(settings))?;
-    let (done, ended) = oneshot::channel();
+    let own = Threads::start("detect", "detections", threads(settings))?;
     let bounds = bounds(settings);
-    runtime.spawn(async move {
-        every(lake, rules, bounds, Duration::from_secs(seconds), stopped).await;
-        let _ = done.send(());
-    });
-    Ok(AtWork(Some((ended, runtime))))
+    tasks.spawn_on(every(lake, rules, bounds, Duration::from_secs(seconds), stopped), own.handle());
+    Ok(Some(own))
 }
 
 async fn every(

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Failure, ask, giving_way, open_existing};
+use super::behind::Threads;
+use super::{Failure, ask, open_existing};
 use crate::cli::{self, Format};
 use crate::model::Ticks;
 use crate::pipeline::relay::{self, Cursor, Relay, RelayError, Wish};
@@ -23,29 +23,18 @@ use crate::store::Lake;
 /// Between two tries to be the one that sends, and after a pass that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Threads of the exports; dropped, they end.
-pub(super) struct Threads(Option<Runtime>);
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Sends to every destination of the settings until told to stop; the tasks end with what is under way.
 pub(super) fn start(
     settings: &Settings,
     lake: &Arc<Lake>,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> Result<Threads, Failure> {
+) -> Result<Option<Threads>, Failure> {
     check(settings)?;
     if settings.export.destinations.is_empty() {
-        return Ok(Threads(None));
+        return Ok(None);
     }
-    let threads = giving_way("export", "exports", 1)?;
+    let threads = Threads::start("export", "exports", 1)?;
     let every = Duration::from_secs(settings.export.every.max(1));
     let names: Vec<&str> = settings.export.destinations.iter().map(|own| own.name.as_str()).collect();
     tracing::info!(
@@ -57,7 +46,7 @@ pub(super) fn start(
         let sends = async move { send(&own, &settings, lake, every, stopped).await };
         tasks.spawn_on(sends, threads.handle());
     }
-    Ok(Threads(Some(threads)))
+    Ok(Some(threads))
 }
 
 async fn send(

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::behind::Threads;
 use super::ingest::file_settings;
-use super::{Failure, NOT_SOUND, ask, open, open_existing, pipeline_settings, session, storage};
+use super::{Failure, NOT_SOUND, ask, open, open_existing, pipeline_settings, session, storage, threads};
 use crate::cli;
 use crate::decode::is_audit;
 use crate::objects::is_url;
@@ -61,12 +62,13 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     }
     let metrics = super::metrics::of(&pipeline, &status);
     let gate = super::doors::open(&settings, &lake, metrics, &stopped, &mut sources).await?;
-    let mut exports = tokio::task::JoinSet::new();
-    let threads = super::export::start(&settings, &lake, &stopped, &mut exports)?;
-    let tidy =
-        tokio::spawn(maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone())));
-    let detect = super::detect::start(lake.clone(), rules, &settings, until(stopped.clone()))?;
-    let revise = tokio::spawn(revise_every(lake.clone(), settings.clone(), until(stopped)));
+    let mut behind = tokio::task::JoinSet::new();
+    let export = super::export::start(&settings, &lake, &stopped, &mut behind)?;
+    let detect = super::detect::start(lake.clone(), rules, &settings, until(stopped.clone()), &mut behind)?;
+    let upkeep = Threads::start("upkeep", "maintenance", threads(&settings))?;
+    let tidy = maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone()));
+    behind.spawn_on(tidy, upkeep.handle());
+    behind.spawn_on(revise_every(lake.clone(), settings.clone(), until(stopped)), upkeep.handle());
     tracing::info!(lake = %storage::shown(&settings), "agentrail runs");
 
     let word = super::status::Word::new(lake.clone(), &settings).await;
@@ -93,11 +95,8 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     if let Some(gate) = gate {
         gate.written().await;
     }
-    while exports.join_next().await.is_some() {}
-    drop(threads);
-    let _ = tidy.await;
-    let _ = revise.await;
-    detect.ended().await;
+    while behind.join_next().await.is_some() {}
+    drop((export, detect, upkeep));
     tracing::info!(events = ledger.events, facts = ledger.facts, rejects = ledger.rejects, "stopped");
     failure.map_or(Ok(0), Err)
 }

@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A query that does not end when it is told to is left to itself after this.
 const GRACE: Duration = Duration::from_millis(250);
 /// Queries give way to ingestion by this much (`nice`).
-const NICE: i32 = 19;
+const NICE: i32 = 15;
 /// Bytes of the rows that are handed to a door at once.
 const PIECE: usize = 8 << 20;
 /// The engine walks down the tree of a statement; what is not used of this costs nothing.
