@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentrail::model::Time;
+use agentrail::model::Ticks;
 use agentrail::pipeline::Reviser;
 use agentrail::serve::{Role, User, Users, Verifier, token_hash};
 use agentrail::simulate::{Plan, SimEvent, Spelling, World};
@@ -235,15 +235,15 @@ fn seconds_of_cpu(process: u32) -> Outcome<f64> {
     Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
-/// Distinct events of another year, each in Splunk's wrapping.
+/// Events of the day after the lake's last, under ids of their own, each in Splunk's wrapping.
 fn bodies(count: usize) -> Vec<Vec<u8>> {
-    let day = Time::parse("2025-03-05T00:00:00Z").unwrap_or_else(|| unreachable!("it is a time"));
-    let plan = Plan { runs: count / 19 + 1, agents: 100, actions: 17, days: 10, day, ..Plan::quiet() };
+    let day = Plan::quiet().day + Ticks::days(1);
+    let plan = Plan { runs: count / 19 + 1, agents: 100, projects: 20, actions: 17, day, ..Plan::quiet() };
     let one = |event: &SimEvent| {
-        let mut body = b"{\"event\":".to_vec();
-        event.write(Spelling::Export, &mut body);
-        body.push(b'}');
-        body
+        let mut record = Vec::new();
+        event.write(Spelling::Export, &mut record);
+        let own = format!("ffffffff{}", &event.id[8..]);
+        format!("{{\"event\":{}}}", String::from_utf8_lossy(&record).replace(&event.id, &own)).into_bytes()
     };
     World::build(&plan).events().iter().take(count).map(one).collect()
 }
