@@ -418,7 +418,7 @@ fn a_person_has_so_many_queries_at_once_and_holds_up_nobody() {
             name.ends_with("(query").then(|| rest.split(' ').nth(16).map(str::to_owned))?
         })
         .collect();
-    assert!(!nice.is_empty() && nice.iter().all(|nice| nice == "19"), "{nice:?}");
+    assert!(!nice.is_empty() && nice.iter().all(|nice| nice == "15"), "{nice:?}");
     // A key that is wrong cancels nothing, the right one does.
     let cancel = |key: [u8; 8]| {
         let mut wire = Wire::open(server.postgres);
