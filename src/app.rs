@@ -1,7 +1,6 @@
 //! Puts the parts together: settings to lake, sources, pipeline, session, and what each command prints.
 
 mod ask;
-mod behind;
 pub mod collect;
 mod demo;
 mod detect;
@@ -29,18 +28,13 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command, Common};
-use crate::query::{Limits, Pinned, Session};
+use crate::query::{BLOCKING, Limits, Pinned, Session, Threads};
 use crate::settings::{DEFAULTS, Settings};
 use crate::store::{Lake, arrow_schema};
 
 /// Exit codes besides 0 (done) and 1 (failed); clap itself ends with 2 (misused).
 const NOTHING_FOUND: u8 = 3;
 const NOT_SOUND: u8 = 4;
-
-/// Threads for what waits for a disk. A checkpoint asks for each entry of a log at once, and each thread keeps
-/// some ten MiB of what it has freed for itself, as long as it gets anything to do. Few wait for others of
-/// them: the two lanes that prepare, and a checkpoint.
-const BLOCKING: usize = 16;
 
 /// Runs one command and returns its exit code.
 pub fn run(cli: Cli) -> Result<u8, Failure> {
@@ -88,6 +82,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::of("start the runtime", e))
+}
+
+/// Threads that give way to ingestion; `of` says what they do.
+fn giving_way(name: &str, of: &str, count: usize) -> Result<Threads, Failure> {
+    Threads::start(name, count).map_err(|e| Failure::of(format!("start the threads of the {of}"), e))
 }
 
 fn settings(common: &Common) -> Result<Settings, Failure> {

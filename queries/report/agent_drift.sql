@@ -16,9 +16,10 @@ with said as (
   from actions where grade in ('exact', 'sole') and executor = 'agent' and actor_kind <> 'service' and agent_id is not null and ip is not null
   group by 1, 2, 3, 4, ip
   union all
+  -- Of every state of a job: which is the newest says nothing of when it was taken.
   select coalesce(organization, organization_id), pool_id, agent_id, agent_name, min(received), 'pipeline',
     coalesce(max(pipeline_name), 'pipeline ' || cast(pipeline_id as varchar))
-  from jobs where agent_id is not null and pipeline_id is not null and received is not null
+  from lake.jobs where agent_id is not null and pipeline_id is not null and received is not null
   group by 1, 2, 3, 4, pipeline_id
 ), changes as (
   select *, lag(value) over (partition by org, pool_id, agent_id, what order by at, value) as before

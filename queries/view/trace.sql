@@ -4,21 +4,31 @@
 --! params = [
 --!   { name = "id", type = "text", doc = "Event id (GUID or REST form), correlation id, authorization id, run id (also build:7) or agent name" },
 --! ]
--- What may be meant is found by columns as they are stored, of which files and their parts tell what they hold.
+-- What may be meant is found by columns as they are stored, each by itself: files and their parts tell of one value
+-- whether they hold it, not of one among several columns. The side of a join that is taken for the smaller is held in
+-- memory: with `having` it is the ids.
 with found as (
-  select event_id from lake.events
-  where event_id = lower(reverse(split_part(reverse($id), ';', 1)))
-     or correlation_id = lower($id)
-     or authorization_id = lower($id)
-     or agent_name = $id
-     or run_id = try_cast(reverse(split_part(reverse($id), ':', 1)) as bigint)
-  union
-  select event_id from lake.revisions
-  where agent_name = $id or run_id = try_cast(reverse(split_part(reverse($id), ':', 1)) as bigint)
+  select event_id, date
+  from (
+    select event_id, date from lake.events where event_id = lower(reverse(split_part(reverse($id), ';', 1)))
+    union all
+    select event_id, date from lake.events where correlation_id = lower($id)
+    union all
+    select event_id, date from lake.events where authorization_id = lower($id)
+    union all
+    select event_id, date from lake.events where agent_name = $id
+    union all
+    select event_id, date from lake.events where run_id = try_cast(reverse(split_part(reverse($id), ':', 1)) as bigint)
+    union all
+    select event_id, date from lake.revisions where agent_name = $id
+    union all
+    select event_id, date from lake.revisions where run_id = try_cast(reverse(split_part(reverse($id), ':', 1)) as bigint)
+  )
+  group by 1, 2 having max(event_id) is not null
 ), some_events as (
-  select * from lake.events where event_id in (select event_id from found)
+  select e.* from found f join lake.events e on e.event_id = f.event_id and e.date = f.date
 ), some_revisions as (
-  select * from lake.revisions where event_id in (select event_id from found)
+  select r.* from found f join lake.revisions r on r.event_id = f.event_id and r.date = f.date
 )
 select *
 from actions

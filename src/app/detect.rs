@@ -8,12 +8,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use tokio::task::JoinSet;
 
-use super::behind::Threads;
-use super::{Failure, NOTHING_FOUND, detections, open_existing, threads};
+use super::{Failure, NOTHING_FOUND, detections, giving_way, open_existing, threads};
 use crate::cli::Detect;
 use crate::model::Time;
 use crate::pipeline::{Bounds, DetectError, Detected, Detector, Rule};
-use crate::query::{Answer, Object, quoted, write};
+use crate::query::{Answer, Object, Threads, quoted, write};
 use crate::settings::Settings;
 use crate::source::clock::{Clock as _, System};
 use crate::store::Lake;
@@ -155,7 +154,7 @@ pub(super) fn start(
     if seconds == 0 {
         return Ok(None);
     }
-    let own = Threads::start("detect", "detections", threads(settings))?;
+    let own = giving_way("detect", "detections", threads(settings))?;
     let bounds = bounds(settings);
     tasks.spawn_on(every(lake, rules, bounds, Duration::from_secs(seconds), stopped), own.handle());
     Ok(Some(own))

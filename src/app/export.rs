@@ -10,12 +10,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::behind::Threads;
-use super::{Failure, ask, open_existing};
+use super::{Failure, ask, giving_way, open_existing};
 use crate::cli::{self, Format};
 use crate::model::Ticks;
 use crate::pipeline::relay::{self, Cursor, Relay, RelayError, Wish};
-use crate::query::Catalogue;
+use crate::query::{Catalogue, Threads};
 use crate::settings::{Destination, Settings};
 use crate::source::clock::{Clock as _, System};
 use crate::store::Lake;
@@ -34,7 +33,7 @@ pub(super) fn start(
     if settings.export.destinations.is_empty() {
         return Ok(None);
     }
-    let threads = Threads::start("export", "exports", 1)?;
+    let threads = giving_way("export", "exports", 1)?;
     let every = Duration::from_secs(settings.export.every.max(1));
     let names: Vec<&str> = settings.export.destinations.iter().map(|own| own.name.as_str()).collect();
     tracing::info!(

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::behind::Threads;
 use super::ingest::file_settings;
-use super::{Failure, NOT_SOUND, ask, open, open_existing, pipeline_settings, session, storage, threads};
+use super::{
+    Failure, NOT_SOUND, ask, giving_way, open, open_existing, pipeline_settings, session, storage, threads,
+};
 use crate::cli;
 use crate::decode::is_audit;
 use crate::objects::is_url;
@@ -65,7 +66,7 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
     let mut behind = tokio::task::JoinSet::new();
     let export = super::export::start(&settings, &lake, &stopped, &mut behind)?;
     let detect = super::detect::start(lake.clone(), rules, &settings, until(stopped.clone()), &mut behind)?;
-    let upkeep = Threads::start("upkeep", "maintenance", threads(&settings))?;
+    let upkeep = giving_way("upkeep", "maintenance", threads(&settings))?;
     let tidy = maintain_every(lake.clone(), settings.commit.maintain_every, until(stopped.clone()));
     behind.spawn_on(tidy, upkeep.handle());
     behind.spawn_on(revise_every(lake.clone(), settings.clone(), until(stopped)), upkeep.handle());
@@ -104,17 +105,22 @@ pub(super) async fn run(asked: cli::Run, settings: Settings) -> Result<u8, Failu
 /// The part of the time between two passes after which the first one begins.
 const FIRST_MAINTENANCE: u64 = 6;
 
+/// The time before each pass of maintenance. The first is soon after a start: a service that is started over and
+/// over tidies all the same.
+fn waits(seconds: u64) -> impl Iterator<Item = Duration> {
+    let all = std::iter::once(seconds.div_ceil(FIRST_MAINTENANCE)).chain(std::iter::repeat(seconds));
+    all.map(Duration::from_secs)
+}
+
 async fn maintain_every(lake: Arc<Lake>, seconds: u64, stopped: impl Future<Output = ()>) {
     if seconds == 0 {
         return;
     }
     tokio::pin!(stopped);
-    // Soon after a start: a service that is started over and over tidies all the same.
-    let mut wait = seconds.div_ceil(FIRST_MAINTENANCE);
-    loop {
+    for wait in waits(seconds) {
         tokio::select! {
             () = &mut stopped => return,
-            () = tokio::time::sleep(Duration::from_secs(wait)) => wait = seconds,
+            () = tokio::time::sleep(wait) => {}
         }
         if let Err(error) = lake.maintain().await {
             tracing::warn!(
@@ -293,4 +299,15 @@ pub(super) async fn maintain(settings: &Settings) -> Result<u8, Failure> {
     let lake = open_existing(settings).await?;
     let done = lake.maintain().await.map_err(|e| Failure::of("maintain the lake", e))?;
     ask::print(format!("{done}\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_maintenance_comes_soon_after_a_start() {
+        let first = |seconds| waits(seconds).take(3).map(|wait| wait.as_secs()).collect::<Vec<_>>();
+        assert_eq!((first(60), first(1)), (vec![10, 60, 60], vec![1, 1, 1]));
+    }
 }

@@ -166,9 +166,12 @@ impl Around<'_> {
     }
 
     async fn job(&self) -> Result<Json, QueryError> {
-        // Of its run alone, where that is known: of all jobs there are too many to look through.
+        // Of its run or its agent alone: of all jobs there are too many to look through.
         let mut job = match self.value("run_id").is_null() {
-            true => self.first("select * from jobs", &["request_id"]).await?,
+            true => {
+                let of_agent = "select * from jobs_of_agent(cast($agent_id as varchar))";
+                self.first(of_agent, &["agent_id", "request_id"]).await?
+            }
             false => self.first("select * from jobs_of_run($run_id)", &["run_id", "request_id"]).await?,
         };
         let Some(id) = job.get("project_id").and_then(Json::as_str).map(str::to_owned) else {

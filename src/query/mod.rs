@@ -29,6 +29,7 @@ mod sigma;
 mod size;
 mod stopping;
 mod table;
+mod threads;
 mod trace;
 mod views;
 mod write;
@@ -46,6 +47,7 @@ pub use session::{Answer, Limits, Place, Prepared, Session, Share};
 pub use sigma::compile as compile_sigma;
 pub use size::{LONGEST_STATEMENT, check_parsed, check_text};
 pub use stopping::stopped_by;
+pub use threads::{BLOCKING, Threads};
 pub use trace::Trace;
 pub use write::{Format, Object, WriteError, as_text, flat, is_nested, named, objects_of, told_apart, write};
 

@@ -8,7 +8,7 @@ use super::write::{Object, objects};
 use super::{QueryError, Session};
 
 /// Everything known of an id. Its JSON form is stable: members are added, never changed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Trace {
     /// The id as it was asked.
     pub asked: String,
@@ -47,66 +47,84 @@ impl Session {
     /// `build:7` or `release:7`) or an agent name.
     pub async fn trace(&self, asked: &str, limit: usize) -> Result<Trace, QueryError> {
         let asked = asked.trim();
-        let mut trace = Trace {
-            asked: asked.to_owned(),
-            kind: "nothing",
-            actions: Vec::new(),
-            possible: Vec::new(),
-            jobs: Vec::new(),
-            agents: Vec::new(),
-            versions: Vec::new(),
-            tokens: Vec::new(),
-            registered: Vec::new(),
-        };
+        let mut trace = Trace { asked: asked.to_owned(), kind: "nothing", ..Trace::default() };
         let id = asked.rsplit(';').next().unwrap_or(asked).trim().to_ascii_lowercase();
-        let text = |t: &str| ScalarValue::Utf8(Some(t.to_owned()));
-        for (kind, column) in [("event", "event_id"), ("correlation", "correlation_id")] {
-            let filter = format!("{column} = $id");
-            trace.actions = self.actions("actions", &filter, vec![("id", text(&id))], limit).await?;
-            if !trace.actions.is_empty() {
-                trace.kind = kind;
-                return self.complete(trace).await;
-            }
-        }
-        // What was done with a token, and what was done to it.
-        let used = "authorization_id = $id or starts_with(action, 'Token.') \
-            and lower(json_member(data, 'AuthorizationId')) = $id";
-        trace.actions = self.actions("actions", used, vec![("id", text(&id))], limit).await?;
-        let token = "select * from identities where kind = 'pat' and id = $id";
-        trace.tokens = self.rows(token, vec![("id", text(&id))]).await?;
-        if !trace.is_empty() {
-            trace.kind = "credential";
-            let registered = "select * from bindings where role = 'registrant' and identity_id = $id \
-                order by \"from\"";
-            trace.registered = self.rows(registered, vec![("id", text(&id))]).await?;
-            return self.complete(trace).await;
-        }
         let (run_kind, number) = match id.split_once(':') {
             Some((kind @ ("build" | "release"), number)) => (Some(kind), number),
             _ => (None, id.as_str()),
         };
-        if let Ok(run) = number.parse::<i64>() {
-            let filter = run_kind.map_or_else(|| "true".to_owned(), |kind| format!("run_kind = '{kind}'"));
-            let value = || vec![("run", ScalarValue::Int64(Some(run)))];
-            let of_run = format!("{filter} and run_id = $run");
-            let named = "trace(cast($run as varchar))";
-            trace.actions = self.actions(named, &of_run, value(), limit).await?;
-            let jobs =
-                format!("select * from jobs_of_run($run) where {filter} order by queued desc limit {limit}");
-            trace.jobs = self.rows(&jobs, value()).await?;
-            if !trace.is_empty() {
-                trace.kind = "run";
-                return self.complete(trace).await;
+        match number.parse::<i64>() {
+            Ok(run) => self.of_run(&mut trace, run_kind, run, limit).await?,
+            // No event, correlation or token goes by a number.
+            Err(_) => {
+                self.of_event(&mut trace, &id, limit).await?;
+                if trace.is_empty() {
+                    self.of_credential(&mut trace, &id, limit).await?;
+                }
             }
         }
-        let name = || vec![("name", text(asked))];
+        if trace.is_empty() {
+            self.of_agent(&mut trace, limit).await?;
+        }
+        self.complete(trace).await
+    }
+
+    async fn of_event(&self, trace: &mut Trace, id: &str, limit: usize) -> Result<(), QueryError> {
+        for (kind, among, filter) in
+            [("event", "actions", "event_id = $id"), ("correlation", "trace($id)", "correlation_id = $id")]
+        {
+            trace.actions = self.actions(among, filter, vec![("id", ScalarValue::from(id))], limit).await?;
+            if !trace.actions.is_empty() {
+                trace.kind = kind;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn of_credential(&self, trace: &mut Trace, id: &str, limit: usize) -> Result<(), QueryError> {
+        let value = || vec![("id", ScalarValue::from(id))];
+        // What was done with a token, and what was done to it.
+        let used = "authorization_id = $id or starts_with(action, 'Token.') \
+            and lower(json_member(data, 'AuthorizationId')) = $id";
+        trace.actions = self.actions("actions", used, value(), limit).await?;
+        let token = "select * from identities where kind = 'pat' and id = $id";
+        trace.tokens = self.rows(token, value()).await?;
+        if !trace.is_empty() {
+            trace.kind = "credential";
+            let registered = "select * from bindings where role = 'registrant' and identity_id = $id \
+                order by \"from\"";
+            trace.registered = self.rows(registered, value()).await?;
+        }
+        Ok(())
+    }
+
+    async fn of_run(
+        &self,
+        trace: &mut Trace,
+        kind: Option<&str>,
+        run: i64,
+        limit: usize,
+    ) -> Result<(), QueryError> {
+        let filter = kind.map_or_else(|| "true".to_owned(), |kind| format!("run_kind = '{kind}'"));
+        let value = || vec![("run", ScalarValue::Int64(Some(run)))];
+        let of_run = format!("{filter} and run_id = $run");
+        trace.actions = self.actions("trace(cast($run as varchar))", &of_run, value(), limit).await?;
+        let jobs =
+            format!("select * from jobs_of_run($run) where {filter} order by queued desc limit {limit}");
+        trace.jobs = self.rows(&jobs, value()).await?;
+        if !trace.is_empty() {
+            trace.kind = "run";
+        }
+        Ok(())
+    }
+
+    async fn of_agent(&self, trace: &mut Trace, limit: usize) -> Result<(), QueryError> {
+        let named = trace.asked.clone();
+        let name = || vec![("name", ScalarValue::from(named.as_str()))];
         trace.actions = self.actions("trace($name)", "agent_name = $name", name(), limit).await?;
-        trace.jobs = self
-            .rows(
-                &format!("select * from jobs where agent_name = $name order by queued desc limit {limit}"),
-                name(),
-            )
-            .await?;
+        let jobs = "select * from jobs_of_agent($name) where agent_name = $name";
+        trace.jobs = self.rows(&format!("{jobs} order by queued desc limit {limit}"), name()).await?;
         let possible = format!(
             "select distinct event_id, occurred, action, executor, grade, several as candidates from (
                select event_id, occurred, action, executor, grade, array_length(candidates) as several, unnest(candidates) as candidate
@@ -127,7 +145,7 @@ impl Session {
         if !trace.is_empty() {
             trace.kind = "agent";
         }
-        self.complete(trace).await
+        Ok(())
     }
 
     async fn actions(

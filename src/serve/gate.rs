@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{Array as _, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
@@ -18,7 +17,7 @@ use super::journal::{Entry, Journal};
 use super::queue::{Line, Queue};
 use super::users::Person;
 use super::watch::Watch;
-use crate::query::{Answer, Pinned, QueryError, Session, Share, stopped_by};
+use crate::query::{Answer, Pinned, QueryError, Session, Share, Threads, stopped_by};
 use crate::store::{Lake, StoreError, arrow_schema};
 
 /// What one person may use at once.
@@ -43,12 +42,8 @@ const PER_THREAD: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A query that does not end when it is told to is left to itself after this.
 const GRACE: Duration = Duration::from_millis(250);
-/// Queries give way to ingestion by this much (`nice`).
-const NICE: i32 = 15;
 /// Bytes of the rows that are handed to a door at once.
 const PIECE: usize = 8 << 20;
-/// The engine walks down the tree of a statement; what is not used of this costs nothing.
-const STACK: usize = 32 << 20;
 
 /// Why a question was not answered, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -136,37 +131,6 @@ struct Desk {
     threads: Arc<Threads>,
 }
 
-/// Threads of one person: what holds them and does not heed its end holds up nobody else.
-struct Threads(Option<Runtime>);
-
-impl Threads {
-    fn start(count: usize) -> std::io::Result<Threads> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(count.max(1))
-            .thread_name("query")
-            .thread_stack_size(STACK)
-            .on_thread_start(|| {
-                // On Linux this is the priority of the thread alone.
-                let _ = rustix::process::setpriority_process(None, NICE);
-            })
-            .enable_all()
-            .build()?;
-        Ok(Threads(Some(runtime)))
-    }
-
-    fn handle(&self) -> Result<&Handle, Refusal> {
-        self.0.as_ref().map(Runtime::handle).ok_or(Refusal::Ended)
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// The one way from people to the tables.
 pub struct Gate {
     lake: Arc<Lake>,
@@ -220,7 +184,7 @@ impl Gate {
         }
         let share = Share::new(self.bounds.memory_bytes, self.bounds.spill_bytes)?;
         let room = || Arc::new(Semaphore::new(self.bounds.at_once.max(1)));
-        let threads = Threads::start(self.bounds.threads).map_err(Refusal::Threads)?;
+        let threads = Threads::start("query", self.bounds.threads).map_err(Refusal::Threads)?;
         let desk = Desk {
             share: share.heeding(self.watch.shortage()),
             slots: room(),
@@ -324,7 +288,7 @@ impl Gate {
             drop((entry, permit, running));
             let _ = send.send(last).await;
         };
-        threads.handle()?.spawn(stopped_by(cancel.clone(), work));
+        threads.handle().spawn(stopped_by(cancel.clone(), work));
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
             parts,
@@ -416,7 +380,7 @@ impl Gate {
                 drop(permit);
                 ended
             }),
-            threads.handle()?,
+            threads.handle(),
         );
         tokio::select! {
             Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),

@@ -85,6 +85,29 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             format!("select * from jobs_received('{from}', '{until}')"),
             format!("select * from jobs where received >= '{from}' and received < '{until}'"),
         ));
+        let pools = format!(
+            "select pool_id from jobs where received >= '{from}' and received < '{until}' and pool_id is not null group by 1"
+        );
+        for pool in scratch.sql(&pools) {
+            let pool = pool["pool_id"].as_i64().unwrap();
+            pairs.push((
+                format!("select * from jobs_of_pool({pool}, '{from}', '{until}')"),
+                format!(
+                    "select * from jobs where pool_id = {pool} and coalesce(finished, received, assigned, queued) >= '{from}' \
+                     and coalesce(queued, assigned, received, finished) < '{until}'"
+                ),
+            ));
+            let busy = |of: &str| {
+                format!(
+                    "select key, agent_id, running, greatest(\"from\", '{from}') f, least(until, '{until}') u from {of} \
+                     where pool_id = {pool} and until >= '{from}' and \"from\" < '{until}'"
+                )
+            };
+            pairs.push((
+                busy(&format!("busy_of_pool({pool}, '{from}', '{until}')")),
+                format!("{} and not (running and \"from\" < '{from}')", busy("busy")),
+            ));
+        }
     }
     let runs = "select run_id from actions where run_id is not null and run_kind = 'build' group by 1 order by md5(cast(run_id as varchar)) limit 3";
     let runs: Vec<i64> = scratch.sql(runs).iter().map(|row| row["run_id"].as_i64().unwrap()).collect();
@@ -101,6 +124,16 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             format!("select {action} from trace('BUILD:{run}')"),
             format!("select {action} from actions where run_id = {run} and run_kind = 'build'"),
         ));
+    }
+    let agents = "select agent_id, agent_name from jobs where agent_id is not null group by 1, 2 order by md5(agent_name) limit 2";
+    for agent in scratch.sql(agents) {
+        for (column, value) in [("agent_id", &agent["agent_id"]), ("agent_name", &agent["agent_name"])] {
+            let value = value.to_string().trim_matches('"').to_owned();
+            pairs.push((
+                format!("select * from jobs_of_agent('{value}')"),
+                format!("select * from jobs where {column} = '{value}'"),
+            ));
+        }
     }
     let one = "select event_id, correlation_id, agent_name from actions where agent_name is not null and revision > 0 order by event_id limit 1";
     let one = scratch.sql(one).remove(0);

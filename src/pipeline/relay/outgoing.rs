@@ -117,9 +117,9 @@ pub(super) async fn portion(
     let then = [first, sent.until.known].map(|micros| Time::from_unix_micros(micros.max(0)));
     let only = (kind == Kind::Updates).then(|| Only { sent: sent.condition(), then });
     let Some(occurred) = ids.span else { return Ok(portion) };
-    let known = ids.marks.first().filter(|_| kind == Kind::Events).map(|first| (first, &portion.end));
+    let known = ids.marks.first().filter(|_| kind == Kind::Events);
     let known =
-        known.map(|(first, last)| (Time::from_unix_micros(first.known), Time::from_unix_micros(last.known)));
+        known.map(|first| [first, &portion.end].map(|mark| Time::from_unix_micros(mark.known)).into());
     let among = Among { ids: &ids.ids, occurred, known };
     let Some(rows) = rows(session, order, kind, &among, only).await? else { return Ok(portion) };
     let rows = match kind == Kind::Events && order.settle > Ticks(0) {

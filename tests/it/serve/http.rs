@@ -249,3 +249,36 @@ async fn every_page_leads_to_pages_that_are_there() {
         assert!(there.unwrap_or_default().starts_with(place), "{q}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_shows_the_days_that_are_asked_for() {
+    let door = Door::open(demo(), bounds()).await;
+    // All that the report says of the pool, from its own page of the last days.
+    let (_, page) = door.text("/pool/contoso/11").await;
+    let (_, of_all) = door.text("/api/reports/pool_utilisation?format=csv").await;
+    let of_pool: Vec<Vec<&str>> = of_all
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .filter(|row| row[..2] == ["contoso", "11"])
+        .map(|row| row[3..].to_vec())
+        .collect();
+    let link =
+        super::open::links(&page).into_iter().find(|link| link.contains("format=csv&download=utilisation"));
+    let (status, own) = door.text(&link.unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{own}");
+    let mut own: Vec<Vec<&str>> = own.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    own.reverse();
+    assert!(!own.is_empty());
+    assert_eq!(own, of_pool);
+    let day = own[0][0].get(..10).unwrap();
+    let (_, page) = door.text(&format!("/pool/contoso/11?since={day}&until=")).await;
+    assert!(page.contains(&format!("name=\"since\" type=\"date\" value=\"{day}\"")), "{page}");
+    assert!(!page.contains("in these days"), "{page}");
+
+    let (_, page) = door.text("/pool/contoso/11?since=2001-02-03&until=2001-02-04").await;
+    assert!(page.contains("No job is known to have run in it in these days"), "{page}");
+    let (status, page) = door.text("/pool/contoso/11?since=yesterday").await;
+    assert!(status == StatusCode::BAD_REQUEST && page.contains("write it as 2026-03-05"), "{page}");
+    let (status, _) = door.text("/pool/contoso/404?since=2001-02-03").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}

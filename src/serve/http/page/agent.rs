@@ -32,7 +32,7 @@ const ACTIONS: &str = "
     from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent order by occurred desc, event_id";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id
-    from jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
+    from jobs_of_agent(cast($agent as varchar)) where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
 
 fn asks(organization: &str, agent: i64) -> [Part; 6] {
     let own = |ask: Ask| ask.text("organization", organization).int("agent", agent);

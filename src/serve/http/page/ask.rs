@@ -5,6 +5,7 @@ use datafusion::common::ScalarValue;
 use futures::StreamExt as _;
 
 use super::html::address;
+use crate::model::{Date, Time};
 use crate::query::{Answer, Catalogue, Object, QueryError, Session, objects_of};
 use crate::serve::http::problem::Problem;
 
@@ -62,6 +63,23 @@ impl Ask {
             sql: format!("select {columns} from ({sql}) {rest}"),
             values: all_times.map(|(name, at)| (name, Value::Time(at.to_owned()))).into(),
         }
+    }
+
+    /// The same of days alone: from the first on, before the second.
+    pub fn between(self, since: Date, until: Date) -> Ask {
+        self.time("since", since.start()).time("until", until.start())
+    }
+
+    /// The same with one more named query, which may be named as a view is.
+    pub fn with(mut self, name: &str, query: &str) -> Ask {
+        self.sql = format!("with {name} as ({query}) {}", self.sql);
+        self
+    }
+
+    fn time(mut self, name: &'static str, value: Time) -> Ask {
+        self.values.retain(|(own, _)| *own != name);
+        self.values.push((name, Value::Time(value.to_string())));
+        self
     }
 
     pub fn text(mut self, name: &'static str, value: &str) -> Ask {

@@ -5,6 +5,7 @@ use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::Html;
 use super::table::{Source, name_of, section};
 use super::turns::Turns;
+use crate::query::{QueryError, Session};
 use crate::serve::gate::Refusal;
 use crate::serve::http::Desk;
 use crate::serve::http::sign_in::Signed;
@@ -20,16 +21,21 @@ pub(super) async fn seen(
     parts: &[Part],
     turns: &Turns,
 ) -> Result<Vec<Rows>, Refusal> {
-    let asks: Vec<(Ask, usize)> =
-        parts.iter().map(|(title, ask, _)| (ask.clone(), turns.at(&name_of(title)))).collect();
-    let see = async move |session| {
-        let mut all = Vec::with_capacity(asks.len());
-        for (ask, from) in &asks {
-            all.push(ask.window(&session, *from, PART_ROWS).await?);
-        }
-        Ok(all)
-    };
-    desk.work(signed, DOOR, text, see).await
+    let (parts, turns) = (parts.to_vec(), turns.clone());
+    desk.work(signed, DOOR, text, async move |session| rows_of(&session, &parts, &turns).await).await
+}
+
+/// The rows of each part, from where each is turned to.
+pub(super) async fn rows_of(
+    session: &Session,
+    parts: &[Part],
+    turns: &Turns,
+) -> Result<Vec<Rows>, QueryError> {
+    let mut all = Vec::with_capacity(parts.len());
+    for (title, ask, _) in parts {
+        all.push(ask.window(session, turns.at(&name_of(title)), PART_ROWS).await?);
+    }
+    Ok(all)
 }
 
 /// The sections of parts with their rows, in this order.
