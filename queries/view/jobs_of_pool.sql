@@ -11,10 +11,12 @@
 with requests as (
   select request_id from lake.jobs
   where pool_id = $pool and date between cast($from as date) and cast($until + interval '31 days' as date)
+    and coalesce(queued, assigned, received, finished) < $until
   group by 1 having max(request_id) is not null
 ), runs as (
   select run_id from lake.jobs
   where pool_id = $pool and date between cast($from as date) and cast($until + interval '31 days' as date)
+    and coalesce(queued, assigned, received, finished) < $until
   group by 1 having max(run_id) is not null
 ), some_jobs as (
   select j.*
@@ -22,12 +24,12 @@ with requests as (
   join lake.jobs j on j.request_id = r.request_id
   where j.date between cast($from - interval '31 days' as date) and cast($until + interval '31 days' as date)
   union all
-  -- What else is told of the runs.
+  -- What timelines and hooks tell of their runs.
   select j.*
   from runs r
   join lake.jobs j on j.run_id = r.run_id
   where (j.date is null or j.date between cast($from - interval '31 days' as date) and cast($until + interval '31 days' as date))
-    and (j.request_id is null or j.pool_id is distinct from $pool)
+    and j.request_id is null
   union all
   select * from lake.jobs
   where request_id is null and run_id is null and pool_id = $pool

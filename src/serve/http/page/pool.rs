@@ -18,7 +18,7 @@ use crate::serve::http::problem::{At, Problem};
 use crate::serve::http::question::Pairs;
 
 /// Days that are shown where no others are asked for: the last ones with jobs. All of them can have millions.
-const DAYS: i32 = 7;
+const DAYS: i32 = 3;
 
 const POOL: &str = "
     select coalesce(organization, organization_id) as organization, pool_id, name, is_hosted, pool_type, size, observed, record_hash
