@@ -8,6 +8,6 @@
 --! returns = ["received", "finished", "organization", "pool_name", "request_id", "name", "stage", "attempt", "run_id", "run_name", "pipeline_name", "result"]
 --! tags = ["resources"]
 select received, finished, organization, pool_name, request_id, name, stage, attempt, run_id, run_name, pipeline_name, result
-from jobs_of_agent($agent)
+from jobs_of_agent($agent, $since, $until)
 where agent_name = $agent and coalesce(received, assigned) >= $since and coalesce(received, assigned) < $until
 order by received

@@ -1,25 +1,20 @@
---! title = "The jobs, as in `jobs`, that an agent had, by its name or id; what is not of it is not read"
+--! title = "The jobs, as in `jobs`, that an agent was given or had at work in a span of time; what is not of it is not read"
 --! reads = ["jobs"]
---! narrows = "jobs"
+--! narrows = "jobs_found"
 --! params = [
 --!   { name = "agent", type = "text", doc = "Agent name, or its id" },
+--!   { name = "from", type = "timestamp", doc = "Waiting or at work from here on; one whose end is not told was at work when it was taken" },
+--!   { name = "until", type = "timestamp", doc = "Up to here, exclusive" },
 --! ]
--- The side of a join that is taken for the smaller is held in memory: with `having` it is the ids.
-with requests as (
-  select request_id from lake.jobs where agent_name = $agent or agent_id = try_cast($agent as bigint)
-  group by 1 having max(request_id) is not null
-), runs as (
-  select run_id from lake.jobs where agent_name = $agent or agent_id = try_cast($agent as bigint)
-  group by 1 having max(run_id) is not null
-), some_jobs as (
-  select j.* from requests r join lake.jobs j on j.request_id = r.request_id
-  union all
-  -- What timelines and hooks tell of their runs, and what is requested and of no agent yet. A row that is in both is
-  -- there twice, and the newest of a job is one of them.
-  select j.* from runs r join lake.jobs j on j.run_id = r.run_id
-  where j.request_id is null or j.agent_id is null and j.agent_name is null
-  union all
+with some_found as (
   select * from lake.jobs
-  where request_id is null and run_id is null and (agent_name = $agent or agent_id = try_cast($agent as bigint))
+  where (agent_name = $agent or agent_id = try_cast($agent as bigint))
+    and date between cast($from as date) and cast($until + interval '31 days' as date)
+    and coalesce(queued, assigned, received, finished) < $until
+), some_others as (
+  -- What is requested and of no agent yet is told of no other.
+  select * from lake.jobs where request_id is null or agent_id is null and agent_name is null
 )
-select * from jobs where agent_name = $agent or agent_id = try_cast($agent as bigint)
+select * from jobs_found
+where (agent_name = $agent or agent_id = try_cast($agent as bigint))
+  and coalesce(finished, received, assigned, queued) >= $from and coalesce(queued, assigned, received, finished) < $until

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use serde_json::{Value as Json, json};
 
 use super::write::Object;
-use super::{QueryError, Session};
+use super::{QueryError, Session, quoted};
 
 /// That a row is of the organisation of the action.
 const OWN: &str = "coalesce(organization_id = $id, organization = $organization, true)";
@@ -169,8 +169,12 @@ impl Around<'_> {
         // Of its run or its agent alone: of all jobs there are too many to look through.
         let mut job = match self.value("run_id").is_null() {
             true => {
-                let of_agent = "select * from jobs_of_agent(cast($agent_id as varchar))";
-                self.first(of_agent, &["agent_id", "request_id"]).await?
+                let at = format!("cast({} as timestamp)", quoted(self.text("occurred")));
+                let day = "interval '1 day'";
+                let of_agent = format!(
+                    "select * from jobs_of_agent(cast($agent_id as varchar), {at} - {day}, {at} + {day})"
+                );
+                self.first(&of_agent, &["agent_id", "request_id"]).await?
             }
             false => self.first("select * from jobs_of_run($run_id)", &["run_id", "request_id"]).await?,
         };

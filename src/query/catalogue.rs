@@ -20,6 +20,8 @@ pub struct Query {
     pub returns: Vec<String>,
     pub tags: Vec<String>,
     pub sql: String,
+    /// Whether others narrow it and nobody asks for it by itself.
+    is_part: bool,
 }
 
 /// A typed parameter, `$name` in the SQL.
@@ -42,6 +44,8 @@ struct Header {
     /// The view that this is, over parts of its tables.
     #[serde(default)]
     narrows: Option<String>,
+    #[serde(default)]
+    part: bool,
     #[serde(default)]
     params: Vec<Param>,
     #[serde(default)]
@@ -67,6 +71,7 @@ impl Catalogue {
                 for (name, text) in sources {
                     all.push(parse_among(&all, name, text).unwrap_or_else(|e| unreachable!("embedded: {e}")));
                 }
+                all.retain(|query| !query.is_part);
                 all
             };
             Catalogue { views: read(VIEWS), reports: read(REPORTS), shapes: read(SHAPES) }
@@ -127,6 +132,7 @@ fn parse_among(before: &[Query], name: &str, text: &str) -> Result<Query, QueryE
         returns: header.returns,
         tags: header.tags,
         sql,
+        is_part: header.part,
     })
 }
 
@@ -152,7 +158,7 @@ macro_rules! embed {
 
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
-    "actions", "jobs", "jobs_received", "jobs_of_run", "jobs_of_agent", "jobs_of_pool", "runs", "pools", "agents", "removals", "agents_now", "busy", "busy_of_pool", "identities", "bindings", "known_as", "grants",
+    "actions", "jobs", "jobs_of_run", "jobs_found", "jobs_received", "jobs_of_agent", "jobs_of_pool", "runs", "pools", "agents", "removals", "agents_now", "busy", "busy_of_pool", "identities", "bindings", "known_as", "grants",
     "reach", "bears", "signins", "every_finding", "findings", "coverage", "heard", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 
@@ -176,15 +182,13 @@ mod tests {
     #[test]
     fn every_query_file_is_embedded_and_its_header_sound() {
         let catalogue = Catalogue::embedded();
-        for (folder, queries) in
-            [("view", &catalogue.views), ("report", &catalogue.reports), ("export", &catalogue.shapes)]
-        {
+        for (folder, queries) in [("view", VIEWS), ("report", REPORTS), ("export", SHAPES)] {
             let path = format!("{}/queries/{folder}", env!("CARGO_MANIFEST_DIR"));
             let mut files = 0;
             for entry in std::fs::read_dir(path).unwrap() {
                 let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
                 assert!(
-                    queries.iter().any(|q| q.name == name),
+                    queries.iter().any(|(own, _)| *own == name),
                     "queries/{folder}/{name}.sql is not embedded"
                 );
                 files += 1;

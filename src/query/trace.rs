@@ -123,7 +123,7 @@ impl Session {
         let named = trace.asked.clone();
         let name = || vec![("name", ScalarValue::from(named.as_str()))];
         trace.actions = self.actions("trace($name)", "agent_name = $name", name(), limit).await?;
-        let jobs = "select * from jobs_of_agent($name) where agent_name = $name";
+        let jobs = "select * from jobs_of_agent($name, '2000-01-01', '2100-01-01') where agent_name = $name";
         trace.jobs = self.rows(&format!("{jobs} order by queued desc limit {limit}"), name()).await?;
         let possible = format!(
             "select distinct event_id, occurred, action, executor, grade, several as candidates from (

@@ -80,7 +80,14 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
     let mut pairs = Vec::new();
     let times = scratch.sql("select received from jobs where received is not null order by received");
     let time = |n: usize| times[n]["received"].as_str().unwrap();
-    for (from, until) in [("2026-03-02", "2027-03-09"), (time(times.len() / 3), time(times.len() / 2))] {
+    let spans = [("2026-03-02", "2027-03-09"), (time(times.len() / 3), time(times.len() / 2))];
+    let at_work = |from: &str, until: &str| {
+        format!(
+            "coalesce(finished, received, assigned, queued) >= '{from}' \
+             and coalesce(queued, assigned, received, finished) < '{until}'"
+        )
+    };
+    for (from, until) in spans {
         pairs.push((
             format!("select * from jobs_received('{from}', '{until}')"),
             format!("select * from jobs where received >= '{from}' and received < '{until}'"),
@@ -92,10 +99,7 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             let pool = pool["pool_id"].as_i64().unwrap();
             pairs.push((
                 format!("select * from jobs_of_pool({pool}, '{from}', '{until}')"),
-                format!(
-                    "select * from jobs where pool_id = {pool} and coalesce(finished, received, assigned, queued) >= '{from}' \
-                     and coalesce(queued, assigned, received, finished) < '{until}'"
-                ),
+                format!("select * from jobs where pool_id = {pool} and {}", at_work(from, until)),
             ));
             let busy = |of: &str| {
                 format!(
@@ -129,10 +133,12 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
     for agent in scratch.sql(agents) {
         for (column, value) in [("agent_id", &agent["agent_id"]), ("agent_name", &agent["agent_name"])] {
             let value = value.to_string().trim_matches('"').to_owned();
-            pairs.push((
-                format!("select * from jobs_of_agent('{value}')"),
-                format!("select * from jobs where {column} = '{value}'"),
-            ));
+            for (from, until) in spans {
+                pairs.push((
+                    format!("select * from jobs_of_agent('{value}', '{from}', '{until}')"),
+                    format!("select * from jobs where {column} = '{value}' and {}", at_work(from, until)),
+                ));
+            }
         }
     }
     let one = "select event_id, correlation_id, agent_name from actions where agent_name is not null and revision > 0 order by event_id limit 1";

@@ -1,13 +1,14 @@
-//! An agent: what it is, its versions over time, its jobs, actions and identities, and what changed.
+//! An agent: what it is, its versions over time, its identities, what changed, its jobs and actions of some days.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 
 use super::ask::{Ask, number};
+use super::days::{Days, OfDays, seen};
 use super::html::{address, html};
 use super::layout::{Page, page};
-use super::parts::{Part, sections, seen};
+use super::parts::{Part, sections};
 use super::table::{facts_of, text};
 use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
@@ -29,14 +30,25 @@ const IDENTITIES: &str = "
     order by \"from\" desc, role, identity_id, record_hash";
 const ACTIONS: &str = "
     select occurred, action, grade, actor_id, actor_name, project, run_kind, run_id, details, event_id
-    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent order by occurred desc, event_id";
+    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      and occurred >= $since and occurred < $until and date between cast($since as date) and cast($until as date)
+    order by occurred desc, event_id";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id
-    from jobs_of_agent(cast($agent as varchar)) where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
+    from jobs_of_agent(cast($agent as varchar), $since, $until) where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
+/// Its days with jobs or actions.
+const NEWEST: &str = "
+    select max(date) as day from (
+      select max(date) as date from lake.jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      union all
+      select max(date) from lake.events where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      union all
+      select max(date) from lake.revisions where coalesce(organization, organization_id) = $organization and agent_id = $agent
+    )";
 
-fn asks(organization: &str, agent: i64) -> [Part; 6] {
-    let own = |ask: Ask| ask.text("organization", organization).int("agent", agent);
-    [
+fn asks(own: impl Fn(Ask) -> Ask, days: Days) -> Vec<Part> {
+    let of_days = |ask: Ask| own(ask).of_days(days);
+    vec![
         ("Agent", own(Ask::new(NOW)), ""),
         (
             "Versions",
@@ -59,10 +71,10 @@ fn asks(organization: &str, agent: i64) -> [Part; 6] {
         ),
         (
             "Actions",
-            own(Ask::new(ACTIONS)),
-            "No action is certain to be of this agent; it may still be a candidate of others: search its name.",
+            of_days(Ask::new(ACTIONS)),
+            "No action of these days is certain to be of this agent; it may still be a candidate of others: search its name.",
         ),
-        ("Jobs", own(Ask::new(JOBS)), "No job is known to have run on it."),
+        ("Jobs", of_days(Ask::new(JOBS)), "No job is known to have run on it in these days."),
     ]
 }
 
@@ -73,12 +85,16 @@ pub(super) async fn show(
     turns: Turns,
 ) -> Result<Page, Failed> {
     let agent = number(&id, "an agent")?;
-    let asked = asks(&organization, agent);
     let text_of = format!("page agent {organization} {agent}");
-    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
-    if seen.iter().all(|rows| rows.rows.is_empty()) {
+    let of = organization.clone();
+    let own = move |ask: Ask| ask.text("organization", &of).int("agent", agent);
+    let newest = own(Ask::new(NEWEST));
+    let seen = seen(&desk, &signed, text_of, newest, |days| asks(own, days), &turns).await?;
+    if seen.is_empty() {
         return Err(unknown("the agent", &id));
     }
+    let form = seen.form(&["agent", &organization, &id]);
+    let OfDays { asked, rows: seen, .. } = seen;
     let now = seen.first().and_then(|rows| rows.rows.first());
     let name = now.map_or_else(|| format!("agent {agent}"), |now| text(now, "name"));
     let known = now.map_or_else(
@@ -95,11 +111,12 @@ pub(super) async fn show(
     let reach = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(
         "<p class=\"over\">Agent</p><h1>{}</h1>{}<p class=\"more\"><a href=\"{}\">What it reaches</a> \
-         <a href=\"{}\">Actions that several agents can have done</a></p>{}",
+         <a href=\"{}\">Actions that several agents can have done</a></p>{}{}",
         name,
         known,
         reach,
         may_have,
+        form,
         sections
     );
     Ok(page(&signed.person, &format!("Agent {name}"), "/search", &name, main))

@@ -4,8 +4,9 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use futures::StreamExt as _;
 
+use super::days::Days;
 use super::html::address;
-use crate::model::{Date, Time};
+use crate::model::Time;
 use crate::query::{Answer, Catalogue, Object, QueryError, Session, objects_of};
 use crate::serve::http::problem::Problem;
 
@@ -65,9 +66,9 @@ impl Ask {
         }
     }
 
-    /// The same of days alone: from the first on, before the second.
-    pub fn between(self, since: Date, until: Date) -> Ask {
-        self.time("since", since.start()).time("until", until.start())
+    /// The same of these days alone, as `since` and `until`.
+    pub fn of_days(self, days: Days) -> Ask {
+        self.time("since", days.since.start()).time("until", days.until.start())
     }
 
     /// The same with one more named query, which may be named as a view is.

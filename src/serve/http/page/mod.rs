@@ -4,6 +4,7 @@ mod agent;
 mod ask;
 mod chain;
 mod chart;
+mod days;
 mod detection;
 mod html;
 mod identity;
