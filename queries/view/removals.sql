@@ -1,5 +1,5 @@
 --! title = "Records of agents deleted: which agent, when and by whom; of a record that gives names only, the agent that bore them then"
---! reads = ["events", "agents", "bindings", "pools"]
+--! reads = ["agents", "bindings", "pools"]
 with pool_names as (
   select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as pool_name
   from lake.pools where queue_id is null and name is not null and pool_id is not null group by 1, 2
@@ -12,17 +12,17 @@ with pool_names as (
   select coalesce(organization, organization_id), agent_id, agent_name, pool_id, pool_name, min("from")
   from lake.bindings where role = 'registrant' and agent_id is not null group by 1, 2, 3, 4, 5
 ), told as (
-  select event_id, record_hash, organization_id, organization, coalesce(organization, organization_id) as org, occurred, actor_id, actor_name,
-    subject['id'] as id, subject['name'] as name,
-    json_member(data, 'AgentPoolId', 'PoolId') as pool, json_member(data, 'AgentPoolName', 'PoolName') as pool_name
-  from (select *, unnest(subjects) as subject from lake.events where action in ('Library.AgentDeleted', 'Library.AgentsDeleted'))
-  where subject['kind'] = 'agent'
-), meant as (
-  select t.*, coalesce(try_cast(t.id as bigint), b.agent_id) as agent_id,
-    row_number() over (partition by t.event_id, t.id order by b.at desc) as nth
+  select *, coalesce(organization, organization_id) as org from lake.agents where event = 'deleted'
+), named as (
+  select t.*, b.agent_id as bearer, row_number() over (partition by t."key" order by b.at desc) as nth
   from told t
-  left join borne b on try_cast(t.id as bigint) is null and b.org = t.org and b.name = t.name and b.at <= t.occurred
-    and coalesce(cast(b.pool_id as varchar) = t.pool, b.pool_name = t.pool_name, true)
+  left join borne b on b.org = t.org and b.name = t.name and b.at <= t.observed
+    and coalesce(b.pool_id = t.pool_id, b.pool_name = t.pool_name, true)
+  where t.agent_id is null
 )
-select event_id, record_hash, organization_id, organization, agent_id, name as agent_name, pool_name, occurred, actor_id, actor_name
-from meant where nth = 1
+select split_part("key", '/', 2) as event_id, record_hash, organization_id, organization, agent_id, name as agent_name, pool_name, observed as occurred,
+  by_id as actor_id, by_name as actor_name
+from told where agent_id is not null
+union all
+select split_part("key", '/', 2), record_hash, organization_id, organization, bearer, name, pool_name, observed, by_id, by_name
+from named where nth = 1

@@ -96,7 +96,7 @@ macro_rules! sources {
 }
 
 sources! {
-    "facts" 1, "jobs" 1, "runs" 1, "agents" 1, "pools" 1, "identities" 1, "bindings" 1, "grants" 1, "holdings" 1,
+    "facts" 1, "jobs" 1, "runs" 1, "agents" 2, "pools" 1, "identities" 1, "bindings" 1, "grants" 1, "holdings" 1,
     "signins" 1, "coverage" 1, "rejects" 1, "findings" 2, "queries_log" 1, "export_rejects" 1, "revisions" 1, "events" 1,
 }
 

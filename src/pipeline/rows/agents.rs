@@ -10,36 +10,66 @@ pub(super) fn agent(row: &mut Builder, fact: &Fact<'_>, agent: &Agent, hash: &st
     organization(row, fact);
     state(row, agent);
     row.text(None);
+    row.text(None);
+    row.text(None);
     row.time(Some(fact.observed));
     end(row, fact, hash);
 }
 
-/// That an agent is there no longer.
-pub(super) struct End<'a> {
-    pub key: &'a str,
-    /// Id and name.
-    pub organization: (Option<&'a str>, Option<&'a str>),
-    pub at: Time,
-    /// `deleted` by an event, or `gone` from a list of its pool.
-    pub how: &'static str,
+/// That a list of its pool lacks an agent that was seen last at a moment.
+pub(super) fn gone(row: &mut Builder, list: &Fact<'_>, agent: &Agent, seen: Time) {
+    let (id, name) = (list.organization.id.as_deref(), list.organization.name.as_deref());
+    let key = format!(
+        "agent/{}/{}/{}/gone/{}",
+        name.or(id).unwrap_or_default(),
+        agent.pool_id.unwrap_or_default(),
+        agent.agent_id,
+        seen.to_micros()
+    );
+    row.text(Some(&key));
+    organization(row, list);
+    state(row, agent);
+    row.text(Some("gone"));
+    row.text(None);
+    row.text(None);
+    row.time(Some(list.observed));
+    row.text(Some(&list.hash.to_string()));
+    row.end_row(RowKey::new(&key), None);
 }
 
-pub(super) fn end_of(row: &mut Builder, end: &End<'_>, agent: &Agent, hash: &str) {
-    row.text(Some(end.key));
-    row.text(end.organization.0);
-    row.text(end.organization.1);
-    state(row, agent);
-    row.text(Some(end.how));
-    row.time(Some(end.at));
-    row.text(Some(hash));
-    row.end_row(RowKey::new(end.key), None);
+/// That an audit event tells of an agent deleted, by its id or by its name alone.
+pub(super) fn deleted(row: &mut Builder, event: &Event<'_>) {
+    let (hints, key) = (&event.hints, format!("event/{}/deleted", event.id));
+    row.text(Some(&key));
+    row.text(event.organization_id.as_deref());
+    row.text(event.organization.as_deref());
+    of_agent(
+        row,
+        hints.agent_id,
+        hints.pool_name.as_deref(),
+        &Agent {
+            name: hints.agent_name.as_deref().map(str::to_owned),
+            pool_id: hints.pool_id,
+            ..Agent::default()
+        },
+    );
+    row.text(Some("deleted"));
+    row.text(event.actor_id.as_deref());
+    row.text(event.actor_name.as_deref());
+    row.time(Some(event.occurred));
+    row.text(Some(&event.hash.to_string()));
+    row.end_row(RowKey::new(&key), None);
 }
 
 fn state(row: &mut Builder, agent: &Agent) {
-    row.int(Some(agent.agent_id));
+    of_agent(row, Some(agent.agent_id), None, agent);
+}
+
+fn of_agent(row: &mut Builder, id: Option<i64>, pool_name: Option<&str>, agent: &Agent) {
+    row.int(id);
     row.text(agent.name.as_deref());
     row.int(agent.pool_id);
-    row.text(None);
+    row.text(pool_name);
     row.text(agent.version.as_deref());
     row.text(agent.os.as_deref());
     row.flag(agent.enabled);

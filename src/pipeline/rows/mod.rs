@@ -51,21 +51,9 @@ impl RowSet {
             };
             holdings::append(self.table("holdings"), &said, holding, &event.hash.to_string());
         }
-        if let Some(agent) = event.hints.agent_id.filter(|_| event.action == "Library.AgentDeleted") {
-            let owned = |text: &Option<crate::model::Text<'_>>| text.as_deref().map(str::to_owned);
-            let agent = Agent {
-                agent_id: agent,
-                name: owned(&event.hints.agent_name),
-                pool_id: event.hints.pool_id,
-                ..Agent::default()
-            };
-            let end = agents::End {
-                key: &format!("event/{}/deleted", event.id),
-                organization: (event.organization_id.as_deref(), event.organization.as_deref()),
-                at: event.occurred,
-                how: "deleted",
-            };
-            agents::end_of(self.table("agents"), &end, &agent, &event.hash.to_string());
+        let tells_of_one = event.hints.agent_id.is_some() || event.hints.agent_name.is_some();
+        if tells_of_one && ["Library.AgentDeleted", "Library.AgentsDeleted"].contains(&&*event.action) {
+            agents::deleted(self.table("agents"), event);
         }
         if let Some(token) = token_of_event(event) {
             agents::token(self.table("identities"), event, &token);
@@ -125,21 +113,7 @@ impl RowSet {
 
     /// The end of an agent that a list of its pool lacks, and that was seen last at a moment.
     pub(super) fn gone(&mut self, list: &Fact<'_>, agent: &Agent, seen: Time) {
-        let hash = list.hash.to_string();
-        let (id, name) = (list.organization.id.as_deref(), list.organization.name.as_deref());
-        let end = agents::End {
-            key: &format!(
-                "agent/{}/{}/{}/gone/{}",
-                name.or(id).unwrap_or_default(),
-                agent.pool_id.unwrap_or_default(),
-                agent.agent_id,
-                seen.to_micros()
-            ),
-            organization: (id, name),
-            at: list.observed,
-            how: "gone",
-        };
-        agents::end_of(self.table("agents"), &end, agent, &hash);
+        agents::gone(self.table("agents"), list, agent, seen);
     }
 
     pub(super) fn reject(&mut self, reject: &Reject<'_>, payload: &Payload) {

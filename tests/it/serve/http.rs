@@ -282,3 +282,43 @@ async fn a_pool_shows_the_days_that_are_asked_for() {
     let (status, _) = door.text("/pool/contoso/404?since=2001-02-03").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_shows_the_days_that_are_asked_for() {
+    let door = Door::open(demo(), bounds()).await;
+    let most = "select agent_id, count(*) as n, cast(min(cast(queued as date)) as varchar) as day from jobs \
+        where organization = 'contoso' and agent_id is not null group by 1 order by 2 desc limit 1";
+    let most = door.scratch.sql(most).remove(0);
+    let [id, day] = ["agent_id", "day"].map(|name| most[name].to_string().trim_matches('"').to_owned());
+    let here = format!("/agent/contoso/{id}");
+    // All that the lake has of it, as all lies within the last days.
+    for (part, of) in [("jobs", "jobs"), ("actions", "actions")] {
+        let count = format!("select count(*) from {of} where organization = 'contoso' and agent_id = {id}");
+        let count = door.scratch.count(&count) as usize;
+        let (_, page) = door.text(&here).await;
+        let link = super::open::links(&page)
+            .into_iter()
+            .find(|link| link.contains(&format!("format=csv&download={part}")));
+        let (_, rows) = door.text(&link.unwrap()).await;
+        assert!(count > 0);
+        assert_eq!(rows.lines().count(), count + 1, "{part}");
+    }
+    let (_, page) = door.text(&format!("{here}?since={day}&until=")).await;
+    assert!(page.contains(&format!("name=\"since\" type=\"date\" value=\"{day}\"")), "{page}");
+    assert!(!page.contains("in these days"), "{page}");
+    // The days before these have none, and the days after those are these again.
+    let to = |page: &str, name: &str| {
+        let link = page.split("<a href=\"").find(|part| part.contains(&format!(">{name}</a>"))).unwrap();
+        link.split('"').next().unwrap().replace("&amp;", "&")
+    };
+    let (_, before) = door.text(&to(&page, "Days before")).await;
+    assert!(before.contains("No job is known to have run on it in these days"), "{before}");
+    assert!(before.contains("No action of these days is certain"), "{before}");
+    let (_, again) = door.text(&to(&before, "Days after")).await;
+    assert_eq!(to(&again, "Days before"), to(&page, "Days before"));
+    assert!(!again.contains("in these days"), "{again}");
+    let (status, page) = door.text(&format!("{here}?until=2026-02-30")).await;
+    assert!(status == StatusCode::BAD_REQUEST && page.contains("write it as 2026-03-05"), "{page}");
+    let (status, _) = door.text("/agent/contoso/404404?since=2001-02-03").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}

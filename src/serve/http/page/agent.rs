@@ -31,7 +31,7 @@ const IDENTITIES: &str = "
 const ACTIONS: &str = "
     select occurred, action, grade, actor_id, actor_name, project, run_kind, run_id, details, event_id
     from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent
-      and occurred >= $since and occurred < $until and date between cast($since as date) and cast($until as date)
+      and occurred >= $since and occurred < $until
     order by occurred desc, event_id";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id

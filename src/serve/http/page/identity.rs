@@ -1,13 +1,14 @@
-//! An identity: every name it goes by, what it reached, the agents that bear it, what it did.
+//! An identity: every name it goes by, the agents that bear it, what it did and reached in some days.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 
 use super::ask::{Ask, Rows};
+use super::days::{Days, OfDays, seen};
 use super::html::{address, html};
 use super::layout::{Page, page};
-use super::parts::{Part, sections, seen};
+use super::parts::{Part, sections};
 use super::table::text;
 use super::turns::Turns;
 use super::{Failed, Visitor, unknown};
@@ -32,6 +33,7 @@ const ACTIONS: &str = names!(
     "select distinct a.occurred, coalesce(a.organization, a.organization_id) as organization, a.action, a.grade, a.agent_id, a.agent_name,
        a.executor, a.ip, a.auth_mechanism, a.actor_id, a.actor_name, a.event_id
      from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
+     where a.occurred >= $since and a.occurred < $until
      order by occurred desc, event_id"
 );
 /// What it acted on, and by how many agents; what it may act on stands in its grants.
@@ -39,12 +41,19 @@ const REACHED: &str = names!(
     "select organization, project, area, action, count(*) as times, count(distinct agent_id) as agents, min(occurred) as first, max(occurred) as last from (
        select distinct a.event_id, a.occurred, coalesce(a.organization, a.organization_id) as organization, a.project, a.area, a.action, a.agent_id
        from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
+       where a.occurred >= $since and a.occurred < $until
      ) group by 1, 2, 3, 4 order by times desc, organization, project, action"
 );
 const AGENTS: &str = names!(
     "select coalesce(b.organization, b.organization_id) as organization, b.agent_id, b.agent_name, b.machine, b.role, b.pool_id, b.pool_name, b.\"from\",
        b.until, b.record_hash
      from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc, b.role, b.agent_id, b.machine"
+);
+/// Of all events the few that differ are compared with its names.
+const NEWEST: &str = names!(
+    "select max(e.date) as day
+     from (select date, actor_id, actor_client_id, actor_name, author_id from lake.events group by 1, 2, 3, 4, 5) e
+     join (select * from names) n on n.who = e.actor_id or n.who = e.actor_client_id or n.who = e.actor_name or n.who = e.author_id"
 );
 /// What it holds itself; what it reaches through groups takes long to work out, and is a report.
 const HOLDS: &str = names!(
@@ -53,9 +62,9 @@ const HOLDS: &str = names!(
      from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name, g.resource_id, g.role, g.\"from\""
 );
 
-fn asks(id: &str) -> [Part; 5] {
-    let own = |sql: &'static str| Ask::new(sql).text("id", id);
-    [
+fn asks(own: impl Fn(&'static str) -> Ask, days: Days) -> Vec<Part> {
+    let of_days = |sql| own(sql).of_days(days);
+    vec![
         ("Names", own(NAMES), "No list of users, groups or applications names it; audit records alone do."),
         ("Agents that bear it", own(AGENTS), "No agent or machine is known to bear it."),
         (
@@ -63,8 +72,8 @@ fn asks(id: &str) -> [Part; 5] {
             own(HOLDS),
             "Nothing is known to be given to it directly; it may reach more through its groups.",
         ),
-        ("What it reached", own(REACHED), "It has done nothing that was recorded."),
-        ("Actions", own(ACTIONS), "It has done nothing that was recorded."),
+        ("What it reached", of_days(REACHED), "It did nothing in these days that was recorded."),
+        ("Actions", of_days(ACTIONS), "It did nothing in these days that was recorded."),
     ]
 }
 
@@ -74,12 +83,16 @@ pub(super) async fn show(
     At(id): At<String>,
     turns: Turns,
 ) -> Result<Page, Failed> {
-    let asked = asks(&id);
     let text_of = format!("page identity {id}");
-    let seen = seen(&desk, &signed, text_of, &asked, &turns).await?;
-    if seen.iter().all(|rows| rows.rows.is_empty()) {
+    let of = id.clone();
+    let own = move |sql| Ask::new(sql).text("id", &of);
+    let newest = own(NEWEST);
+    let seen = seen(&desk, &signed, text_of, newest, |days| asks(own, days), &turns).await?;
+    if seen.is_empty() {
         return Err(unknown("the identity", &id));
     }
+    let form = seen.form(&["identity", &id]);
+    let OfDays { asked, rows: seen, .. } = seen;
     let named = |rows: &Rows, column: &str| {
         rows.rows.iter().map(|row| text(row, column)).find(|name| !name.is_empty())
     };
@@ -92,12 +105,13 @@ pub(super) async fn show(
     let reach = address(&["reports", "identity_reach"], &[("who", &id)]);
     let radius = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(
-        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"under id\">{}</p><p class=\"more\"><a href=\"{}\">What it may reach, also through its groups</a> <a href=\"{}\">Whose rights it has</a></p>{}",
+        "<p class=\"over\">{}</p><h1>{}</h1><p class=\"under id\">{}</p><p class=\"more\"><a href=\"{}\">What it may reach, also through its groups</a> <a href=\"{}\">Whose rights it has</a></p>{}{}",
         kind.replace('_', " "),
         name,
         id,
         reach,
         radius,
+        form,
         sections
     );
     Ok(page(&signed.person, &format!("Identity {name}"), "/search", &name, main))
