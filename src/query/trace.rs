@@ -2,10 +2,11 @@
 
 use datafusion::common::ScalarValue;
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::around::Asked;
 use super::write::{Object, objects};
-use super::{QueryError, Session};
+use super::{QueryError, Session, quoted};
 
 /// Everything known of an id. Its JSON form is stable: members are added, never changed.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -34,6 +35,32 @@ pub struct Trace {
 /// That an agent bore a name at any time.
 const BORE: &str = "exists (select 1 from lake.agents n where n.name = $name and n.event is null and n.agent_id = a.agent_id \
     and coalesce(n.organization_id = a.organization_id, n.organization = a.organization, true))";
+
+/// The actions that are meant, by columns as they are stored; each by itself, as of one value files say whether they
+/// hold it.
+const OF_CORRELATION: &str = "select event_id, occurred from lake.events where correlation_id = $id";
+/// What was done with a token, and what was done to it.
+const OF_TOKEN: &str = "
+    select event_id, occurred from lake.events where authorization_id = $id
+    union
+    select event_id, occurred from lake.events
+    where starts_with(action, 'Token.') and lower(json_member(data, 'AuthorizationId')) = $id";
+const OF_NAME: &str = "select event_id, occurred from actions where agent_name = $id";
+
+/// What an agent of a name had as jobs and may have done, from a moment on.
+const JOBS_OF_NAME: &str = "
+    select * from jobs_of_agent($name, $since, '2100-01-01')
+    where agent_name = $name and coalesce(queued, assigned, received, finished) >= $since
+    order by coalesce(queued, assigned, received, finished) desc";
+const POSSIBLE_OF_NAME: &str = "
+    select distinct event_id, occurred, action, executor, grade, several as candidates from (
+      select event_id, occurred, action, executor, grade, array_length(candidates) as several, unnest(candidates) as candidate
+      from actions where agent_name is null and array_length(candidates) > 0 and occurred >= $since)
+    where candidate['agent_name'] = $name order by occurred desc";
+
+/// So many narrow rows are looked at for each that is wanted: a job has several states.
+const STATES: usize = 8;
+const LONG_AGO: &str = "2000-01-01";
 
 impl Trace {
     pub fn is_empty(&self) -> bool {
@@ -70,24 +97,21 @@ impl Session {
     }
 
     async fn of_event(&self, trace: &mut Trace, id: &str, limit: usize) -> Result<(), QueryError> {
-        for (kind, among, filter) in
-            [("event", "actions", "event_id = $id"), ("correlation", "trace($id)", "correlation_id = $id")]
-        {
-            trace.actions = self.actions(among, filter, vec![("id", ScalarValue::from(id))], limit).await?;
-            if !trace.actions.is_empty() {
-                trace.kind = kind;
-                break;
-            }
+        let value = vec![("id", ScalarValue::from(id))];
+        trace.actions = self.actions("actions", "event_id = $id", value, limit).await?;
+        let is_event = !trace.is_empty();
+        if !is_event {
+            trace.actions = self.newest_found(OF_CORRELATION, id, limit).await?;
+        }
+        if !trace.is_empty() {
+            trace.kind = if is_event { "event" } else { "correlation" };
         }
         Ok(())
     }
 
     async fn of_credential(&self, trace: &mut Trace, id: &str, limit: usize) -> Result<(), QueryError> {
         let value = || vec![("id", ScalarValue::from(id))];
-        // What was done with a token, and what was done to it.
-        let used = "authorization_id = $id or starts_with(action, 'Token.') \
-            and lower(json_member(data, 'AuthorizationId')) = $id";
-        trace.actions = self.actions("actions", used, value(), limit).await?;
+        trace.actions = self.newest_found(OF_TOKEN, id, limit).await?;
         let token = "select * from identities where kind = 'pat' and id = $id";
         trace.tokens = self.rows(token, value()).await?;
         if !trace.is_empty() {
@@ -122,30 +146,64 @@ impl Session {
     async fn of_agent(&self, trace: &mut Trace, limit: usize) -> Result<(), QueryError> {
         let named = trace.asked.clone();
         let name = || vec![("name", ScalarValue::from(named.as_str()))];
-        trace.actions = self.actions("trace($name)", "agent_name = $name", name(), limit).await?;
-        let jobs = "select * from jobs_of_agent($name, '2000-01-01', '2100-01-01') where agent_name = $name";
-        trace.jobs = self.rows(&format!("{jobs} order by queued desc limit {limit}"), name()).await?;
-        let possible = format!(
-            "select distinct event_id, occurred, action, executor, grade, several as candidates from (
-               select event_id, occurred, action, executor, grade, array_length(candidates) as several, unnest(candidates) as candidate
-               from actions where agent_name is null and array_length(candidates) > 0)
-             where candidate['agent_name'] = $name order by occurred desc limit {limit}"
-        );
-        trace.possible = self.rows(&possible, name()).await?;
-        let bore = |select: &str| format!("select a.* from {select}");
-        let agents = bore(&format!("agents_now a where {BORE} order by observed desc limit {limit}"));
-        trace.agents = self.rows(&agents, name()).await?;
-        if !trace.agents.is_empty() {
-            let versions = bore(&format!("agents a where {BORE} order by agent_id, \"from\""));
+        trace.actions = self.newest_found(OF_NAME, &named, limit).await?;
+        trace.jobs = self.newest(JOBS_OF_NAME, &named, limit).await?;
+        trace.possible = self.newest(POSSIBLE_OF_NAME, &named, limit).await?;
+        let ids = "select distinct agent_id from lake.agents where name = $name and event is null";
+        let ids: Vec<String> =
+            self.rows(ids, name()).await?.iter().map(|row| row["agent_id"].to_string()).collect();
+        if !ids.is_empty() {
+            let bore = format!("a.agent_id in ({}) and {BORE}", ids.join(", "));
+            let agents =
+                format!("select a.* from agents_now a where {bore} order by observed desc limit {limit}");
+            trace.agents = self.rows(&agents, name()).await?;
+            let versions = format!("select a.* from agents a where {bore} order by agent_id, \"from\"");
             trace.versions = self.rows(&versions, name()).await?;
             let registered =
-                bore(&format!("bindings a where role = 'registrant' and {BORE} order by \"from\""));
+                format!("select a.* from bindings a where role = 'registrant' and {bore} order by \"from\"");
             trace.registered = self.rows(&registered, name()).await?;
         }
         if !trace.is_empty() {
             trace.kind = "agent";
         }
         Ok(())
+    }
+
+    /// The newest rows of an agent by its name: those since some of its last days with jobs, and only where they are
+    /// too few, those of all times.
+    async fn newest(&self, rows_since: &str, name: &str, limit: usize) -> Result<Vec<Object>, QueryError> {
+        let name = || vec![("name", ScalarValue::from(name))];
+        let most = limit.saturating_mul(STATES);
+        let last = format!(
+            "select cast(min(day) as varchar) as day from (
+               select date as day from lake.jobs where agent_name = $name order by day desc limit {most})"
+        );
+        let last = self.rows(&last, name()).await?.pop().unwrap_or_default();
+        let mut rows = Vec::new();
+        for since in [last.get("day").and_then(Json::as_str), Some(LONG_AGO)].into_iter().flatten() {
+            let since = format!("cast({} as timestamp)", quoted(since));
+            let sql = format!("{} limit {limit}", rows_since.replace("$since", &since));
+            rows = self.rows(&sql, name()).await?;
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The newest of the actions that a statement finds, by `event_id` and `occurred`: all columns are read of these
+    /// alone.
+    async fn newest_found(&self, found: &str, id: &str, limit: usize) -> Result<Vec<Object>, QueryError> {
+        let sql = format!("select event_id, occurred from ({found}) order by occurred desc limit {limit}");
+        let found = self.rows(&sql, vec![("id", ScalarValue::from(id))]).await?;
+        let all = |column: &'static str| found.iter().filter_map(move |row| row.get(column)?.as_str());
+        let (Some(first), Some(last)) = (all("occurred").min(), all("occurred").max()) else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<String> = all("event_id").map(quoted).collect();
+        let (first, last) = (quoted(first), quoted(last));
+        let filter = format!("event_id in ({}) and occurred between {first} and {last}", ids.join(", "));
+        self.actions("actions", &filter, Vec::new(), limit).await
     }
 
     async fn actions(
