@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value as Json;
+
 use crate::lake::{Scratch, audit_record};
 
 /// Rows of a day: enough for a file to carry filters, and for a column to have several pages.
@@ -149,6 +151,34 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             format!("select {action} from trace('{value}')"),
             format!("select {action} from actions where {column} = '{value}'"),
         ));
+    }
+    let name = one["agent_name"].as_str().unwrap();
+    for limit in [3, 5000] {
+        let trace = scratch.ok(&["trace", name, "--limit", &limit.to_string(), "--format", "json"]);
+        let trace: Json = serde_json::from_str(&trace).unwrap();
+        let began = "coalesce(queued, assigned, received, finished)";
+        for (part, column, whole) in [
+            ("actions", "occurred", format!("occurred from actions where agent_name = '{name}'")),
+            ("jobs", "at", format!("{began} as at from jobs where agent_name = '{name}'")),
+            (
+                "possible",
+                "occurred",
+                format!(
+                    "distinct event_id, occurred from (select *, unnest(candidates) as c from actions where agent_name is null) where c['agent_name'] = '{name}'"
+                ),
+            ),
+        ] {
+            let whole = scratch.sql(&format!("select {whole} order by {column} desc limit {limit}"));
+            let moments =
+                |rows: &[Json]| -> Vec<Json> { rows.iter().map(|row| row[column].clone()).collect() };
+            let mut rows = trace[part].as_array().unwrap().clone();
+            for row in rows.iter_mut().filter(|_| column == "at") {
+                let times = ["queued", "assigned", "received", "finished"];
+                row["at"] = times.iter().map(|time| row[*time].clone()).find(|time| !time.is_null()).unwrap();
+            }
+            assert!(!whole.is_empty());
+            assert_eq!(moments(&rows), moments(&whole), "{limit} of {part}");
+        }
     }
     for (part, whole) in &pairs {
         assert!(scratch.count(&format!("select count(*) from ({whole}) w")) > 0, "{whole}");
