@@ -61,6 +61,8 @@ const POSSIBLE_OF_NAME: &str = "
 /// So many narrow rows are looked at for each that is wanted: a job has several states.
 const STATES: usize = 8;
 const LONG_AGO: &str = "2000-01-01";
+/// Actions that are asked for by their ids in one statement.
+const AT_ONCE: usize = 40;
 
 impl Trace {
     pub fn is_empty(&self) -> bool {
@@ -196,14 +198,17 @@ impl Session {
     async fn newest_found(&self, found: &str, id: &str, limit: usize) -> Result<Vec<Object>, QueryError> {
         let sql = format!("select event_id, occurred from ({found}) order by occurred desc limit {limit}");
         let found = self.rows(&sql, vec![("id", ScalarValue::from(id))]).await?;
-        let all = |column: &'static str| found.iter().filter_map(move |row| row.get(column)?.as_str());
-        let (Some(first), Some(last)) = (all("occurred").min(), all("occurred").max()) else {
-            return Ok(Vec::new());
-        };
-        let ids: Vec<String> = all("event_id").map(quoted).collect();
-        let (first, last) = (quoted(first), quoted(last));
-        let filter = format!("event_id in ({}) and occurred between {first} and {last}", ids.join(", "));
-        self.actions("actions", &filter, Vec::new(), limit).await
+        let mut actions = Vec::with_capacity(found.len());
+        // Of the newest first, so each part is of a span of its own.
+        for part in found.chunks(AT_ONCE) {
+            let all = |column: &'static str| part.iter().filter_map(move |row| row.get(column)?.as_str());
+            let (Some(first), Some(last)) = (all("occurred").min(), all("occurred").max()) else { continue };
+            let (ids, first, last): (Vec<String>, _, _) =
+                (all("event_id").map(quoted).collect(), quoted(first), quoted(last));
+            let filter = format!("event_id in ({}) and occurred between {first} and {last}", ids.join(", "));
+            actions.extend(self.actions("actions", &filter, Vec::new(), limit).await?);
+        }
+        Ok(actions)
     }
 
     async fn actions(
