@@ -12,8 +12,8 @@ with some_found as (
     and date between cast($from as date) and cast($until + interval '31 days' as date)
     and coalesce(queued, assigned, received, finished) < $until
 ), some_others as (
-  -- What is requested and of no agent yet is told of no other.
-  select * from lake.jobs where request_id is null or agent_id is null and agent_name is null
+  -- What is requested and of no agent yet is told of no other; what was requested before may be of this one.
+  select * from lake.jobs where request_id is null or agent_id is null and agent_name is null or date < cast($from as date)
 )
 select * from jobs_found
 where (agent_name = $agent or agent_id = try_cast($agent as bigint))

@@ -1,5 +1,6 @@
 --! title = "Records of agents deleted: which agent, when and by whom; of a record that gives names only, the agent that bore them then"
 --! reads = ["agents", "bindings", "pools"]
+-- The key of such a row is `event/ID/deleted`.
 with pool_names as (
   select coalesce(organization, organization_id) as org, pool_id, first_value(name order by observed desc) as pool_name
   from lake.pools where queue_id is null and name is not null and pool_id is not null group by 1, 2
@@ -20,9 +21,9 @@ with pool_names as (
     and coalesce(b.pool_id = t.pool_id, b.pool_name = t.pool_name, true)
   where t.agent_id is null
 )
-select split_part("key", '/', 2) as event_id, record_hash, organization_id, organization, agent_id, name as agent_name, pool_name, observed as occurred,
+select substr("key", 7, character_length("key") - 14) as event_id, record_hash, organization_id, organization, agent_id, name as agent_name, pool_name, observed as occurred,
   by_id as actor_id, by_name as actor_name
 from told where agent_id is not null
 union all
-select split_part("key", '/', 2), record_hash, organization_id, organization, bearer, name, pool_name, observed, by_id, by_name
+select substr("key", 7, character_length("key") - 14), record_hash, organization_id, organization, bearer, name, pool_name, observed, by_id, by_name
 from named where nth = 1

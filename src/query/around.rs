@@ -170,9 +170,8 @@ impl Around<'_> {
         let mut job = match self.value("run_id").is_null() {
             true => {
                 let at = format!("cast({} as timestamp)", quoted(self.text("occurred")));
-                let day = "interval '1 day'";
                 let of_agent = format!(
-                    "select * from jobs_of_agent(cast($agent_id as varchar), {at} - {day}, {at} + {day})"
+                    "select * from jobs_of_agent(cast($agent_id as varchar), {at} - interval '31 days', {at} + interval '1 day')"
                 );
                 self.first(&of_agent, &["agent_id", "request_id"]).await?
             }

@@ -45,6 +45,8 @@ pub struct Scope {
 /// Columns that readers see as null: raw records, their unparsed parts, ids of credentials.
 const MASKED: [&str; 7] =
     ["raw", "data", "authorization_id", "key_fingerprint", "token_id", "credential_key_id", "position"];
+/// Columns of what is of the organisation that tell who did something: whoever is bound to projects sees them as null.
+const DONE_BY: [&str; 2] = ["by_id", "by_name"];
 /// The column that names a mechanism and then the credential, which readers see up to there.
 const CUT: (&str, &str) = ("auth_mechanism", "authorizationId");
 /// Lists of a verdict that tell of jobs in other projects, and the member that says something in words.
@@ -72,7 +74,7 @@ impl Scope {
     }
 
     fn is_masked(&self, column: &str) -> bool {
-        self.masked && MASKED.contains(&column)
+        self.masked && MASKED.contains(&column) || !self.projects.is_empty() && DONE_BY.contains(&column)
     }
 
     /// Which rows of a table are seen; `None` means all.
@@ -356,6 +358,11 @@ mod tests {
         let rows = |table: &str| of(&[], &["p1"]).rows(schema::table(table).unwrap());
         assert_eq!((rows("signins"), rows("rejects")), (Some(lit(false)), Some(lit(false))));
         assert_eq!((rows("agents"), rows("coverage")), (None, None));
+        let agents = schema::table("agents").unwrap();
+        assert!(of(&[], &["p1"]).hides(agents) && !of(&[], &[]).hides(agents));
+        assert!(
+            of(&["contoso"], &["p1"]).is_masked("by_name") && !of(&["contoso"], &[]).is_masked("by_name")
+        );
         assert_eq!(count(of(&[], &[]), "").unwrap(), 2);
         assert_eq!(count(of(&["contoso"], &[]), "").unwrap(), 1);
         assert_eq!(count(of(&["o2"], &[]), "").unwrap(), 1);

@@ -63,6 +63,8 @@ const STATES: usize = 8;
 const LONG_AGO: &str = "2000-01-01";
 /// Actions that are asked for by their ids in one statement.
 const AT_ONCE: usize = 40;
+/// Agents of one name that are asked for by their ids.
+const MOST_NAMESAKES: usize = 1000;
 
 impl Trace {
     pub fn is_empty(&self) -> bool {
@@ -155,7 +157,11 @@ impl Session {
         let ids: Vec<String> =
             self.rows(ids, name()).await?.iter().map(|row| row["agent_id"].to_string()).collect();
         if !ids.is_empty() {
-            let bore = format!("a.agent_id in ({}) and {BORE}", ids.join(", "));
+            // The statement that has too many of them would be too long.
+            let bore = match ids.len() <= MOST_NAMESAKES {
+                true => format!("a.agent_id in ({}) and {BORE}", ids.join(", ")),
+                false => BORE.to_owned(),
+            };
             let agents =
                 format!("select a.* from agents_now a where {bore} order by observed desc limit {limit}");
             trace.agents = self.rows(&agents, name()).await?;
@@ -201,10 +207,10 @@ impl Session {
         let mut actions = Vec::with_capacity(found.len());
         // Of the newest first, so each part is of a span of its own.
         for part in found.chunks(AT_ONCE) {
-            let all = |column: &'static str| part.iter().filter_map(move |row| row.get(column)?.as_str());
-            let (Some(first), Some(last)) = (all("occurred").min(), all("occurred").max()) else { continue };
-            let (ids, first, last): (Vec<String>, _, _) =
-                (all("event_id").map(quoted).collect(), quoted(first), quoted(last));
+            let text = |row: &Object, column: &str| row.get(column).and_then(Json::as_str).map(quoted);
+            let ids: Vec<String> = part.iter().filter_map(|row| text(row, "event_id")).collect();
+            let ends = [part.last(), part.first()].map(|row| text(row?, "occurred"));
+            let [Some(first), Some(last)] = ends else { continue };
             let filter = format!("event_id in ({}) and occurred between {first} and {last}", ids.join(", "));
             actions.extend(self.actions("actions", &filter, Vec::new(), limit).await?);
         }

@@ -106,18 +106,22 @@ pub(super) async fn show(
             ])
         },
     );
-    let sections = sections(seen.iter().zip(&asked).skip(1), &turns);
+    let parts: Vec<_> = seen.iter().zip(&asked).skip(1).collect();
+    let (of_all_times, of_days) = parts.split_at(3);
+    let [of_all_times, of_days] =
+        [of_all_times, of_days].map(|parts| sections(parts.iter().copied(), &turns));
     let may_have = address(&["reports", "several_candidates"], &[]);
     let reach = address(&["reports", "blast_radius"], &[("who", &name)]);
     let main = html!(
         "<p class=\"over\">Agent</p><h1>{}</h1>{}<p class=\"more\"><a href=\"{}\">What it reaches</a> \
-         <a href=\"{}\">Actions that several agents can have done</a></p>{}{}",
+         <a href=\"{}\">Actions that several agents can have done</a></p>{}{}{}",
         name,
         known,
         reach,
         may_have,
+        of_all_times,
         form,
-        sections
+        of_days
     );
     Ok(page(&signed.person, &format!("Agent {name}"), "/search", &name, main))
 }

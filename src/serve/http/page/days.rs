@@ -1,4 +1,6 @@
-//! Pages of what can have millions of rows: some days of it, the last ones where no others are asked for.
+//! Pages of what can have millions of rows: some days of it, up to the newest with any where no others are asked for.
+
+use std::ops::RangeInclusive;
 
 use super::ask::{Ask, Rows};
 use super::html::{Html, address, html};
@@ -13,8 +15,11 @@ use crate::serve::http::problem::Problem;
 use crate::serve::http::question::Pairs;
 use crate::serve::http::sign_in::Signed;
 
-/// How many days are shown where no others are asked for: the last ones with rows.
+/// How many days are shown where no others are asked for: up to the newest with rows.
 const DAYS: i32 = 3;
+
+/// The days that four digits of a year can write.
+const WRITTEN: RangeInclusive<Date> = Date(-719_162)..=Date(2_932_896);
 
 /// Days from the first on, before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +42,15 @@ impl Days {
         };
         Ok(match (day("since")?, day("until")?) {
             (None, None) => None,
-            (Some(since), None) => Some(Days { since, until: since.plus_days(DAYS) }),
-            (None, Some(until)) => Some(Days { since: until.plus_days(-DAYS), until }),
+            (Some(since), None) => Some(Days { since, until: moved(since, DAYS) }),
+            (None, Some(until)) => Some(Days { since: moved(until, -DAYS), until }),
             (Some(since), Some(until)) => Some(Days { since, until }),
         })
     }
 
     fn up_to(newest: Date) -> Days {
-        let until = newest.plus_days(1);
-        Days { since: until.plus_days(-DAYS), until }
+        let until = moved(newest, 1);
+        Days { since: moved(until, -DAYS), until }
     }
 
     /// The form in which other days of a page are asked for, and the links to those before and after.
@@ -62,8 +67,8 @@ impl Days {
             )
         };
         let many = (self.until.0 - self.since.0).max(1);
-        let moved = |days: i32| {
-            let (since, until) = (self.since.plus_days(days), self.until.plus_days(days));
+        let others = |days: i32| {
+            let (since, until) = (moved(self.since, days), moved(self.until, days));
             address(path, &[("since", &since.to_string()), ("until", &until.to_string())])
         };
         html!(
@@ -71,10 +76,14 @@ impl Days {
             address(path, &[]),
             field("since", "Since", "day", self.since),
             field("until", "Until", "day, exclusive", self.until),
-            moved(-many),
-            moved(many)
+            others(-many),
+            others(many)
         )
     }
+}
+
+fn moved(day: Date, days: i32) -> Date {
+    day.plus_days(days).clamp(*WRITTEN.start(), *WRITTEN.end())
 }
 
 /// What a page of some days shows.
@@ -83,13 +92,13 @@ pub(super) struct OfDays {
     pub days: Option<Days>,
     pub asked: Vec<Part>,
     pub rows: Vec<Rows>,
-    /// Whether anything of any day is known.
-    has_any: bool,
+    /// What was said of the newest day.
+    pub newest: Rows,
 }
 
 impl OfDays {
     pub fn is_empty(&self) -> bool {
-        !self.has_any && self.rows.iter().all(|rows| rows.rows.is_empty())
+        newest_day(&self.newest).is_none() && self.rows.iter().all(|rows| rows.rows.is_empty())
     }
 
     pub fn form(&self, path: &[&str]) -> Html {
@@ -120,9 +129,34 @@ async fn of_days(
     turns: &Turns,
 ) -> Result<OfDays, QueryError> {
     let newest = newest.most(session, 1).await?;
-    let newest = newest.rows.first().and_then(|row| Date::parse(&text(row, "day")));
-    let days = days.or_else(|| newest.map(Days::up_to));
+    let days = days.or_else(|| newest_day(&newest).map(Days::up_to));
     let asked = asks(days.unwrap_or(Days { since: Date(0), until: Date(0) }));
     let rows = rows_of(session, &asked, turns).await?;
-    Ok(OfDays { days, asked, rows, has_any: newest.is_some() })
+    Ok(OfDays { days, asked, rows, newest })
+}
+
+fn newest_day(newest: &Rows) -> Option<Date> {
+    Date::parse(&text(newest.rows.first()?, "day"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_stay_where_they_can_be_written() {
+        let of = |pairs: &[(&str, &str)]| {
+            let given: Pairs =
+                pairs.iter().map(|(name, day)| ((*name).to_owned(), (*day).to_owned())).collect();
+            let days = Days::asked(&given).map_err(|_| ()).unwrap();
+            days.map(|days| (days.since.to_string(), days.until.to_string()))
+        };
+        let days = |since: &str, until: &str| Some((since.to_owned(), until.to_owned()));
+        assert_eq!(of(&[("since", ""), ("until", "")]), None);
+        assert_eq!(of(&[("since", "2026-03-05")]), days("2026-03-05", "2026-03-08"));
+        assert_eq!(of(&[("until", "2026-03-01")]), days("2026-02-26", "2026-03-01"));
+        assert_eq!(of(&[("since", "9999-12-30")]), days("9999-12-30", "9999-12-31"));
+        assert_eq!(of(&[("until", "0001-01-02")]), days("0001-01-01", "0001-01-02"));
+        assert!(Days::asked(&vec![("since".to_owned(), "yesterday".to_owned())]).is_err());
+    }
 }

@@ -51,7 +51,8 @@ const AGENTS: &str = names!(
 );
 /// Of all events the few that differ are compared with its names.
 const NEWEST: &str = names!(
-    "select max(e.date) as day
+    "select max(e.date) as day,
+       first_value(e.actor_name order by e.date desc) filter (where n.who in (e.actor_id, e.actor_client_id)) as name
      from (select date, actor_id, actor_client_id, actor_name, author_id from lake.events group by 1, 2, 3, 4, 5) e
      join (select * from names) n on n.who = e.actor_id or n.who = e.actor_client_id or n.who = e.actor_name or n.who = e.author_id"
 );
@@ -92,12 +93,11 @@ pub(super) async fn show(
         return Err(unknown("the identity", &id));
     }
     let form = seen.form(&["identity", &id]);
-    let OfDays { asked, rows: seen, .. } = seen;
+    let OfDays { asked, rows: seen, newest, .. } = seen;
     let named = |rows: &Rows, column: &str| {
         rows.rows.iter().map(|row| text(row, column)).find(|name| !name.is_empty())
     };
-    let name =
-        named(&seen[0], "name").or_else(|| named(&seen[4], "actor_name")).unwrap_or_else(|| id.clone());
+    let name = named(&seen[0], "name").or_else(|| named(&newest, "name")).unwrap_or_else(|| id.clone());
     let kind = named(&seen[0], "kind").unwrap_or_else(|| "identity".to_owned());
     // What it did before what is said of it.
     const ORDER: [usize; 5] = [3, 4, 1, 2, 0];
