@@ -76,8 +76,9 @@ pub enum Command {
     ///
     /// Views: actions, jobs, runs, agents, agents_now, pools, identities, bindings, grants,
     /// findings, coverage, rejects. Functions: trace(id), agent_at(organization, agent, time),
-    /// actions_as_known(time), jobs_of_run(run), jobs_of_agent(name or id, from, until),
-    /// jobs_of_pool(pool, from, until), jobs_received(from, until), busy_of_pool(pool, from, until).
+    /// actions_as_known(time), actions_of_agent(name or id, from, until), jobs_of_run(run),
+    /// jobs_of_agent(name or id, from, until), jobs_of_pool(pool, from, until), jobs_received(from, until),
+    /// busy_of_pool(pool, from, until).
     Sql(Sql),
     /// Show a ready-made report; without a name, the list of them
     Report(Report),

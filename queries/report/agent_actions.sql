@@ -1,5 +1,5 @@
 --! title = "What did this agent do; agents of one name in several pools or organisations are told apart"
---! reads = ["actions"]
+--! reads = ["actions_of_agent"]
 --! params = [
 --!   { name = "agent", type = "text", doc = "Agent name" },
 --!   { name = "since", type = "timestamp", doc = "From here on", default = "2000-01-01T00:00:00Z" },
@@ -8,6 +8,6 @@
 --! returns = ["occurred", "organization", "pool_name", "action", "details", "grade", "project", "run_id", "job_id", "request_id", "event_id"]
 --! tags = ["trace"]
 select occurred, organization, pool_name, action, details, grade, project, run_id, job_id, request_id, event_id
-from actions
-where agent_name = $agent and occurred >= $since and occurred < $until
+from actions_of_agent($agent, $since, $until)
+where agent_name = $agent
 order by occurred

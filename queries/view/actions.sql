@@ -56,6 +56,7 @@ select
   e.known
 from lake.events e
 left join (
-  select *, row_number() over (partition by event_id order by revision desc) as nth
+  select *, row_number() over (partition by event_id, occurred order by revision desc) as nth
   from lake.revisions
-) r on r.event_id = e.event_id and r.nth = 1
+-- By the time as well, so that what asks for a span reads the revisions of that span.
+) r on r.event_id = e.event_id and r.occurred = e.occurred and r.nth = 1

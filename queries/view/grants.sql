@@ -4,15 +4,16 @@ with held as (
   select *, coalesce(organization, organization_id) as org, array_to_string(members, ' ') as listing from lake.holdings
 ), news as (
   -- A listing that says what the one before it said is no news.
-  select *, lag(listing) over (partition by org, kind, resource_id, says = 'listed' order by occurred) as before from held
+  select * from (select *, lag(listing) over (partition by org, kind, resource_id, says = 'listed' order by occurred) as before from held)
+  where says <> 'listed' or before is null or before <> listing
 ), words as (
   select "key", organization_id, organization, org, project_id, kind, holder_id, holder_name, pipeline_id, resource_kind,
     resource_id, resource_name, role, says, holds, below, members, cast(null as varchar) as member, by, occurred, observed, record_hash, known, writer, seq
-  from news where says <> 'listed' or before is null or before <> listing
+  from news
   union all
   select "key", organization_id, organization, org, project_id, kind, split_part(member, '/', 1), null, null, resource_kind,
     resource_id, null, nullif(split_part(member, '/', 2), ''), 'listed', true, false, null, member, by, occurred, observed, record_hash, known, writer, seq
-  from (select *, unnest(members) as member from news where says = 'listed' and (before is null or before <> listing))
+  from (select *, unnest(members) as member from news where says = 'listed')
   union all
   select "key", organization_id, organization, coalesce(organization, organization_id), project_id, kind,
     coalesce('pipeline ' || cast(pipeline_id as varchar), 'all pipelines'), null, pipeline_id, resource_kind,
@@ -31,30 +32,37 @@ with held as (
 ), taken as (
   -- Of a listing, what its members do not hold.
   select * from named where not holds
-), ended as (
-  select g."key", g.member, t.occurred as until
-  from given g
-  join taken t on t.org = g.org and t.kind = g.kind and t.resource_kind = g.resource_kind and t.resource = g.resource
-  where t.occurred > g.occurred and (t.holder is null or t.holder = g.holder) and (t.role is null or g.role is null or t.role = g.role)
-    -- What names its holder in another way than a listing does is not known to be missing there.
-    and (t.says <> 'listed' or (g.kind <> 'membership' or g.holder like '%.%')
-      and not array_has(t.members, coalesce(g.member, g.holder || coalesce('/' || g.role, ''))) and not array_has(t.members, g.holder))
-  union all
+), cut as (
   -- What was taken of all tokens of a namespace, or of all that begin alike.
-  select g."key", g.member, t.occurred
-  from given g
-  join taken t on t.org = g.org and t.kind = g.kind
-  where t.kind = 'access' and (t.resource is null or t.below) and t.occurred > g.occurred
-    and (t.resource_kind is null or t.resource_kind = g.resource_kind) and (t.resource is null or starts_with(g.resource, t.resource))
-    and (t.holder is null or t.holder = g.holder) and (t.role is null or g.role is null or t.role = g.role)
+  select w.*, coalesce(h.id, w.holder_id) as holder
+  from news w
+  left join known_as h on h.organization = w.org and h.alias = w.holder_id
+  where w.kind = 'access' and not w.holds and (w.resource_id is null or w.below)
+), ended as (
+  -- The first that ended it.
+  select * from (
+    select g.*, t.occurred as ended, row_number() over (partition by g."key", coalesce(g.member, '') order by t.occurred) as nth
+    from given g
+    left join taken t on t.org = g.org and t.kind = g.kind and t.resource_kind = g.resource_kind and t.resource = g.resource
+      and t.occurred > g.occurred and (t.holder is null or t.holder = g.holder) and (t.role is null or g.role is null or t.role = g.role)
+      -- What names its holder in another way than a listing does is not known to be missing there.
+      and (t.says <> 'listed' or (g.kind <> 'membership' or g.holder like '%.%')
+        and not array_has(t.members, coalesce(g.member, g.holder || coalesce('/' || g.role, ''))) and not array_has(t.members, g.holder))
+  ) where nth = 1
 ), until as (
-  select "key", coalesce(member, '') as member, min(until) as until from ended group by 1, 2
+  select * from (
+    select e.* except (nth), least(e.ended, c.occurred) as until,
+      row_number() over (partition by e."key", coalesce(e.member, '') order by c.occurred) as nth
+    from ended e
+    left join cut c on c.org = e.org and c.kind = e.kind and c.occurred > e.occurred
+      and (c.resource_kind is null or c.resource_kind = e.resource_kind) and (c.resource_id is null or starts_with(e.resource, c.resource_id))
+      and (c.holder is null or c.holder = e.holder) and (c.role is null or e.role is null or c.role = e.role)
+  ) where nth = 1
 ), spans as (
   -- Said again while it held, it is one span.
-  select g.*, u.until, row_number() over (
-    partition by g.org, g.kind, g.holder, g.resource_kind, g.resource, g.role, u.until order by g.occurred, g.says <> 'listed' desc, g."key") as nth
-  from given g
-  left join until u on u."key" = g."key" and u.member = coalesce(g.member, '')
+  select u.* except (nth), row_number() over (
+    partition by org, kind, holder, resource_kind, resource, role, until order by occurred, says <> 'listed' desc, "key") as nth
+  from until u
 ), connections as (
   select c.*, coalesce(c.organization, c.organization_id) as org,
     lead(c.observed) over (partition by coalesce(c.organization, c.organization_id), c.resource_id order by c.observed) as next,

@@ -1,9 +1,11 @@
 //! What surrounds an action in its trace: its job, run and agent, what was believed and not heard, approvals.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::ScalarValue;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryStreamExt as _};
 use serde_json::{Value as Json, json};
 
 use super::write::Object;
@@ -82,47 +84,67 @@ impl Session {
     /// or, for an approval, the run as `approved_run`; `history`, what was believed before, with the
     /// `records` that changed it; `blind_windows`, what was not heard then.
     pub(super) async fn surround(&self, action: &mut Object, asked: &Asked) -> Result<(), QueryError> {
-        let around = Around { session: self, action, asked };
-        let job = around.job().await?;
-        let run = around.run().await?;
-        let action_name = around.text("action").to_ascii_lowercase();
-        let decides = action_name.contains("approv") || action_name.starts_with("checksuite.");
-        let approved = if decides { around.approved_run().await? } else { Json::Null };
-        let deployed = around.text("action").contains(".Deployment");
-        let approvals = if deployed { around.approvals(&run).await? } else { Vec::new() };
-        let agent = around.first("select * from agents_now", &["agent_id"]).await?;
-        let gone = agent["gone"].clone();
-        let removal = "select * from removals";
-        let removal = if gone.is_null() { Json::Null } else { around.first(removal, &["agent_id"]).await? };
-        let parts = [
-            ("candidates", around.candidates().await?),
-            ("agent", agent),
-            ("agent_gone", gone),
-            ("removal", removal),
-            ("namesakes", around.namesakes().await?.into_iter().map(Json::Object).collect()),
-            ("history", around.history().await?.into_iter().map(Json::Object).collect()),
-            ("blind_windows", around.blind_windows().await?.into_iter().map(Json::Object).collect()),
-            ("approvals", approvals.into()),
-            ("approved_run", approved),
-            ("job", job),
-            ("run", run),
+        let around = Around { session: self.clone(), action: action.clone().into(), asked: asked.clone() };
+        let part = |part: Part| part(around.clone());
+        let parts: [Part; 7] = [
+            |around| async move { around.job().await.map(|job| vec![("job", job)]) }.boxed(),
+            |around| async move { around.run_and_approvals().await }.boxed(),
+            |around| async move { around.agent_and_removal().await }.boxed(),
+            |around| async move { Ok(vec![("candidates", around.candidates().await?)]) }.boxed(),
+            |around| async move { Ok(vec![("namesakes", listed(around.namesakes().await?))]) }.boxed(),
+            |around| async move { Ok(vec![("history", listed(around.history().await?))]) }.boxed(),
+            |around| {
+                async move { Ok(vec![("blind_windows", listed(around.blind_windows().await?))]) }.boxed()
+            },
         ];
-        action.extend(parts.map(|(name, part)| (name.to_owned(), part)));
+        let mut parts = self.together(parts.map(part));
+        while let Some(part) = parts.try_next().await? {
+            action.extend(part.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
         Ok(())
     }
 }
 
 /// What was asked about one action of a trace: the next is often of the same job and agent.
-#[derive(Default)]
-pub(super) struct Asked(Mutex<HashMap<String, Vec<Object>>>);
+#[derive(Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<HashMap<String, Vec<Object>>>>);
 
-struct Around<'a> {
-    session: &'a Session,
-    action: &'a Object,
-    asked: &'a Asked,
+/// Members of an action.
+type Members = Vec<(&'static str, Json)>;
+type Part = fn(Around) -> BoxFuture<'static, Result<Members, QueryError>>;
+
+fn listed(rows: Vec<Object>) -> Json {
+    rows.into_iter().map(Json::Object).collect()
 }
 
-impl Around<'_> {
+#[derive(Clone)]
+struct Around {
+    session: Session,
+    action: Arc<Object>,
+    asked: Asked,
+}
+
+impl Around {
+    async fn run_and_approvals(&self) -> Result<Members, QueryError> {
+        let action = self.text("action").to_ascii_lowercase();
+        let decides = action.contains("approv") || action.starts_with("checksuite.");
+        let approved = if decides { self.approved_run().await? } else { Json::Null };
+        let run = self.run().await?;
+        let deployed = self.text("action").contains(".Deployment");
+        let approvals = if deployed { self.approvals(&run).await? } else { Vec::new() };
+        Ok(vec![("run", run), ("approvals", approvals.into()), ("approved_run", approved)])
+    }
+
+    async fn agent_and_removal(&self) -> Result<Members, QueryError> {
+        let agent = self.first("select * from agents_now", &["agent_id"]).await?;
+        let gone = agent["gone"].clone();
+        let removal = match gone.is_null() {
+            true => Json::Null,
+            false => self.first("select * from removals", &["agent_id"]).await?,
+        };
+        Ok(vec![("agent", agent), ("agent_gone", gone), ("removal", removal)])
+    }
+
     fn text(&self, name: &str) -> &str {
         self.action.get(name).and_then(Json::as_str).unwrap_or_default()
     }
@@ -272,12 +294,12 @@ impl Around<'_> {
     /// The run that an approval or a check names, where one run of its project, and of the pipeline that it
     /// names, has the name.
     async fn approved_run(&self) -> Result<Json, QueryError> {
-        let Some(name) = run_names(self.action).next() else { return Ok(Json::Null) };
+        let Some(name) = run_names(&self.action).next() else { return Ok(Json::Null) };
         let values = vec![("name", ScalarValue::from(name)), ("project", self.value("project_id"))];
         let sql = "select * from runs where name = $name and project_id = $project limit 100";
         let mut runs = self.rows(sql, values).await?;
         // Runs of several pipelines have the same names each day.
-        if let Some(pipeline) = subjects(self.action, "pipeline").next() {
+        if let Some(pipeline) = subjects(&self.action, "pipeline").next() {
             runs.retain(|run| run["pipeline_name"].as_str().is_none_or(|own| own == pipeline));
         }
         Ok(if runs.len() == 1 { Json::Object(runs.remove(0)) } else { Json::Null })
@@ -286,7 +308,7 @@ impl Around<'_> {
     /// The approvals of the run of a deployment: who gave them, when, and whether who asked for the run did.
     async fn approvals(&self, run: &Json) -> Result<Vec<Json>, QueryError> {
         let run_text = |name: &str| run.get(name).and_then(Json::as_str);
-        let Some(name) = run_text("name").or_else(|| run_names(self.action).next()) else {
+        let Some(name) = run_text("name").or_else(|| run_names(&self.action).next()) else {
             return Ok(Vec::new());
         };
         let values = vec![("project", self.value("project_id")), ("at", self.value("occurred"))];

@@ -30,6 +30,7 @@ mod size;
 mod stopping;
 mod table;
 mod threads;
+mod together;
 mod trace;
 mod views;
 mod write;

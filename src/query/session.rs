@@ -188,7 +188,8 @@ pub struct Answer {
     pub stream: SendableRecordBatchStream,
 }
 
-/// A session over one version of every table.
+/// A session over one version of every table; a clone of it is the same session.
+#[derive(Clone)]
 pub struct Session {
     context: SessionContext,
     views: Arc<Views>,
@@ -299,6 +300,11 @@ impl Session {
             check(&statement)?;
         }
         Ok(statement)
+    }
+
+    /// How many threads its statements may use.
+    pub(super) fn threads(&self) -> usize {
+        self.context.copied_config().target_partitions()
     }
 
     /// The engine's own session, for what a protocol adds to it.

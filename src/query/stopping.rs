@@ -26,6 +26,12 @@ pub async fn stopped_by<T>(stop: CancellationToken, work: impl Future<Output = T
     STOP.scope(stop, work).await
 }
 
+/// The same for a part of the work that is done in a task of its own.
+pub(super) fn stopped_alike<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let stop = STOP.try_with(Clone::clone).unwrap_or_default();
+    stopped_by(stop, work)
+}
+
 /// A join by a condition compares all pairs of a batch before it gives its turn away, and those of which none
 /// fits it may compare for days. Its condition is asked of some thousands of pairs at a time, and fails once
 /// the work is told to stop.

@@ -1,6 +1,7 @@
 //! The trace of an id: its actions with their verdicts, and the jobs, runs and agents around them.
 
 use datafusion::common::ScalarValue;
+use futures::{FutureExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -150,9 +151,17 @@ impl Session {
     async fn of_agent(&self, trace: &mut Trace, limit: usize) -> Result<(), QueryError> {
         let named = trace.asked.clone();
         let name = || vec![("name", ScalarValue::from(named.as_str()))];
-        trace.actions = self.newest_found(OF_NAME, &named, limit).await?;
-        trace.jobs = self.newest(JOBS_OF_NAME, &named, limit).await?;
-        trace.possible = self.newest(POSSIBLE_OF_NAME, &named, limit).await?;
+        let since = self.last_days(&named, limit).await?;
+        let newest = |rows_since: &'static str| {
+            let (session, named, since) = (self.clone(), named.clone(), since.clone());
+            async move { session.newest(rows_since, &named, since, limit).await }.boxed()
+        };
+        let (session, of) = (self.clone(), named.clone());
+        let found = async move { session.newest_found(OF_NAME, &of, limit).await }.boxed();
+        let mut parts = self.together([found, newest(JOBS_OF_NAME), newest(POSSIBLE_OF_NAME)]);
+        for part in [&mut trace.actions, &mut trace.jobs, &mut trace.possible] {
+            *part = parts.try_next().await?.unwrap_or_default();
+        }
         let ids = "select distinct agent_id from lake.agents where name = $name and event is null";
         let ids: Vec<String> =
             self.rows(ids, name()).await?.iter().map(|row| row["agent_id"].to_string()).collect();
@@ -177,21 +186,31 @@ impl Session {
         Ok(())
     }
 
-    /// The newest rows of an agent by its name: those since some of its last days with jobs, and only where they are
-    /// too few, those of all times.
-    async fn newest(&self, rows_since: &str, name: &str, limit: usize) -> Result<Vec<Object>, QueryError> {
-        let name = || vec![("name", ScalarValue::from(name))];
+    /// The first of the last days with jobs of an agent of a name, which have enough of them; none where it has none.
+    async fn last_days(&self, name: &str, limit: usize) -> Result<Option<String>, QueryError> {
         let most = limit.saturating_mul(STATES);
-        let last = format!(
+        let first = format!(
             "select cast(min(day) as varchar) as day from (
                select date as day from lake.jobs where agent_name = $name order by day desc limit {most})"
         );
-        let last = self.rows(&last, name()).await?.pop().unwrap_or_default();
+        let first = self.rows(&first, vec![("name", ScalarValue::from(name))]).await?.pop();
+        Ok(first.and_then(|row| row.get("day")?.as_str().map(str::to_owned)))
+    }
+
+    /// The newest rows of an agent by its name: those since a day, and only where they are too few, those of all
+    /// times.
+    async fn newest(
+        &self,
+        rows_since: &str,
+        name: &str,
+        day: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<Object>, QueryError> {
         let mut rows = Vec::new();
-        for since in [last.get("day").and_then(Json::as_str), Some(LONG_AGO)].into_iter().flatten() {
+        for since in [day.as_deref(), Some(LONG_AGO)].into_iter().flatten() {
             let since = format!("cast({} as timestamp)", quoted(since));
             let sql = format!("{} limit {limit}", rows_since.replace("$since", &since));
-            rows = self.rows(&sql, name()).await?;
+            rows = self.rows(&sql, vec![("name", ScalarValue::from(name))]).await?;
             if rows.len() >= limit {
                 break;
             }

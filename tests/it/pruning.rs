@@ -140,6 +140,12 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
                     format!("select * from jobs_of_agent('{value}', '{from}', '{until}')"),
                     format!("select * from jobs where {column} = '{value}' and {}", at_work(from, until)),
                 ));
+                pairs.push((
+                    format!("select {action} from actions_of_agent('{value}', '{from}', '{until}')"),
+                    format!(
+                        "select {action} from actions where {column} = '{value}' and occurred >= '{from}' and occurred < '{until}'"
+                    ),
+                ));
             }
         }
     }

@@ -30,12 +30,13 @@ const IDENTITIES: &str = "
     order by \"from\" desc, role, identity_id, record_hash";
 const ACTIONS: &str = "
     select occurred, action, grade, actor_id, actor_name, project, run_kind, run_id, details, event_id
-    from actions where coalesce(organization, organization_id) = $organization and agent_id = $agent
-      and occurred >= $since and occurred < $until
+    from actions_of_agent(cast($agent as varchar), $since, $until) where coalesce(organization, organization_id) = $organization and agent_id = $agent
     order by occurred desc, event_id";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id
     from jobs_of_agent(cast($agent as varchar), $since, $until) where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
+const ALL_ACTIONS: &str =
+    "select * from actions_of_agent(cast($agent as varchar), timestamp '2000-01-01', timestamp '2100-01-01')";
 /// Its days with jobs or actions.
 const NEWEST: &str = "
     select max(date) as day from (
@@ -61,7 +62,8 @@ fn asks(own: impl Fn(Ask) -> Ask, days: Days) -> Vec<Part> {
                 "agent_drift",
                 "at, changed, before, now",
                 "where organization = $organization and agent_id = $agent order by at desc, changed, now",
-            )),
+            ))
+            .with("actions", ALL_ACTIONS),
             "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
         ),
         (

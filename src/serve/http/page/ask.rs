@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 
 use super::days::Days;
 use super::html::address;
-use crate::model::Time;
+use crate::model::Date;
 use crate::query::{Answer, Catalogue, Object, QueryError, Session, objects_of};
 use crate::serve::http::problem::Problem;
 
@@ -68,7 +68,7 @@ impl Ask {
 
     /// The same of these days alone, as `since` and `until`.
     pub fn of_days(self, days: Days) -> Ask {
-        self.time("since", days.since.start()).time("until", days.until.start())
+        self.day("since", days.since).day("until", days.until)
     }
 
     /// The same with one more named query, which may be named as a view is.
@@ -77,9 +77,10 @@ impl Ask {
         self
     }
 
-    fn time(mut self, name: &'static str, value: Time) -> Ask {
+    /// The first moment of a day.
+    pub fn day(mut self, name: &'static str, day: Date) -> Ask {
         self.values.retain(|(own, _)| *own != name);
-        self.values.push((name, Value::Time(value.to_string())));
+        self.values.push((name, Value::Time(day.start().to_string())));
         self
     }
 
@@ -118,6 +119,17 @@ impl Ask {
             false => session.sql_with(&sql, self.named()?).await?,
         };
         Ok(Rows { from, ..window(answer, 0, most).await? })
+    }
+
+    /// The same as one of several that are asked together.
+    pub fn part(
+        &self,
+        session: &Session,
+        from: usize,
+        most: usize,
+    ) -> impl Future<Output = Result<Rows, QueryError>> + Send + use<> {
+        let (ask, session) = (self.clone(), session.clone());
+        async move { ask.window(&session, from, most).await }
     }
 
     /// Where all rows can be had in this form.

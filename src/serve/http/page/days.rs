@@ -30,7 +30,7 @@ pub(super) struct Days {
 
 impl Days {
     /// The days that an address asks for.
-    fn asked(given: &Pairs) -> Result<Option<Days>, Problem> {
+    pub fn asked(given: &Pairs) -> Result<Option<Days>, Problem> {
         let day = |name: &str| {
             let own = given.iter().rev().find(|(own, text)| own == name && !text.is_empty());
             let parsed = own.map(|(_, text)| {
@@ -121,7 +121,8 @@ pub(super) async fn seen(
     Ok(desk.work(signed, DOOR, text, work).await?)
 }
 
-async fn of_days(
+/// The rows of parts of these days, or else of those up to the newest.
+pub(super) async fn of_days(
     session: &Session,
     newest: Ask,
     days: Option<Days>,
@@ -135,7 +136,8 @@ async fn of_days(
     Ok(OfDays { days, asked, rows, newest })
 }
 
-fn newest_day(newest: &Rows) -> Option<Date> {
+/// The `day` of an answer.
+pub(super) fn newest_day(newest: &Rows) -> Option<Date> {
     Date::parse(&text(newest.rows.first()?, "day"))
 }
 

@@ -1,66 +1,90 @@
 //! An identity: every name it goes by, the agents that bear it, what it did and reached in some days.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
 
 use super::ask::{Ask, Rows};
-use super::days::{Days, OfDays, seen};
+use super::days::{Days, OfDays, of_days};
 use super::html::{address, html};
 use super::layout::{Page, page};
 use super::parts::{Part, sections};
 use super::table::text;
 use super::turns::Turns;
-use super::{Failed, Visitor, unknown};
+use super::{DOOR, Failed, Visitor, unknown};
+use crate::query::Session;
 use crate::serve::http::Desk;
 use crate::serve::http::problem::At;
 
-macro_rules! names {
-    ($rest:literal) => {
+/// That a column is one of the names it goes by, `$names`.
+macro_rules! named {
+    ($column:literal) => {
+        concat!("array_has(string_to_array($names, chr(31)), ", $column, ")")
+    };
+}
+
+/// That it did something, or is named as whoever did.
+macro_rules! did {
+    () => {
         concat!(
-            "with ids as (select distinct organization, id from known_as where id = $id or alias = $id or alias = lower($id)),
-             names as (select k.alias as who from known_as k join ids i on i.organization = k.organization and i.id = k.id
-               union select id from ids union select $id) ",
-            $rest
+            "(",
+            named!("actor_id"),
+            " or ",
+            named!("actor_client_id"),
+            " or ",
+            named!("actor_name"),
+            " or ",
+            named!("author_id"),
+            ")"
         )
     };
 }
 
+/// What no name holds, which `chr(31)` is.
+const BETWEEN_NAMES: &str = "\u{1f}";
+const MOST_NAMES: usize = 1000;
+
 const NAMES: &str = "
     select organization, alias, id as identity, kind, name from known_as
     where id in (select id from known_as where id = $id or alias = $id or alias = lower($id)) order by organization, alias, id";
-const ACTIONS: &str = names!(
-    "select distinct a.occurred, coalesce(a.organization, a.organization_id) as organization, a.action, a.grade, a.agent_id, a.agent_name,
-       a.executor, a.ip, a.auth_mechanism, a.actor_id, a.actor_name, a.event_id
-     from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
-     where a.occurred >= $since and a.occurred < $until
-     order by occurred desc, event_id"
+const ACTIONS: &str = concat!(
+    "select occurred, coalesce(organization, organization_id) as organization, action, grade, agent_id, agent_name,
+       executor, ip, auth_mechanism, actor_id, actor_name, event_id
+     from actions where occurred >= $since and occurred < $until and ",
+    did!(),
+    " order by occurred desc, event_id"
 );
 /// What it acted on, and by how many agents; what it may act on stands in its grants.
-const REACHED: &str = names!(
-    "select organization, project, area, action, count(*) as times, count(distinct agent_id) as agents, min(occurred) as first, max(occurred) as last from (
-       select distinct a.event_id, a.occurred, coalesce(a.organization, a.organization_id) as organization, a.project, a.area, a.action, a.agent_id
-       from actions a join (select * from names) n on n.who = a.actor_id or n.who = a.actor_client_id or n.who = a.actor_name or n.who = a.author_id
-       where a.occurred >= $since and a.occurred < $until
-     ) group by 1, 2, 3, 4 order by times desc, organization, project, action"
+const REACHED: &str = concat!(
+    "select coalesce(organization, organization_id) as organization, project, area, action, count(*) as times,
+       count(distinct agent_id) as agents, min(occurred) as first, max(occurred) as last
+     from actions where occurred >= $since and occurred < $until and ",
+    did!(),
+    " group by 1, 2, 3, 4 order by times desc, organization, project, action"
 );
-const AGENTS: &str = names!(
-    "select coalesce(b.organization, b.organization_id) as organization, b.agent_id, b.agent_name, b.machine, b.role, b.pool_id, b.pool_name, b.\"from\",
-       b.until, b.record_hash
-     from bindings b join names n on n.who = b.identity_id order by b.\"from\" desc, b.role, b.agent_id, b.machine"
+const AGENTS: &str = concat!(
+    "select coalesce(organization, organization_id) as organization, agent_id, agent_name, machine, role, pool_id, pool_name, \"from\",
+       until, record_hash
+     from bindings where ",
+    named!("identity_id"),
+    " order by \"from\" desc, role, agent_id, machine"
 );
-/// Of all events the few that differ are compared with its names.
-const NEWEST: &str = names!(
-    "select max(e.date) as day,
-       first_value(e.actor_name order by e.date desc) filter (where n.who in (e.actor_id, e.actor_client_id)) as name
-     from (select date, actor_id, actor_client_id, actor_name, author_id from lake.events group by 1, 2, 3, 4, 5) e
-     join (select * from names) n on n.who = e.actor_id or n.who = e.actor_client_id or n.who = e.actor_name or n.who = e.author_id"
+const NEWEST: &str = concat!(
+    "select max(date) as day, first_value(actor_name order by date desc) filter (where ",
+    named!("actor_id"),
+    " or ",
+    named!("actor_client_id"),
+    ") as name from lake.events where ",
+    did!()
 );
 /// What it holds itself; what it reaches through groups takes long to work out, and is a report.
-const HOLDS: &str = names!(
-    "select distinct coalesce(g.organization, g.organization_id) as organization, g.kind, g.resource_kind, g.resource_name, g.role, g.resource_id,
-       g.\"from\", g.until, g.by, g.record_hash
-     from grants g join names n on n.who = g.holder_id order by g.kind, g.resource_kind, g.resource_name, g.resource_id, g.role, g.\"from\""
+const HOLDS: &str = concat!(
+    "select distinct coalesce(organization, organization_id) as organization, kind, resource_kind, resource_name, role, resource_id,
+       \"from\", until, \"by\", record_hash
+     from grants where ",
+    named!("holder_id"),
+    " order by kind, resource_kind, resource_name, resource_id, role, \"from\""
 );
 
 fn asks(own: impl Fn(&'static str) -> Ask, days: Days) -> Vec<Part> {
@@ -78,6 +102,14 @@ fn asks(own: impl Fn(&'static str) -> Ask, days: Days) -> Vec<Part> {
     ]
 }
 
+/// All that it is called, as one text.
+fn names_of(id: &str, named: &Rows) -> String {
+    let known = named.rows.iter().flat_map(|row| [text(row, "alias"), text(row, "identity")]);
+    let all: BTreeSet<String> =
+        known.chain([id.to_owned()]).filter(|name| !name.contains(BETWEEN_NAMES)).collect();
+    all.into_iter().collect::<Vec<_>>().join(BETWEEN_NAMES)
+}
+
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Visitor(signed): Visitor,
@@ -85,10 +117,14 @@ pub(super) async fn show(
     turns: Turns,
 ) -> Result<Page, Failed> {
     let text_of = format!("page identity {id}");
-    let of = id.clone();
-    let own = move |sql| Ask::new(sql).text("id", &of);
-    let newest = own(NEWEST);
-    let seen = seen(&desk, &signed, text_of, newest, |days| asks(own, days), &turns).await?;
+    let (days, of, place) = (Days::asked(&turns.given())?, id.clone(), turns.clone());
+    let work = async move |session: Session| {
+        let named = Ask::new(NAMES).text("id", &of).most(&session, MOST_NAMES).await?;
+        let names = names_of(&of, &named);
+        let own = |sql| Ask::new(sql).text("id", &of).text("names", &names);
+        of_days(&session, own(NEWEST), days, |days| asks(own, days), &place).await
+    };
+    let seen = desk.work(&signed, DOOR, text_of, work).await?;
     if seen.is_empty() {
         return Err(unknown("the identity", &id));
     }

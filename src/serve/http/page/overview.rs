@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
+use futures::TryStreamExt as _;
 
 use super::ask::{Ask, Rows};
 use super::chart::{Grades, columns, grouped};
+use super::days::newest_day;
 use super::html::{Html, html};
 use super::layout::{Page, page};
 use super::table::{Source, facts, lasting, section, text, time};
 use super::timeline::{Line, Strip, lines, strips};
 use super::turns::Turns;
 use super::{DOOR, Failed, Visitor};
-use crate::model::{Ticks, Time};
+use crate::model::{Date, Ticks, Time};
 use crate::query::{QueryError, Session};
 use crate::serve::http::Desk;
 
@@ -26,28 +28,30 @@ const HEARD: &str = "
     select coalesce(organization, organization_id) as organization, source, count(distinct pool_id) as pools, max(until) as heard_until,
       round(cast(extract(epoch from (now() - max(until))) as double) / 60, 1) as lag_minutes
     from coverage group by 1, 2 order by 1, 2";
+const LAST_DAY: &str = "select max(date) as day from lake.events";
 const BY_DAY: &str = "
-    select date_trunc('day', occurred) as at, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
+    select date_trunc('day', occurred) as at, grade, count(*) as actions from actions where occurred >= $since group by 1, 2 order by 1 desc, 2";
 /// Of a lake of a few days, hours say more.
 const BY_HOUR: &str = "
-    select date_trunc('hour', occurred) as at, grade, count(*) as actions from actions group by 1, 2 order by 1 desc, 2";
+    select date_trunc('hour', occurred) as at, grade, count(*) as actions from actions where occurred >= $since group by 1, 2 order by 1 desc, 2";
 /// How long after it happened an event came.
 const LAG: &str = "
     select date_trunc('day', occurred) as at,
       approx_percentile_cont(0.5) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as half,
       approx_percentile_cont(0.95) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as most
-    from lake.events group by 1 order by 1 desc";
+    from lake.events where occurred >= $since group by 1 order by 1 desc";
 const FINDINGS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, severity, detection, says, agent_id, agent_name, grade, event_id
     from findings where status = 'open' order by occurred desc, event_id";
 
-/// What is looked at over time: so many days, and hours where there are no more days than that.
-const DAYS: i64 = 60;
+/// What is looked at over time: so many days up to the newest, and hours where there are no more days than that.
+const DAYS: i32 = 60;
 const FEW_DAYS: usize = 3;
 const STRIPS: usize = 400;
 const LISTED: usize = 6;
 
 struct Seen {
+    since: Date,
     newest: Rows,
     heard: Rows,
     by_day: Rows,
@@ -60,10 +64,10 @@ struct Seen {
     findings: Rows,
 }
 
-fn alarms() -> Ask {
+fn alarms(since: Date) -> Ask {
     const COLUMNS: &str =
         "occurred, organization, action, grade, actor_name, ip, executor, project, event_id";
-    Ask::of_report("build_identity_alarms", COLUMNS, "order by occurred desc, event_id")
+    Ask::of_report("build_identity_alarms", COLUMNS, "order by occurred desc, event_id").day("since", since)
 }
 
 fn blind() -> Ask {
@@ -91,22 +95,27 @@ fn days_of(rows: &Rows) -> usize {
 
 async fn see(session: &Session) -> Result<Seen, QueryError> {
     const MOST: usize = DAYS as usize * 7;
-    let by_day = Ask::new(BY_DAY).most(session, MOST).await?;
+    let last = newest_day(&Ask::new(LAST_DAY).most(session, 1).await?).unwrap_or(Date(0));
+    let since = last.plus_days(1 - DAYS);
+    let over_time = |sql| Ask::new(sql).day("since", since);
+    let asks = [
+        (over_time(BY_DAY), MOST),
+        (Ask::new(NEWEST), 50),
+        (Ask::new(HEARD), 50),
+        (over_time(LAG), DAYS as usize),
+        (spans(), STRIPS),
+        (alarms(since), LISTED),
+        (blind(), LISTED),
+        (Ask::new(FINDINGS), LISTED),
+    ];
+    let answers = session.together(asks.map(|(ask, most)| ask.part(session, 0, most)));
+    let [by_day, newest, heard, lag, spans, alarms, blind, findings] =
+        answers.try_collect::<Vec<Rows>>().await?.try_into().unwrap_or_else(|_| unreachable!("one of each"));
     let by_hour = match days_of(&by_day) <= FEW_DAYS {
-        true => Ask::new(BY_HOUR).most(session, MOST).await?,
+        true => over_time(BY_HOUR).most(session, MOST).await?,
         false => Rows::default(),
     };
-    Ok(Seen {
-        newest: Ask::new(NEWEST).most(session, 50).await?,
-        heard: Ask::new(HEARD).most(session, 50).await?,
-        by_day,
-        by_hour,
-        lag: Ask::new(LAG).most(session, DAYS as usize).await?,
-        spans: spans().most(session, STRIPS).await?,
-        alarms: alarms().most(session, LISTED).await?,
-        blind: blind().most(session, LISTED).await?,
-        findings: Ask::new(FINDINGS).most(session, LISTED).await?,
-    })
+    Ok(Seen { since, newest, heard, by_day, by_hour, lag, spans, alarms, blind, findings })
 }
 
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor) -> Result<Page, Failed> {
@@ -127,7 +136,12 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
     let main: Html = [
         hero,
         health(&seen),
-        listed("Alarms", &seen.alarms, alarms(), "No build identity was used while no job of its scope ran."),
+        listed(
+            "Alarms",
+            &seen.alarms,
+            alarms(seen.since),
+            "No build identity was used while no job of its scope ran, in the 60 days up to the newest event.",
+        ),
         listed("Findings", &seen.findings, Ask::new(FINDINGS), "No detection has found anything."),
         html!("<p><a href=\"/detections\">All detections, and what none of them sees</a></p>"),
         over_time(&seen),
@@ -222,7 +236,7 @@ fn filled(rows: &Rows, step: Ticks, length: usize) -> Vec<(String, Grades)> {
         *all.entry(at).or_default().entry(text(row, "grade")).or_default() += count;
     }
     let Some(last) = all.keys().next_back().copied() else { return Vec::new() };
-    let most = if step == Ticks::days(1) { DAYS } else { FEW_DAYS as i64 * 24 };
+    let most = if step == Ticks::days(1) { i64::from(DAYS) } else { FEW_DAYS as i64 * 24 };
     let first = all.keys().next().copied().unwrap_or(last).max(last - Ticks(step.0 * (most - 1)));
     let mut at = first;
     let mut out = Vec::new();
@@ -242,7 +256,7 @@ fn filled(rows: &Rows, step: Ticks, length: usize) -> Vec<(String, Grades)> {
 fn heard(rows: &Rows) -> Vec<Strip> {
     let instant = |row: &crate::query::Object, column: &str| Time::parse(&text(row, column));
     let last = rows.rows.iter().filter_map(|row| instant(row, "heard_until")).max().unwrap_or_default();
-    let first = last - Ticks::days(DAYS);
+    let first = last - Ticks::days(DAYS.into());
     let one = rows.rows.iter().all(|row| text(row, "organization") == text(&rows.rows[0], "organization"));
     let mut all: BTreeMap<String, Vec<(Time, Time)>> = BTreeMap::new();
     for row in &rows.rows {

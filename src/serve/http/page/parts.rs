@@ -1,5 +1,7 @@
 //! Pages of parts: what each asks, in one session, and its section.
 
+use futures::TryStreamExt as _;
+
 use super::DOOR;
 use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::Html;
@@ -31,11 +33,8 @@ pub(super) async fn rows_of(
     parts: &[Part],
     turns: &Turns,
 ) -> Result<Vec<Rows>, QueryError> {
-    let mut all = Vec::with_capacity(parts.len());
-    for (title, ask, _) in parts {
-        all.push(ask.window(session, turns.at(&name_of(title)), PART_ROWS).await?);
-    }
-    Ok(all)
+    let asks = parts.iter().map(|(title, ask, _)| ask.part(session, turns.at(&name_of(title)), PART_ROWS));
+    session.together(asks).try_collect().await
 }
 
 /// The sections of parts with their rows, in this order.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use futures::StreamExt as _;
 
 use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::{Html, address, html};
@@ -107,8 +108,9 @@ fn span(q: &str) -> Option<(String, String)> {
 
 async fn find(session: &Session, asks: &[(Ask, usize)]) -> Result<Vec<Rows>, QueryError> {
     let mut all = Vec::new();
-    for (ask, from) in asks {
-        let rows = match ask.window(session, *from, PART_ROWS).await {
+    let mut answers = session.together(asks.iter().map(|(ask, from)| ask.part(session, *from, PART_ROWS)));
+    while let Some(answer) = answers.next().await {
+        let rows = match answer {
             // A text in the form of a time need not be one.
             Err(QueryError::Plan(_)) => Rows::default(),
             rows => rows?,
