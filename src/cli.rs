@@ -76,7 +76,7 @@ pub enum Command {
     ///
     /// Views: actions, jobs, runs, agents, agents_now, pools, identities, bindings, grants,
     /// findings, coverage, rejects. Functions: trace(id), agent_at(organization, agent, time),
-    /// actions_as_known(time), actions_of_agent(name or id, from, until), jobs_of_run(run),
+    /// actions_as_known(time), actions_of_agent(name or id, from, until), actions_of_run(run), jobs_of_run(run),
     /// jobs_of_agent(name or id, from, until), jobs_of_pool(pool, from, until), jobs_received(from, until),
     /// busy_of_pool(pool, from, until).
     Sql(Sql),

@@ -158,7 +158,7 @@ macro_rules! embed {
 
 /// In an order in which each reads only those before it.
 const VIEWS: &[(&str, &str)] = embed!("view":
-    "actions", "actions_of_agent", "jobs", "jobs_of_run", "jobs_found", "jobs_received", "jobs_of_agent", "jobs_of_pool", "runs", "pools", "agents", "removals", "agents_now", "busy", "busy_of_pool", "identities", "bindings", "known_as", "grants",
+    "actions", "actions_found", "actions_of_agent", "actions_of_run", "jobs", "jobs_of_run", "jobs_found", "jobs_received", "jobs_of_agent", "jobs_of_pool", "runs", "pools", "agents", "removals", "agents_now", "busy", "busy_of_pool", "identities", "bindings", "known_as", "grants",
     "reach", "bears", "signins", "every_finding", "findings", "coverage", "heard", "rejects", "queries_log", "export_rejects", "facts", "trace", "agent_at", "actions_as_known",
 );
 

@@ -18,6 +18,8 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, col, lit};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule as _;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -175,14 +177,14 @@ impl TableProvider for ScopedTable {
             .copied()
             .filter(|column| !self.scope.is_masked(full.field(*column).name()))
             .collect();
-        for column in rows.iter().flat_map(Expr::column_refs) {
+        let harmless: Vec<Expr> = filters.iter().filter(|filter| self.is_harmless(filter)).cloned().collect();
+        for column in rows.iter().chain(&harmless).flat_map(Expr::column_refs) {
             read.push(full.index_of(&column.name)?);
         }
         read.sort_unstable();
         read.dedup();
-        let harmless = filters.iter().filter(|filter| self.is_harmless(filter)).cloned();
-        let tried: Vec<Expr> = harmless.chain(rows.clone()).collect();
-        let mut plan = self.inner.scan(state, Some(&read), &tried, None).await?;
+        let tried: Vec<Expr> = harmless.into_iter().chain(rows.clone()).collect();
+        let mut plan = trying(self.inner.scan(state, Some(&read), &tried, None).await?, tried, state)?;
         if let Some(rows) = rows {
             let predicate = state.create_physical_expr(rows, &plan.schema().to_dfschema()?)?;
             plan = Arc::new(FilterExec::try_new(predicate, plan)?);
@@ -200,6 +202,22 @@ impl TableProvider for ScopedTable {
         });
         Ok(Arc::new(Wall::new(plan, shown.collect(), Arc::new(self.schema.project(&asked)?))))
     }
+}
+
+/// The same plan, whose source tries filters where it reads, as far as it can: no rule of the optimizer comes there.
+fn trying(
+    plan: Arc<dyn ExecutionPlan>,
+    tried: Vec<Expr>,
+    state: &dyn Session,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(tried) = conjunction(tried) else { return Ok(plan) };
+    let tried = state.create_physical_expr(tried, &plan.schema().to_dfschema()?)?;
+    let filter = Arc::new(FilterExec::try_new(tried, plan)?);
+    let plan = FilterPushdown::new().optimize(filter, state.config_options())?;
+    Ok(match plan.downcast_ref::<FilterExec>() {
+        Some(left) => left.input().clone(),
+        None => plan,
+    })
 }
 
 /// How a column is shown.
@@ -312,6 +330,10 @@ mod tests {
     use datafusion::arrow::array::Int64Array;
     use datafusion::arrow::datatypes::Int64Type;
     use datafusion::datasource::MemTable;
+    use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+    use datafusion::datasource::source::DataSourceExec;
+    use datafusion::execution::object_store::ObjectStoreUrl;
+    use datafusion::physical_plan::displayable;
     use datafusion::prelude::SessionContext;
     use futures::FutureExt as _;
 
@@ -345,6 +367,18 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let rows = runtime.block_on(async { context.sql(&sql).await?.collect().await })?;
         Ok(rows[0].column(0).as_primitive::<Int64Type>().value(0))
+    }
+
+    #[test]
+    fn what_is_behind_the_wall_reads_what_can_match() {
+        let schema = Arc::new(Schema::new(vec![Field::new("event_id", DataType::Utf8, true)]));
+        let source = ParquetSource::new(schema.clone()).with_pushdown_filters(true);
+        let files = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source)).build();
+        let state = SessionContext::new().state();
+        let tried = vec![col("event_id").eq(lit("x"))];
+        let plan = trying(DataSourceExec::from_data_source(files), tried, &state).unwrap();
+        let told = displayable(plan.as_ref()).one_line().to_string();
+        assert!(told.starts_with("DataSourceExec") && told.contains("predicate=event_id@0 = x"), "{told}");
     }
 
     #[test]

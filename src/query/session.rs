@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -11,6 +11,8 @@ use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
+use datafusion::execution::cache::cache_manager::{CacheManagerConfig, FileMetadataCache};
+use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -59,6 +61,11 @@ impl Default for Limits {
 /// Of what takes memory so many are named when there is too little.
 const MOST_TOLD: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 
+/// Where the columns of files are, as their ends say: read once for all sessions, as a file has a name of its own and
+/// never changes. A process has one store.
+static ENDS: LazyLock<Arc<FileMetadataCache>> = LazyLock::new(|| Arc::new(DefaultCache::new(ENDS_BYTES)));
+const ENDS_BYTES: usize = 64 << 20;
+
 /// Memory, and room on the disk to spill to, that sessions share.
 #[derive(Clone)]
 pub struct Share {
@@ -70,7 +77,11 @@ impl Share {
     /// `spill_bytes` of 0 leaves the disk to the default of the engine.
     pub fn new(memory_bytes: usize, spill_bytes: u64) -> Result<Share, QueryError> {
         let pool = TrackConsumersPool::new(Pool::new(memory_bytes), MOST_TOLD);
-        let mut runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool));
+        let caches = CacheManagerConfig::default()
+            .with_file_metadata_cache(Some(ENDS.clone()))
+            .with_metadata_cache_limit(ENDS_BYTES);
+        let mut runtime =
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_cache_manager(caches);
         if spill_bytes > 0 {
             runtime = runtime.with_max_temp_directory_size(spill_bytes);
         }
@@ -235,7 +246,6 @@ impl Session {
         let options = config.options_mut();
         options.execution.time_zone = Some("UTC".into());
         options.execution.parquet.pushdown_filters = true;
-        options.execution.parquet.reorder_filters = true;
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
         let mut state = SessionStateBuilder::new()

@@ -1,5 +1,6 @@
 //! Joins heed that nobody waits for them any more.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,22 +15,38 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 tokio::task_local! {
-    /// Tells what is planned in a task that nobody waits for it any more.
-    static STOP: CancellationToken;
+    static BOUNDS: Bounds;
 }
 
-/// Does work whose joins end once it is told to stop, also where they would not come to a moment of rest.
-pub async fn stopped_by<T>(stop: CancellationToken, work: impl Future<Output = T>) -> T {
-    STOP.scope(stop, work).await
+/// What holds for work in all of its tasks.
+#[derive(Clone)]
+struct Bounds {
+    /// Tells what is planned in a task that nobody waits for it any more.
+    stop: CancellationToken,
+    /// What is taken as long as one of the tasks goes on.
+    #[expect(dead_code, reason = "it is held")]
+    held: Option<Held>,
+}
+
+/// Something that is taken for work, and given back when it is dropped.
+pub type Held = Arc<dyn Any + Send + Sync>;
+
+/// Does work whose joins end once it is told to stop, also where they would not come to a moment of rest; what is held
+/// for it is given back once all of it has ended.
+pub async fn stopped_by<T>(stop: CancellationToken, held: Option<Held>, work: impl Future<Output = T>) -> T {
+    BOUNDS.scope(Bounds { stop, held }, work).await
 }
 
 /// The same for a part of the work that is done in a task of its own.
-pub(super) fn stopped_alike<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    let stop = STOP.try_with(Clone::clone).unwrap_or_default();
-    stopped_by(stop, work)
+pub(super) fn stopped_alike<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    match BOUNDS.try_with(Clone::clone) {
+        Ok(bounds) => BOUNDS.scope(bounds, work).left_future(),
+        Err(_) => work.right_future(),
+    }
 }
 
 /// A join by a condition compares all pairs of a batch before it gives its turn away, and those of which none
@@ -40,7 +57,7 @@ pub(super) struct Stopping;
 
 impl PhysicalOptimizerRule for Stopping {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok(stop) = STOP.try_with(Clone::clone) else { return Ok(plan) };
+        let Ok(stop) = BOUNDS.try_with(|bounds| bounds.stop.clone()) else { return Ok(plan) };
         let heeding = |filter: &JoinFilter| {
             let own = Heeding { condition: filter.expression().clone(), stop: stop.clone() };
             JoinFilter::new(Arc::new(own), filter.column_indices().to_vec(), filter.schema().clone())
@@ -146,7 +163,7 @@ mod tests {
             let own = stop.clone();
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                runtime.block_on(stopped_by(own, async {
+                runtime.block_on(stopped_by(own, None, async {
                     let limits = Limits { threads: 1, ..Limits::default() };
                     let session = Session::new(Vec::new(), limits).unwrap();
                     let sql = format!(

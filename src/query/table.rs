@@ -10,6 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, ToDFSchema as _};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -123,16 +124,20 @@ impl TableProvider for PinnedTable {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let partition: Vec<Arc<Field>> = self.schema.fields()[self.pinned.schema.fields().len()..].to_vec();
-        let mut source = ParquetSource::new(
+        let runtime = state.runtime_env();
+        let (store, ends) =
+            (runtime.object_store(store_url(set)?)?, runtime.cache_manager.get_file_metadata_cache());
+        // What is asked for beyond the choice of files comes from the filter above: given here too, it is worked out twice.
+        let source = ParquetSource::new(
             TableSchema::builder(self.pinned.schema.clone()).with_table_partition_cols(partition).build(),
         )
         .with_table_parquet_options(state.default_table_options().parquet)
         .with_pushdown_filters(true)
-        .with_reorder_filters(true)
+        // In the order of the statement: the engine's own begins with the smallest column, which is one of few values.
+        // Each filter that lets many single rows through makes the next column slower to read than the whole of it.
+        .with_reorder_filters(false)
+        .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, ends)))
         .with_enable_page_index(true);
-        if let Some(predicate) = predicate {
-            source = source.with_predicate(predicate);
-        }
         let mut groups = vec![Vec::new(); state.config().target_partitions().clamp(1, files.len())];
         let count = groups.len();
         for (i, file) in files.iter().enumerate() {

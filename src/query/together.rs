@@ -10,9 +10,11 @@ use tokio::sync::Semaphore;
 use super::stopping::stopped_alike;
 use super::{QueryError, Session};
 
+const AT_ONCE: usize = 4;
+
 impl Session {
-    /// What comes of each of these, in their order; as many are worked on at once as the session has threads. They
-    /// end with whoever waits for them.
+    /// What comes of each of these, in their order; as many are worked on at once as the session has threads, and no
+    /// more than [`AT_ONCE`], as they share its memory. They end with whoever waits for them.
     pub fn together<T, F>(
         &self,
         asks: impl IntoIterator<Item = F>,
@@ -21,7 +23,7 @@ impl Session {
         T: Send + 'static,
         F: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
-        let places = Arc::new(Semaphore::new(self.threads()));
+        let places = Arc::new(Semaphore::new(self.threads().min(AT_ONCE)));
         let begun = |ask: F| {
             let places = places.clone();
             let task = SpawnedTask::spawn(stopped_alike(async move {

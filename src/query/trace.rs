@@ -137,8 +137,7 @@ impl Session {
     ) -> Result<(), QueryError> {
         let filter = kind.map_or_else(|| "true".to_owned(), |kind| format!("run_kind = '{kind}'"));
         let value = || vec![("run", ScalarValue::Int64(Some(run)))];
-        let of_run = format!("{filter} and run_id = $run");
-        trace.actions = self.actions("trace(cast($run as varchar))", &of_run, value(), limit).await?;
+        trace.actions = self.actions("actions_of_run($run)", &filter, value(), limit).await?;
         let jobs =
             format!("select * from jobs_of_run($run) where {filter} order by queued desc limit {limit}");
         trace.jobs = self.rows(&jobs, value()).await?;

@@ -288,7 +288,7 @@ impl Gate {
             drop((entry, permit, running));
             let _ = send.send(last).await;
         };
-        threads.handle().spawn(stopped_by(cancel.clone(), work));
+        threads.handle().spawn(stopped_by(cancel.clone(), None, work));
         let mut reply = Reply {
             schema: SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()),
             parts,
@@ -374,14 +374,7 @@ impl Gate {
             };
             Ok(work(gate.session(&person).await?).await?)
         };
-        task.spawn_on(
-            stopped_by(stop, async move {
-                let ended = unbroken(work).await;
-                drop(permit);
-                ended
-            }),
-            threads.handle(),
-        );
+        task.spawn_on(stopped_by(stop, Some(Arc::new(permit)), unbroken(work)), threads.handle());
         tokio::select! {
             Some(ended) = task.join_next() => ended.unwrap_or(Err(Refusal::Ended)),
             () = running.shortage() => Err(short()),

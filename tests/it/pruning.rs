@@ -57,6 +57,17 @@ fn a_question_reads_only_what_can_match() {
     assert_eq!(files(&plan("date = '2026-03-07'")).len(), 1);
     assert!(files(&plan("date = '2026-03-09'")).is_empty());
 
+    // Each filter is worked out once and in the order of the statement: what a rare value leaves is little to read.
+    let ordered = "explain select count(*) from lake.events where agent_name = 'rare' and executor = 'agent'";
+    let ordered = scratch.ok(&["sql", "--format", "json", ordered]);
+    let at = |column: &str| ordered.match_indices(column).map(|(at, _)| at).collect::<Vec<_>>();
+    assert_eq!(
+        (at(" agent_name@").len() + at("=agent_name@").len(), at(" executor@").len()),
+        (1, 1),
+        "{ordered}"
+    );
+    assert!(at("agent_name@") < at(" executor@"), "{ordered}");
+
     // Of events and what revises them, the fewer are held in memory while the others are read: a join of the engine
     // holds its left side.
     let joined = scratch.ok(&["sql", "--format", "json", "explain select grade from actions"]);
@@ -123,6 +134,10 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             format!("select * from jobs where run_id = {run}"),
         ));
         pairs.push((
+            format!("select {action} from actions_of_run({run})"),
+            format!("select {action} from actions where run_id = {run}"),
+        ));
+        pairs.push((
             format!("select {action} from trace('{run}')"),
             format!("select {action} from actions where run_id = {run}"),
         ));
@@ -158,6 +173,19 @@ fn what_reads_a_part_of_the_lake_answers_as_the_view_of_all_of_it() {
             format!("select {action} from actions where {column} = '{value}'"),
         ));
     }
+    // What asks for a span of actions reads the revisions of that span alone.
+    let days = |filter: &str| -> BTreeSet<String> {
+        let plan = format!("explain select event_id, grade from actions {filter}");
+        let plan = scratch.ok(&["sql", "--format", "json", &plan]);
+        plan.split("/revisions/date=").skip(1).map(|rest| rest.chars().take(10).collect()).collect()
+    };
+    let all = days("");
+    let first = all.first().unwrap();
+    assert_eq!(
+        days(&format!("where occurred <= '{first}T23:59:59.999999'")),
+        BTreeSet::from([first.clone()])
+    );
+    assert!(all.len() > 1);
     // Of the busiest: more than the 40 that are asked for at once.
     let name = "select agent_name, count(*) as n from actions where agent_name is not null group by 1 order by 2 desc limit 1";
     let name = scratch.sql(name).remove(0);

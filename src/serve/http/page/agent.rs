@@ -18,33 +18,31 @@ use crate::serve::http::problem::At;
 const NOW: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, name, pool_id, pool_name, machine, version, os, enabled, status,
       created, client_id, key_fingerprint, observed, gone, deleted_by, record_hash
-    from agents_now where coalesce(organization, organization_id) = $organization and agent_id = $agent";
+    from agents_now where agent_id = $agent and coalesce(organization, organization_id) = $organization";
 const VERSIONS: &str = "
     select \"from\", until, machine, version, os, enabled, name, coalesce(organization, organization_id) as organization, pool_id, pool_name, key_fingerprint,
       client_id, event, record_hash
-    from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent order by \"from\" desc, record_hash";
+    from agents where agent_id = $agent and coalesce(organization, organization_id) = $organization order by \"from\" desc, record_hash";
 const IDENTITIES: &str = "
     select role, identity_id, identity_name, identity_kind, machine, \"from\", until, record_hash
     from bindings where coalesce(organization, organization_id) = $organization and (agent_id = $agent
-      or agent_id is null and machine in (select machine from agents where coalesce(organization, organization_id) = $organization and agent_id = $agent))
+      or agent_id is null and machine in (select machine from agents where agent_id = $agent and coalesce(organization, organization_id) = $organization))
     order by \"from\" desc, role, identity_id, record_hash";
 const ACTIONS: &str = "
     select occurred, action, grade, actor_id, actor_name, project, run_kind, run_id, details, event_id
-    from actions_of_agent(cast($agent as varchar), $since, $until) where coalesce(organization, organization_id) = $organization and agent_id = $agent
+    from actions_of_agent(cast($agent as varchar), $since, $until) where agent_id = $agent and coalesce(organization, organization_id) = $organization
     order by occurred desc, event_id";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, received, finished, result, pipeline_name, run_kind, run_id, run_name, stage, name, request_id
-    from jobs_of_agent(cast($agent as varchar), $since, $until) where coalesce(organization, organization_id) = $organization and agent_id = $agent order by received desc, request_id desc";
-const ALL_ACTIONS: &str =
-    "select * from actions_of_agent(cast($agent as varchar), timestamp '2000-01-01', timestamp '2100-01-01')";
+    from jobs_of_agent(cast($agent as varchar), $since, $until) where agent_id = $agent and coalesce(organization, organization_id) = $organization order by received desc, request_id desc";
 /// Its days with jobs or actions.
 const NEWEST: &str = "
     select max(date) as day from (
-      select max(date) as date from lake.jobs where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      select max(date) as date from lake.jobs where agent_id = $agent and coalesce(organization, organization_id) = $organization
       union all
-      select max(date) from lake.events where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      select max(date) from lake.events where agent_id = $agent and coalesce(organization, organization_id) = $organization
       union all
-      select max(date) from lake.revisions where coalesce(organization, organization_id) = $organization and agent_id = $agent
+      select max(date) from lake.revisions where agent_id = $agent and coalesce(organization, organization_id) = $organization
     )";
 
 fn asks(own: impl Fn(Ask) -> Ask, days: Days) -> Vec<Part> {
@@ -62,8 +60,7 @@ fn asks(own: impl Fn(Ask) -> Ask, days: Days) -> Vec<Part> {
                 "agent_drift",
                 "at, changed, before, now",
                 "where organization = $organization and agent_id = $agent order by at desc, changed, now",
-            ))
-            .with("actions", ALL_ACTIONS),
+            )),
             "Nothing of it changed: the same key, machine, system, address and pipelines all along.",
         ),
         (

@@ -16,7 +16,7 @@ use super::timeline::{Line, Strip, lines, strips};
 use super::turns::Turns;
 use super::{DOOR, Failed, Visitor};
 use crate::model::{Date, Ticks, Time};
-use crate::query::{QueryError, Session};
+use crate::query::{Object, QueryError, Session};
 use crate::serve::http::Desk;
 
 const NEWEST: &str = "
@@ -30,28 +30,31 @@ const HEARD: &str = "
     from coverage group by 1, 2 order by 1, 2";
 const LAST_DAY: &str = "select max(date) as day from lake.events";
 const BY_DAY: &str = "
-    select date_trunc('day', occurred) as at, grade, count(*) as actions from actions where occurred >= $since group by 1, 2 order by 1 desc, 2";
+    select date_trunc('day', min(occurred)) as at, grade, count(*) as actions
+    from actions where occurred >= $since group by cast(occurred as date), grade order by at desc, grade";
 /// Of a lake of a few days, hours say more.
 const BY_HOUR: &str = "
     select date_trunc('hour', occurred) as at, grade, count(*) as actions from actions where occurred >= $since group by 1, 2 order by 1 desc, 2";
 /// How long after it happened an event came.
 const LAG: &str = "
-    select date_trunc('day', occurred) as at,
+    select date_trunc('day', min(occurred)) as at,
       approx_percentile_cont(0.5) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as half,
       approx_percentile_cont(0.95) within group (order by cast(extract(epoch from (observed - occurred)) as double)) as most
-    from lake.events where occurred >= $since group by 1 order by 1 desc";
+    from lake.events where date >= cast($since as date) group by date order by at desc";
 const FINDINGS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, severity, detection, says, agent_id, agent_name, grade, event_id
     from findings where status = 'open' order by occurred desc, event_id";
 
 /// What is looked at over time: so many days up to the newest, and hours where there are no more days than that.
 const DAYS: i32 = 60;
+const ALARM_DAYS: i32 = 7;
 const FEW_DAYS: usize = 3;
 const STRIPS: usize = 400;
 const LISTED: usize = 6;
 
 struct Seen {
-    since: Date,
+    /// Since when alarms are shown.
+    alarming: Date,
     newest: Rows,
     heard: Rows,
     by_day: Rows,
@@ -87,16 +90,18 @@ fn spans() -> Ask {
     )
 }
 
-fn days_of(rows: &Rows) -> usize {
-    let mut days: Vec<String> = rows.rows.iter().map(|row| text(row, "at")).collect();
-    days.dedup();
-    days.len()
+/// Whether rows, the newest first, are of a few days in a row.
+fn are_few(rows: &Rows) -> bool {
+    let at = |row: Option<&Object>| Time::parse(&text(row?, "at"));
+    let (newest, oldest) = (at(rows.rows.first()), at(rows.rows.last()));
+    newest.zip(oldest).is_none_or(|(newest, oldest)| newest < oldest + Ticks::days(FEW_DAYS as i64))
 }
 
 async fn see(session: &Session) -> Result<Seen, QueryError> {
     const MOST: usize = DAYS as usize * 7;
     let last = newest_day(&Ask::new(LAST_DAY).most(session, 1).await?).unwrap_or(Date(0));
     let since = last.plus_days(1 - DAYS);
+    let alarming = last.plus_days(1 - ALARM_DAYS);
     let over_time = |sql| Ask::new(sql).day("since", since);
     let asks = [
         (over_time(BY_DAY), MOST),
@@ -104,18 +109,18 @@ async fn see(session: &Session) -> Result<Seen, QueryError> {
         (Ask::new(HEARD), 50),
         (over_time(LAG), DAYS as usize),
         (spans(), STRIPS),
-        (alarms(since), LISTED),
+        (alarms(alarming), LISTED),
         (blind(), LISTED),
         (Ask::new(FINDINGS), LISTED),
     ];
     let answers = session.together(asks.map(|(ask, most)| ask.part(session, 0, most)));
     let [by_day, newest, heard, lag, spans, alarms, blind, findings] =
         answers.try_collect::<Vec<Rows>>().await?.try_into().unwrap_or_else(|_| unreachable!("one of each"));
-    let by_hour = match days_of(&by_day) <= FEW_DAYS {
+    let by_hour = match are_few(&by_day) {
         true => over_time(BY_HOUR).most(session, MOST).await?,
         false => Rows::default(),
     };
-    Ok(Seen { since, newest, heard, by_day, by_hour, lag, spans, alarms, blind, findings })
+    Ok(Seen { alarming, newest, heard, by_day, by_hour, lag, spans, alarms, blind, findings })
 }
 
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor) -> Result<Page, Failed> {
@@ -137,10 +142,10 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Visitor(signed): Visitor
         hero,
         health(&seen),
         listed(
-            "Alarms",
+            "Alarms of the last week",
             &seen.alarms,
-            alarms(seen.since),
-            "No build identity was used while no job of its scope ran, in the 60 days up to the newest event.",
+            alarms(seen.alarming),
+            "No build identity was used while no job of its scope ran, in the week up to the newest event.",
         ),
         listed("Findings", &seen.findings, Ask::new(FINDINGS), "No detection has found anything."),
         html!("<p><a href=\"/detections\">All detections, and what none of them sees</a></p>"),

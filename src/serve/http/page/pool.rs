@@ -17,12 +17,12 @@ use crate::serve::http::problem::At;
 
 const POOL: &str = "
     select coalesce(organization, organization_id) as organization, pool_id, name, is_hosted, pool_type, size, observed, record_hash
-    from pools where queue_id is null and coalesce(organization, organization_id) = $organization and pool_id = $pool";
+    from pools where queue_id is null and pool_id = $pool and coalesce(organization, organization_id) = $organization";
 const AGENTS: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, name as agent_name, machine, version, enabled, status, observed, gone, os
-    from agents_now where coalesce(organization, organization_id) = $organization and pool_id = $pool order by gone is not null, name, agent_id, gone";
+    from agents_now where pool_id = $pool and coalesce(organization, organization_id) = $organization order by gone is not null, name, agent_id, gone";
 const NEWEST: &str = "
-    select max(date) as day from lake.jobs where coalesce(organization, organization_id) = $organization and pool_id = $pool";
+    select max(date) as day from lake.jobs where pool_id = $pool and coalesce(organization, organization_id) = $organization";
 const BUSY: &str = "select * from busy_of_pool($pool, $since, $until)";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, queued, agent_id, agent_name, result, pipeline_name, name, run_kind, run_id, received, finished

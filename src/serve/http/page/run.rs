@@ -17,14 +17,14 @@ use crate::serve::http::problem::At;
 const RUN: &str = "
     select coalesce(organization, organization_id) as organization, run_id, run_kind, name, pipeline_name, pipeline_id, state, result, queued, started,
       finished, requested_for, requested_for_id as identity, requested_by, reason, source_branch, source_version, record_hash
-    from runs where run_kind = $kind and run_id = $run";
+    from runs where run_id = $run and run_kind = $kind";
 const JOBS: &str = "
     select coalesce(organization, organization_id) as organization, stage, name, result, agent_id, agent_name, pool_id, pool_name, received, finished,
       queued, attempt, request_id, record_hash
     from jobs_of_run($run) where run_kind = $kind order by queued, received, stage, name, request_id";
 const ACTIONS: &str = "
     select occurred, coalesce(organization, organization_id) as organization, action, grade, agent_id, agent_name, actor_id, actor_name, details, event_id
-    from actions where run_kind = $kind and run_id = $run order by occurred, event_id";
+    from actions_of_run($run) where run_kind = $kind order by occurred, event_id";
 const AGENTS: &str = "
     select coalesce(organization, organization_id) as organization, agent_id, agent_name, max(pool_id) as pool_id, max(pool_name) as pool_name,
       count(*) as jobs, min(received) as first, max(finished) as last

@@ -108,7 +108,11 @@ fn span(q: &str) -> Option<(String, String)> {
 
 async fn find(session: &Session, asks: &[(Ask, usize)]) -> Result<Vec<Rows>, QueryError> {
     let mut all = Vec::new();
-    let mut answers = session.together(asks.iter().map(|(ask, from)| ask.part(session, *from, PART_ROWS)));
+    let part = |(ask, from): &(Ask, usize)| ask.part(session, *from, PART_ROWS);
+    // Where the first finds the event of an id, nothing else is asked.
+    let (first, others) = asks.split_at(asks.len().min(1));
+    let mut answers =
+        session.together(first.iter().map(part)).chain(session.together(others.iter().map(part)));
     while let Some(answer) = answers.next().await {
         let rows = match answer {
             // A text in the form of a time need not be one.
