@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4;
 
 impl Session {
     /// What comes of each of these, in their order; as many are worked on at once as the session has threads, and no
-    /// more than [`AT_ONCE`], as they share its memory. They end with whoever waits for them.
+    /// more than four, as they share its memory. They end with whoever waits for them.
     pub fn together<T, F>(
         &self,
         asks: impl IntoIterator<Item = F>,
