@@ -176,7 +176,7 @@ pub fn escapes() -> Vec<Case> {
             "select count(*) from jobs_received(timestamp '2000-01-01', now())",
             "select count(*) from jobs_of_run(9000700)",
             "select count(*) from jobs_of_agent('linux-build-01', timestamp '2000-01-01', now())",
-            "select count(*) from actions_of_run(9000700)",
+            "select count(*) from actions_of_run(700)",
             "select count(*) from actions_of_agent('linux-build-01', timestamp '2000-01-01', now())",
             "select count(*) from jobs_of_pool(11, timestamp '2000-01-01', now())",
             "select count(*) from busy_of_pool(11, timestamp '2000-01-01', now())",
