@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use futures::StreamExt as _;
+use futures::future::ready;
+use futures::{StreamExt as _, stream};
 
 use super::ask::{Ask, PART_ROWS, Rows};
 use super::html::{Html, address, html};
@@ -111,8 +112,8 @@ async fn find(session: &Session, asks: &[(Ask, usize)]) -> Result<Vec<Rows>, Que
     let part = |(ask, from): &(Ask, usize)| ask.part(session, *from, PART_ROWS);
     // Where the first finds the event of an id, nothing else is asked.
     let (first, others) = asks.split_at(asks.len().min(1));
-    let mut answers =
-        session.together(first.iter().map(part)).chain(session.together(others.iter().map(part)));
+    let others = stream::once(ready(())).flat_map(|()| session.together(others.iter().map(part)));
+    let mut answers = session.together(first.iter().map(part)).chain(others);
     while let Some(answer) = answers.next().await {
         let rows = match answer {
             // A text in the form of a time need not be one.
